@@ -1,0 +1,1 @@
+"""ComponentResources: validated settings in, Kubernetes objects out; one folder a part."""

@@ -1,0 +1,129 @@
+"""The namespaces of the stack and what holds in each: Pod Security, quota, limits, default deny."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.labels import PART_OF
+from components.network import DNS
+from settings import NamespaceSettings, NamespacesSettings
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A namespace that objects can be put into."""
+
+    name: str
+    """The plain name, for host names and selectors."""
+    ref: pulumi.Input[str]
+    """The name as an output: what uses it is made after the namespace."""
+
+    @classmethod
+    def existing(cls, name: str) -> Namespace:
+        """A namespace that is not part of this program."""
+        return cls(name, name)
+
+
+class Namespaces(pulumi.ComponentResource):
+    """The four namespaces: agents, data, observability and collectors.
+
+    Each denies all traffic but DNS, and enforces the Pod Security Standard `restricted`; the collectors' is
+    `privileged`, since reading the host is what they are for. With `protect`, the engine refuses to delete them.
+    """
+
+    agents: Namespace
+    data: Namespace
+    observability: Namespace
+    collectors: Namespace
+
+    def __init__(
+        self,
+        name: str,
+        spec: NamespacesSettings,
+        *,
+        protect: bool = True,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("agentstack:platform:Namespaces", name, None, opts)
+        self._protect = protect
+        self.agents = self._namespace("agents", spec.agents)
+        self.data = self._namespace("data", spec.data)
+        self.observability = self._namespace("observability", spec.observability)
+        self.collectors = self._namespace("collectors", spec.collectors, pod_security="privileged")
+        self.register_outputs({})
+
+    def _namespace(self, key: str, spec: NamespaceSettings, pod_security: str = "restricted") -> Namespace:
+        child = pulumi.ResourceOptions(parent=self)
+        namespace = k8s.core.v1.Namespace(
+            key,
+            metadata=k8s.meta.v1.ObjectMetaArgs(
+                name=spec.name,
+                labels={
+                    **PART_OF,
+                    **{f"pod-security.kubernetes.io/{mode}": pod_security for mode in ("enforce", "audit", "warn")},
+                },
+            ),
+            opts=pulumi.ResourceOptions(parent=self, protect=self._protect, retain_on_delete=self._protect),
+        )
+        ref = namespace.metadata.name
+        quota = spec.quota
+        k8s.core.v1.ResourceQuota(
+            f"{key}-quota",
+            metadata=k8s.meta.v1.ObjectMetaArgs(name="quota", namespace=ref),
+            spec=k8s.core.v1.ResourceQuotaSpecArgs(
+                hard={
+                    "requests.cpu": str(quota.requests.cpu),
+                    "requests.memory": str(quota.requests.memory),
+                    "limits.cpu": str(quota.limits.cpu),
+                    "limits.memory": str(quota.limits.memory),
+                    "pods": str(quota.pods),
+                }
+            ),
+            opts=child,
+        )
+        defaults = spec.container_defaults
+        k8s.core.v1.LimitRange(
+            f"{key}-limits",
+            metadata=k8s.meta.v1.ObjectMetaArgs(name="limits", namespace=ref),
+            spec=k8s.core.v1.LimitRangeSpecArgs(
+                limits=[
+                    k8s.core.v1.LimitRangeItemArgs(
+                        type="Container",
+                        default={"cpu": str(defaults.limits.cpu), "memory": str(defaults.limits.memory)},
+                        default_request={"cpu": str(defaults.requests.cpu), "memory": str(defaults.requests.memory)},
+                    )
+                ]
+            ),
+            opts=child,
+        )
+        k8s.networking.v1.NetworkPolicy(
+            f"{key}-default-deny",
+            metadata=k8s.meta.v1.ObjectMetaArgs(name="default-deny", namespace=ref),
+            spec=k8s.networking.v1.NetworkPolicySpecArgs(
+                pod_selector=k8s.meta.v1.LabelSelectorArgs(),
+                policy_types=["Ingress", "Egress"],
+            ),
+            opts=child,
+        )
+        k8s.networking.v1.NetworkPolicy(
+            f"{key}-allow-dns",
+            metadata=k8s.meta.v1.ObjectMetaArgs(name="allow-dns", namespace=ref),
+            spec=k8s.networking.v1.NetworkPolicySpecArgs(
+                pod_selector=k8s.meta.v1.LabelSelectorArgs(),
+                policy_types=["Egress"],
+                egress=[
+                    k8s.networking.v1.NetworkPolicyEgressRuleArgs(
+                        to=[DNS.args()],
+                        ports=[
+                            k8s.networking.v1.NetworkPolicyPortArgs(port=53, protocol=protocol)
+                            for protocol in ("UDP", "TCP")
+                        ],
+                    )
+                ],
+            ),
+            opts=child,
+        )
+        return Namespace(spec.name, ref)

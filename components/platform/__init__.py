@@ -1,0 +1,122 @@
+"""The whole stack: its parts, in the order in which they need each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pulumi
+
+from components import kafka, redis
+from components.agent import Agent, AgentEnvironment
+from components.connection import Connection
+from components.gateway import Gateway, controller
+from components.labels import selector
+from components.namespaces import Namespaces
+from components.network import Peer
+from components.observability import Observability
+from settings import Settings
+
+
+class Platform(pulumi.ComponentResource):
+    """Everything that `settings` ask for.
+
+    `secrets` holds the values of the secrets that agents read, by the name of their environment variable.
+    """
+
+    outputs: dict[str, pulumi.Input[object]]
+    """What a person needs next; never a secret."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        *,
+        secrets: Mapping[str, pulumi.Input[str]] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("agentstack:platform:Platform", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        safeguards = settings.platform.safeguards
+        self._settings = settings
+        self._namespaces = Namespaces("namespaces", settings.namespaces, protect=safeguards.protect_data, opts=child)
+        self._observability = Observability(
+            "observability",
+            settings.observability,
+            namespaces=self._namespaces,
+            storage_class=settings.platform.storage_class,
+            protect=safeguards.protect_data,
+            opts=child,
+        )
+        environment = AgentEnvironment(
+            namespace=self._namespaces.agents,
+            connections={"redis": self._redis(child), "kafka": self._kafka(child)},
+            secrets=secrets or {},
+            require_secrets=safeguards.require_secrets,
+            image_pull_secret=settings.platform.image_pull_secret,
+            prometheus=Peer(self._namespaces.observability.name, selector("prometheus", "metrics")),
+            gateway=controller(settings.gateway) if settings.gateway.enabled else None,
+        )
+        for agent, spec in settings.agents.items():
+            Agent(agent, spec, environment, child)
+        urls: dict[str, str] = {}
+        if settings.gateway.enabled:
+            gateway = Gateway(
+                "gateway", settings.gateway, namespace=self._namespaces.agents, agents=settings.agents, opts=child
+            )
+            urls = gateway.urls
+        self.outputs = self._outputs(urls)
+        self.register_outputs(self.outputs)
+
+    def _redis(self, child: pulumi.ResourceOptions) -> Connection:
+        spec = self._settings.redis
+        if spec.mode == "external":
+            return redis.external(spec)
+        return redis.RedisCluster(
+            "redis",
+            spec,
+            namespace=self._namespaces.data,
+            agents=self._namespaces.agents,
+            observability=self._namespaces.observability,
+            cluster_domain=self._settings.platform.cluster_domain,
+            storage_class=self._settings.platform.storage_class,
+            protect=self._settings.platform.safeguards.protect_data,
+            opts=child,
+        ).connection
+
+    def _kafka(self, child: pulumi.ResourceOptions) -> Connection:
+        spec = self._settings.kafka
+        if spec.mode == "external":
+            return kafka.external(spec)
+        return kafka.KafkaCluster(
+            "kafka",
+            spec,
+            namespace=self._namespaces.data,
+            agents=self._namespaces.agents,
+            observability=self._namespaces.observability,
+            cluster_domain=self._settings.platform.cluster_domain,
+            storage_class=self._settings.platform.storage_class,
+            protect=self._settings.platform.safeguards.protect_data,
+            opts=child,
+        ).connection
+
+    def _outputs(self, urls: Mapping[str, str]) -> dict[str, pulumi.Input[object]]:
+        observability = self._namespaces.observability.name
+        parts = self._observability
+
+        def forward(service: str, port: int) -> str:
+            return f"kubectl --namespace {observability} port-forward service/{service} {port}"
+
+        return {
+            "agentUrls": dict(urls),
+            "grafana": forward(parts.grafana_service, 3000),
+            "grafanaAdmin": f"kubectl --namespace {observability} get secret {parts.grafana_admin_secret} "
+            "--output jsonpath='{.data.admin-password}' | base64 --decode",
+            "prometheus": forward(parts.prometheus_service, 9090),
+            "alertmanager": forward(parts.alertmanager_service, 9093),
+            "namespaces": {
+                "agents": self._namespaces.agents.name,
+                "data": self._namespaces.data.name,
+                "observability": observability,
+                "collectors": self._namespaces.collectors.name,
+            },
+        }

@@ -1,0 +1,56 @@
+"""What all pods of the stack share: the restricted security context, resources, and the roll on changed config."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import pulumi_kubernetes as k8s
+
+from settings import Resources
+
+CONFIG_HASH = "agentstack.dev/config-hash"
+
+
+def pod_security(user: int, *, owns_volumes: bool = False) -> k8s.core.v1.PodSecurityContextArgs:
+    """A pod's part of the Pod Security Standard `restricted`; with `owns_volumes` its claims belong to the user.
+
+    https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+    """
+    return k8s.core.v1.PodSecurityContextArgs(
+        run_as_non_root=True,
+        run_as_user=user,
+        run_as_group=user,
+        fs_group=user if owns_volumes else None,
+        # Without it the kubelet changes every file's owner at each start: minutes on a large volume.
+        fs_group_change_policy="OnRootMismatch" if owns_volumes else None,
+        seccomp_profile=k8s.core.v1.SeccompProfileArgs(type="RuntimeDefault"),
+    )
+
+
+def container_security() -> k8s.core.v1.SecurityContextArgs:
+    """A container's part of the Pod Security Standard `restricted`, with a read-only root file system on top."""
+    return k8s.core.v1.SecurityContextArgs(
+        allow_privilege_escalation=False,
+        capabilities=k8s.core.v1.CapabilitiesArgs(drop=["ALL"]),
+        read_only_root_filesystem=True,
+    )
+
+
+def resource_requirements(resources: Resources) -> k8s.core.v1.ResourceRequirementsArgs:
+    """The settings' requests and limits as Kubernetes writes them."""
+    return k8s.core.v1.ResourceRequirementsArgs(
+        requests={"cpu": str(resources.requests.cpu), "memory": str(resources.requests.memory)},
+        limits={"cpu": str(resources.limits.cpu), "memory": str(resources.limits.memory)},
+    )
+
+
+def scrape_annotations(port: int, path: str = "/metrics") -> dict[str, str]:
+    """The annotations by which Prometheus finds a pod's metrics."""
+    return {"prometheus.io/scrape": "true", "prometheus.io/port": str(port), "prometheus.io/path": path}
+
+
+def config_hash(data: Mapping[str, str]) -> str:
+    """A short hash of configuration; in a pod's annotation or a Job's name it makes a change roll or run again."""
+    return hashlib.sha256(json.dumps(dict(data), sort_keys=True).encode()).hexdigest()[:10]

@@ -1,0 +1,221 @@
+"""Settings of one agent: the file `agents/NAME.yaml`, or `AgentSettings(...)` in a program of one's own."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from .model import Demand, Model, Resources, SecretKey
+from .types import (
+    AgentName,
+    Cidr,
+    Duration,
+    EnvName,
+    HostName,
+    HttpPath,
+    ImageRef,
+    Memory,
+    Percent,
+    Port,
+    TopicName,
+    UnprivilegedPort,
+)
+
+_SECRET_NAME = re.compile(r"(^|_)(API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIALS?)$")
+_SECRET_VALUE = re.compile(r"^(sk-|ghp_|github_pat_|xox[bp]-|AKIA)|-----BEGIN|://[^/@\s:]*:[^/@\s]+@")
+
+
+class Scaling(Model):
+    """A HorizontalPodAutoscaler on the share of requested CPU and memory that is used."""
+
+    min: int = Field(ge=1, le=1000)
+    max: int = Field(ge=1, le=1000)
+    cpu: Percent | None = 70
+    """Target use of the CPU request in percent; absent (`null`): CPU does not scale."""
+    memory: Percent | None = None
+    """Target use of the memory request in percent."""
+    scale_down_after: Duration = Field(default=timedelta(minutes=5), le=timedelta(hours=1))
+    """How long the load must stay low before pods go (at most one hour); workers want 15 minutes or more."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max < self.min:
+            raise ValueError(f"max: {self.max} is below min {self.min}: raise `max` or lower `min`")
+        if self.cpu is None and self.memory is None:
+            raise ValueError("cpu: neither CPU nor memory has a target: give one, or use `replicas` instead")
+        return self
+
+
+class Probe(Model):
+    """An HTTP probe of the agent's port."""
+
+    path: HttpPath
+    initial_delay: Duration = timedelta(0)
+    period: Duration = timedelta(seconds=10)
+    timeout: Duration = timedelta(seconds=3)
+    failures: int = Field(default=3, ge=1, le=100)
+    """Failures in a row before the kubelet acts."""
+
+
+class Probes(Model):
+    """Liveness looks at the process only, readiness at what it depends on."""
+
+    startup: Probe = Probe(path="/health", failures=30)
+    """Until it succeeds, the others wait: 30 times 10 s by default."""
+    liveness: Probe = Probe(path="/health", initial_delay=timedelta(seconds=30))
+    readiness: Probe = Probe(path="/ready", initial_delay=timedelta(seconds=5), period=timedelta(seconds=5))
+
+
+class Metrics(Model):
+    """Where Prometheus finds the agent's metrics."""
+
+    port: Port | None = None
+    """The agent's own port if absent."""
+    path: HttpPath = "/metrics"
+
+
+class AgentSecret(Model):
+    """A secret that the agent reads from an environment variable."""
+
+    required: bool = True
+    """Whether the agent cannot work without it."""
+    existing_secret: SecretKey | None = None
+    """Absent: the value comes from `agentstack:secrets` in the environment's configuration."""
+
+
+class Egress(Model):
+    """A destination outside the cluster that the agent may open connections to."""
+
+    host: HostName | None = None
+    """A host name, for the reader. NetworkPolicies know addresses only: the port opens to every public address."""
+    cidr: Cidr | None = None
+    """A network; the port opens to its addresses only."""
+    port: Port = 443
+
+    @model_validator(mode="after")
+    def _one_destination(self) -> Self:
+        if (self.host is None) == (self.cidr is None):
+            raise ValueError("host: give either `host` or `cidr`")
+        return self
+
+
+class Public(Model):
+    """How the outside reaches the agent through the gateway."""
+
+    host: HostName | None = None
+    """The gateway's host if absent."""
+    path: HttpPath = "/"
+    """Requests whose path begins with it reach the agent, path unchanged."""
+
+
+class Shutdown(Model):
+    """How a pod ends: preStop pause, then SIGTERM, then the rest of the grace period."""
+
+    pre_stop: Duration = timedelta(seconds=5)
+    """How long the pod goes on serving while it leaves the Service's endpoints."""
+    longest_task: Duration = timedelta(seconds=30)
+    """How long the longest task may take; the grace period is preStop + longest task + 10 s."""
+
+    @property
+    def grace_seconds(self) -> int:
+        """`terminationGracePeriodSeconds`."""
+        return int((self.pre_stop + self.longest_task).total_seconds()) + 10
+
+
+class AgentSettings(Model):
+    """What a person says of an agent; all of its objects follow from it."""
+
+    enabled: bool = True
+    """Whether the agent is deployed; for an environment that does without it."""
+    image: ImageRef
+    args: tuple[str, ...] = ()
+    """Arguments for the image's entry point."""
+    user: int = Field(default=10001, ge=1, le=2_147_483_647)
+    """The numeric user of the process; 0 (root) is refused."""
+    port: UnprivilegedPort = 8080
+    """The port that serves HTTP, probes included; reaches the agent as PORT."""
+    resources: Resources = Resources.of("100m", "256Mi", "1", "512Mi")
+    replicas: int | None = Field(default=None, ge=0, le=1000)
+    """A fixed number of pods (1 if neither this nor `scaling` is given)."""
+    scaling: Scaling | None = None
+    probes: Probes = Probes()
+    metrics: Metrics | None = Metrics()
+    """`null` for an agent without metrics."""
+    env: dict[EnvName, str] = {}
+    """Plain environment variables; changed ones roll the pods."""
+    secrets: dict[EnvName, AgentSecret] = {}
+    uses: tuple[Literal["redis", "kafka"], ...] = ()
+    """What the agent connects to; `consumes` and `produces` imply `kafka`."""
+    consumes: tuple[TopicName, ...] = ()
+    produces: tuple[TopicName, ...] = ()
+    calls: tuple[AgentName, ...] = ()
+    """Other agents that it opens HTTP connections to."""
+    egress: tuple[Egress, ...] = ()
+    public: Public | None = None
+    """Absent: the gateway does not route to the agent."""
+    shutdown: Shutdown = Shutdown()
+    scratch: Memory = Memory("128Mi")
+    """The writable space at `/tmp`; the rest of the file system is read-only."""
+
+    @field_validator("env", mode="before")
+    @classmethod
+    def _env_is_text(cls, value: object) -> object:
+        # YAML reads `8080` and `true` as number and truth value; an environment variable is text.
+        if isinstance(value, dict):
+            return {
+                k: str(v).lower() if isinstance(v, bool) else str(v) if isinstance(v, int | float) else v
+                for k, v in value.items()
+            }
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.replicas is not None and self.scaling is not None:
+            raise ValueError(
+                "replicas: the autoscaler owns the number of pods: remove `replicas` or `scaling` (in an "
+                "environment, set the one that does not apply to `null`)"
+            )
+        for name, value in self.env.items():
+            if _SECRET_NAME.search(name) or _SECRET_VALUE.search(value):
+                raise ValueError(f"env.{name}: looks like a secret in plain text: declare it under `secrets` instead")
+        reserved = {"PORT"} | ({"REDIS_URL"} if self.uses_redis else set())
+        for name in [*self.env, *self.secrets]:
+            if name in self.env and name in self.secrets:
+                raise ValueError(f"env.{name}: is declared under `secrets` as well: remove one of them")
+            if name in reserved:
+                raise ValueError(f"env.{name}: is set by the stack: remove it")
+        return self
+
+    @property
+    def uses_redis(self) -> bool:
+        """Whether the agent connects to Redis."""
+        return "redis" in self.uses
+
+    @property
+    def uses_kafka(self) -> bool:
+        """Whether the agent connects to Kafka."""
+        return "kafka" in self.uses or bool(self.consumes or self.produces)
+
+    @property
+    def metrics_port(self) -> int | None:
+        """The port that Prometheus scrapes, or None."""
+        return (self.metrics.port or self.port) if self.metrics else None
+
+    def demand(self, name: str) -> Demand:
+        """Pods in the agents' namespace."""
+        low, high = (self.scaling.min, self.scaling.max) if self.scaling else (self.fixed_replicas,) * 2
+        return Demand(source=f"agents.{name}", minimum=low, maximum=high, containers=(self.resources,))
+
+    @property
+    def fixed_replicas(self) -> int:
+        """The number of pods where no autoscaler owns it."""
+        return 1 if self.replicas is None else self.replicas
+
+
+class AgentFile(AgentSettings):
+    """One file of `agents/`: the agent's name and its settings."""
+
+    name: AgentName

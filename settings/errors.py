@@ -1,0 +1,108 @@
+"""One message per mistake: where it is, what it is, and how to mend it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+Path = tuple[str | int, ...]
+"""The keys and list positions that lead to a value."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in the input."""
+
+    path: Path
+    message: str
+
+
+class SettingsError(Exception):
+    """The input cannot be used; the text has one line per mistake and never holds a secret."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return ", did you mean `...`?" for the known name nearest to `word`, or an empty text."""
+    matches = get_close_matches(word, sorted(known), n=1, cutoff=0.5)
+    return f", did you mean `{matches[0]}`?" if matches else ""
+
+
+def problems(error: ValidationError, root: type[BaseModel]) -> Iterator[Problem]:
+    """Turn what pydantic found in a `root` into problems, each with the path as the user wrote it."""
+    for detail in error.errors(include_url=False):
+        path = tuple(part for part in detail["loc"] if part != "[key]")
+        message = _message(detail, root)
+        if detail["type"] != "value_error":
+            yield Problem(path, message)
+            continue
+        for line in message.splitlines():
+            # The rules of a model begin with the place in it that is wrong: `limits.cpu: 1 is below ...`
+            place = re.match(r"^((?:[A-Za-z_][\w-]*|\d+)(?:\.(?:[\w-]+))*): ", line)
+            inner: Path = ()
+            if place:
+                inner = tuple(int(part) if part.isdigit() else part for part in place[1].split("."))
+                line = line[place.end() :]
+            yield Problem(path + inner, line)
+
+
+def _message(detail: ErrorDetails, root: type[BaseModel]) -> str:
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "value_error":
+            return str(context["error"])
+        case "extra_forbidden":
+            *parents, key = detail["loc"]
+            known = _keys(root, parents)
+            mend = nearest(str(key), known) or f": known here are {', '.join(sorted(known))}"
+            return f"unknown key `{key}`{mend}"
+        case "missing":
+            return "is missing: add it"
+        case "literal_error":
+            # The only place that repeats the input: a choice between words is no place for a secret.
+            choices = re.findall(r"'([^']*)'", context["expected"])
+            mend = nearest(str(detail["input"]), choices) or f": choose from {', '.join(choices)}"
+            return f"unknown value `{str(detail['input'])[:40]}`{mend}"
+        case "greater_than_equal":
+            return f"{detail['input']} is below the minimum of {context['ge']}: raise it"
+        case "less_than_equal":
+            return f"{detail['input']} is above the maximum of {context['le']}: lower it"
+        case "int_type" | "int_parsing" | "int_from_float":
+            return "must be a whole number, such as `3`"
+        case "bool_type" | "bool_parsing":
+            return "must be `true` or `false`"
+        case "string_type":
+            return "must be text: put it in quotes"
+        case "tuple_type" | "list_type":
+            return "must be a list: write `[a, b]`, or one `- item` a line"
+        case "dict_type" | "model_type" | "model_attributes_type" | "dataclass_type":
+            return "must be a group of `key: value` lines"
+        case _:
+            return f"{detail['msg'][0].lower()}{detail['msg'][1:]}: see the JSON Schema for what is accepted"
+
+
+def _keys(root: Any, path: list[int | str]) -> list[str]:
+    """Return the keys that the model at `path` below the type `root` knows."""
+    origin = get_origin(root)
+    if origin is Annotated:
+        return _keys(get_args(root)[0], path)
+    if origin in (Union, UnionType):
+        return [key for choice in get_args(root) for key in _keys(choice, path)]
+    if origin is dict:
+        return _keys(get_args(root)[1], path[1:])
+    if origin is tuple:
+        return _keys(get_args(root)[0], path[1:])
+    if not (isinstance(root, type) and issubclass(root, BaseModel)):
+        return []
+    if not path:
+        return [field.alias or name for name, field in root.model_fields.items()]
+    for name, field in root.model_fields.items():
+        if path[0] in (field.alias, name):
+            return _keys(field.annotation, path[1:])
+    return []

@@ -1,0 +1,123 @@
+"""Reading the files that people write: strict YAML, with the line of every value at hand for messages."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+
+from .errors import Path, SettingsError, nearest
+
+_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _StrictLoader(_Loader):  # type: ignore[misc]
+    """Refuses a key that stands twice in one mapping, where YAML itself silently keeps the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Hashable] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key `{key}` stands twice: remove one of them", key_node.start_mark
+                )
+            seen.add(key)
+        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
+        return mapping
+
+
+def read_yaml(path: pathlib.Path) -> dict[str, Any]:
+    """Read a YAML file that holds one mapping.
+
+    Raises `SettingsError` if it is missing, empty, malformed, or has a key twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = yaml.load(text, _StrictLoader)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: is not UTF-8 text: save it as UTF-8") from None
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise SettingsError(f"{path}{line}: malformed YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: malformed YAML: {error}") from None
+    if content is None:
+        raise SettingsError(f"{path}: is empty: write at least one `key: value` line, or remove the file")
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path}: must hold `key: value` lines, not a {type(content).__name__}")
+    return content
+
+
+def line_of(path: pathlib.Path, keys: Path) -> int | None:
+    """Return the line, from 1, of the value at `keys` in a YAML file, or of its nearest parent; None without one."""
+    try:
+        node = _composed(path)
+    except (OSError, yaml.YAMLError):
+        return None
+    line = None
+    for key in keys:
+        children: list[tuple[Any, Any]] = []
+        if isinstance(node, yaml.MappingNode):
+            children = [(k, v) for k, v in node.value if k.value == str(key)]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+            children = [(node.value[key], node.value[key])]
+        if not children:
+            break
+        line, node = children[0][0].start_mark.line + 1, children[0][1]
+    return line
+
+
+@functools.lru_cache(maxsize=64)
+def _composed(path: pathlib.Path) -> yaml.Node | None:
+    return yaml.compose(path.read_text(encoding="utf-8"), _Loader)
+
+
+def environments(project: pathlib.Path) -> list[str]:
+    """Return the names of the environments that have a `Pulumi.NAME.yaml` in the project's folder."""
+    return sorted(path.name.split(".")[1] for path in project.glob("Pulumi.*.yaml"))
+
+
+def environment_file(project: pathlib.Path, environment: str) -> pathlib.Path:
+    """Return the path of `Pulumi.ENVIRONMENT.yaml`.
+
+    Raises `SettingsError` for an environment without such a file.
+    """
+    known = environments(project)
+    if environment not in known:
+        mend = nearest(environment, known) or f": known are {', '.join(known)}"
+        raise SettingsError(f"unknown environment `{environment}`{mend}: or write Pulumi.{environment}.yaml")
+    return project / f"Pulumi.{environment}.yaml"
+
+
+def read_agents(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, dict[str, Any]]]:
+    """Read every `*.yaml` below a folder; return path and content by the agent's name.
+
+    Raises `SettingsError` if the folder or a file cannot be read, a name is missing, or stands in two files.
+    """
+    if not folder.is_dir():
+        raise SettingsError(f"{folder}: is not a folder: name the folder that holds one YAML file per agent")
+    agents: dict[str, tuple[pathlib.Path, dict[str, Any]]] = {}
+    mistakes: list[str] = []
+    for path in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")]):
+        try:
+            content = read_yaml(path)
+        except SettingsError as error:
+            mistakes.append(str(error))
+            continue
+        name = content.get("name")
+        if not isinstance(name, str):
+            mistakes.append(f"{path}: name: is missing: write `name: {path.stem}`")
+        elif name in agents:
+            line = line_of(path, ("name",))
+            mistakes.append(f"{path}:{line}: name: {agents[name][0]} declares the agent `{name}` already: rename one")
+        else:
+            agents[name] = path, content
+    if mistakes:
+        raise SettingsError("\n".join(mistakes))
+    return agents

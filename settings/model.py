@@ -1,0 +1,111 @@
+"""The base of all settings, and the resources of one container."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+from .types import Cpu, DnsLabel, Memory
+
+
+class Model(BaseModel):
+    """A frozen group of settings: camelCase in YAML, snake_case in Python, unknown keys refused.
+
+    Raises `pydantic.ValidationError`, whose text never holds the rejected input: it may be a secret.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_groups(cls, data: object) -> object:
+        """Let a mapping that gives part of a group of settings inherit the rest from the group's default."""
+        if not isinstance(data, Mapping):
+            return data
+        data = dict(data)
+        for name, field in cls.model_fields.items():
+            key = name if name in data else to_camel(name)
+            given = data.get(key)
+            if isinstance(field.default, Model) and isinstance(given, Mapping):
+                data[key] = merge(field.default.model_dump(by_alias=True), given)
+        return data
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the values of `over`: mappings merge key by key, everything else is replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            value = merge(below, value)
+        merged[key] = value
+    return merged
+
+
+class Amounts(Model):
+    """An amount of CPU and of memory."""
+
+    cpu: Cpu
+    memory: Memory
+
+
+class Resources(Model):
+    """What one container asks for (`requests`) and may use at most (`limits`)."""
+
+    requests: Amounts
+    limits: Amounts
+
+    @classmethod
+    def of(cls, cpu: str, memory: str, cpu_limit: str, memory_limit: str) -> Self:
+        """Write requests and limits in one line."""
+        return cls(
+            requests=Amounts(cpu=Cpu(cpu), memory=Memory(memory)),
+            limits=Amounts(cpu=Cpu(cpu_limit), memory=Memory(memory_limit)),
+        )
+
+    @model_validator(mode="after")
+    def _limits_cover_requests(self) -> Self:
+        for name in ("cpu", "memory"):
+            request, limit = getattr(self.requests, name), getattr(self.limits, name)
+            if limit.amount < request.amount:
+                raise ValueError(
+                    f"limits.{name}: {limit} is below the request of {request}: raise the limit or lower the request"
+                )
+        return self
+
+
+class SecretKey(Model):
+    """One key of a Secret that exists already in the namespace of its user."""
+
+    name: DnsLabel
+    key: str = Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")
+
+
+class Demand(Model):
+    """What one kind of pod asks of its namespace, at its lowest and its highest number of replicas."""
+
+    source: str
+    """The settings path that the demand comes from."""
+    minimum: int
+    maximum: int
+    containers: tuple[Resources, ...]
+
+    def requested(self, resource: str, replicas: int) -> Decimal:
+        """Return the requests of `replicas` pods: `cpu` in cores or `memory` in bytes."""
+        return replicas * sum((getattr(c.requests, resource).amount for c in self.containers), Decimal(0))
+
+    def limited(self, resource: str, replicas: int) -> Decimal:
+        """Return the limits of `replicas` pods: `cpu` in cores or `memory` in bytes."""
+        return replicas * sum((getattr(c.limits, resource).amount for c in self.containers), Decimal(0))

@@ -1,0 +1,74 @@
+"""Settings of metrics and alerts: Prometheus, Alertmanager, Grafana and the exporters of the cluster."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Self
+
+from pydantic import model_validator
+
+from .model import Demand, Model, Resources, SecretKey
+from .types import Duration, Memory
+
+
+class PrometheusSettings(Model):
+    """Metrics and their rules."""
+
+    scrape_interval: Duration = timedelta(seconds=30)
+    retention: Duration = timedelta(days=15)
+    """Samples are deleted after this time ..."""
+    retention_size: Memory = Memory("40Gi")
+    """... or, oldest first, when they exceed this size; must fit into the claim."""
+    storage: Memory = Memory("50Gi")
+    resources: Resources = Resources.of("500m", "2Gi", "2", "4Gi")
+
+    @model_validator(mode="after")
+    def _retention_fits(self) -> Self:
+        if self.retention_size.amount >= self.storage.amount:
+            raise ValueError(
+                f"retentionSize: {self.retention_size} does not fit into the claim of {self.storage}: keep it at "
+                "80 % of `storage`, since the write-ahead log needs room as well"
+            )
+        return self
+
+
+class AlertmanagerSettings(Model):
+    """Where alerts go."""
+
+    webhook_url_secret: SecretKey | None = None
+    """The Secret, in the observability namespace, that holds the URL that alerts are posted to; absent: they are
+    only shown."""
+    resources: Resources = Resources.of("20m", "64Mi", "100m", "128Mi")
+
+
+class GrafanaSettings(Model):
+    """Dashboards."""
+
+    resources: Resources = Resources.of("100m", "256Mi", "500m", "512Mi")
+
+
+class ObservabilitySettings(Model):
+    """Metrics, alerts and dashboards."""
+
+    prometheus: PrometheusSettings = PrometheusSettings()
+    alertmanager: AlertmanagerSettings = AlertmanagerSettings()
+    grafana: GrafanaSettings = GrafanaSettings()
+    kube_state_metrics_resources: Resources = Resources.of("20m", "64Mi", "200m", "256Mi")
+    node_exporter_resources: Resources = Resources.of("20m", "32Mi", "200m", "64Mi")
+    """Of the collector on each node."""
+
+    def demands(self) -> list[Demand]:
+        """Pods in the observability namespace."""
+        return [
+            Demand(source=source, minimum=1, maximum=1, containers=(asked,))
+            for source, asked in (
+                ("prometheus", self.prometheus.resources),
+                ("alertmanager", self.alertmanager.resources),
+                ("grafana", self.grafana.resources),
+                ("kube-state-metrics", self.kube_state_metrics_resources),
+            )
+        ]
+
+    def collector_demands(self) -> list[Demand]:
+        """Pods in the collectors' namespace: counted for one node, since settings do not know the nodes."""
+        return [Demand(source="node-exporter", minimum=1, maximum=1, containers=(self.node_exporter_resources,))]

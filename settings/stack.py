@@ -1,0 +1,110 @@
+"""From configuration and agent files to the validated `Settings` of one stack."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from .agents import AgentFile
+from .errors import Problem, SettingsError, nearest, problems
+from .files import line_of, read_agents
+from .model import merge
+from .root import Settings
+
+_SECTIONS = ("platform", "namespaces", "redis", "kafka", "observability", "gateway")
+
+
+def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: pathlib.Path) -> Settings:
+    """Validate the configuration of a stack together with its agents.
+
+    `config` maps the sections to plain values as they stand in `Pulumi.STACK.yaml` behind `agentstack:`, such as
+    `{"redis": {"shards": 3}}`; a secret is a mapping with the key `secure`, and its value is never looked at.
+    Messages point into `stack_file` and into the agents' files.
+
+    Raises `SettingsError` with one line per mistake.
+    """
+    files = read_agents(agents_folder)
+    mistakes = _Mistakes(stack_file, files, config.get("agents", {}))
+    groups = (*_SECTIONS, "agents", "secrets")
+    for key, value in config.items():
+        if key not in groups:
+            mend = nearest(key, groups) or f": known are {', '.join(groups)}"
+            mistakes.add(Problem((key,), f"unknown key `{key}`{mend}"))
+        elif not isinstance(value, Mapping):
+            mistakes.add(Problem((key,), "must be a group of `key: value` lines"))
+    mistakes.raise_if_any()
+    overrides: Mapping[str, Any] = config.get("agents", {})
+    for name, override in overrides.items():
+        if name not in files:
+            mistakes.add(Problem(("agents", name), f"unknown agent `{name}`{nearest(name, files)}"))
+        elif not isinstance(override, Mapping):
+            mistakes.add(Problem(("agents", name), "must be a group of `key: value` lines"))
+    for name, value in config.get("secrets", {}).items():
+        if not (isinstance(value, Mapping) and "secure" in value):
+            command = f"pulumi config set --secret --path 'agentstack:secrets.{name}'"
+            mistakes.add(Problem(("secrets", name), f"a secret in plain text: remove the line and run `{command}`"))
+    mistakes.raise_if_any()
+
+    agents: dict[str, AgentFile] = {}
+    for name, (_, content) in files.items():
+        try:
+            agent = AgentFile.model_validate(merge(content, overrides.get(name, {})), by_name=False)
+        except ValidationError as error:
+            for problem in problems(error, AgentFile):
+                mistakes.add(Problem(("agents", name, *problem.path), problem.message))
+        else:
+            if agent.enabled:
+                agents[name] = agent
+    whole = {key: config[key] for key in _SECTIONS if key in config}
+    if not mistakes.lines:  # the rules between the parts need all agents
+        whole |= {"agents": agents, "secrets": frozenset(config.get("secrets", {}))}
+    try:
+        settings = Settings.model_validate(whole, by_name=False)
+    except ValidationError as error:
+        for problem in problems(error, Settings):
+            mistakes.add(problem)
+    mistakes.raise_if_any()
+    return settings
+
+
+class _Mistakes:
+    """Collects problems as lines that begin with the file and line that a person has to change."""
+
+    def __init__(
+        self,
+        stack_file: pathlib.Path,
+        files: Mapping[str, tuple[pathlib.Path, Mapping[str, Any]]],
+        overrides: Mapping[str, Any],
+    ) -> None:
+        self.lines: list[str] = []
+        self._stack_file = stack_file
+        self._files = files
+        self._overrides = overrides
+
+    def add(self, problem: Problem) -> None:
+        path = problem.path
+        file, keys, shown = (
+            self._stack_file,
+            ("config", f"agentstack:{path[0]}", *path[1:]),
+            ("agentstack:", path),
+        )
+        if path[0] == "agents" and len(path) > 1 and path[1] in self._files and not self._overridden(path[1:]):
+            file, keys, shown = self._files[str(path[1])][0], path[2:], ("", path)
+        line = line_of(file, keys)
+        place = ".".join(str(key) for key in shown[1])
+        self.lines.append(f"{file}{f':{line}' if line else ''}: {shown[0]}{place}: {problem.message}")
+
+    def raise_if_any(self) -> None:
+        if self.lines:
+            raise SettingsError("\n".join(self.lines))
+
+    def _overridden(self, path: tuple[str | int, ...]) -> bool:
+        value: Any = self._overrides
+        for key in path:
+            if not isinstance(value, Mapping) or key not in value:
+                return False
+            value = value[key]
+        return True

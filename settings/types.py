@@ -1,0 +1,244 @@
+"""The named types of every value that a person can write.
+
+Each type accepts the text that Kubernetes (or Kafka, or Redis) itself accepts and refuses the rest with a
+message that says what to write instead.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from datetime import timedelta
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, core_schema
+
+_QUANTITY = re.compile(r"^(?P<number>\d+(?:\.\d+)?)(?P<suffix>m|[kMGTPE]|[KMGTPE]i|)$")
+_FACTORS: dict[str, Decimal] = {
+    "": Decimal(1),
+    "m": Decimal("0.001"),
+    "k": Decimal(1000),
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("MGTPE", start=2)},
+    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)},
+}
+
+
+class _Quantity(str):
+    """A Kubernetes quantity, kept as written; `amount` is its value in the base unit.
+
+    https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+    """
+
+    amount: Decimal
+    pattern: ClassVar[str]
+    examples: ClassVar[list[str]]
+
+    def __new__(cls, text: str | float) -> Self:
+        text = str(text)
+        match = _QUANTITY.match(text)
+        if match is None or not re.match(cls.pattern, text):
+            raise ValueError(cls.explain(text))
+        quantity = super().__new__(cls, text)
+        quantity.amount = Decimal(match["number"]) * _FACTORS[match["suffix"]]
+        return quantity
+
+    @classmethod
+    def explain(cls, text: str) -> str:
+        """Say what is wrong with `text` and what to write instead."""
+        raise NotImplementedError
+
+    @classmethod
+    def _parse(cls, value: Any) -> Self:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError(f"a quantity such as {cls.examples[0]} is needed")
+        return cls(value)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls._parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        text = {"type": "string", "pattern": cls.pattern, "examples": cls.examples}
+        return {"anyOf": [text, {"type": "number", "minimum": 0}], "description": cls.__doc__}
+
+
+class Cpu(_Quantity):
+    """CPU in cores: `0.5`, `2`, or millicores: `500m`."""
+
+    pattern = r"^\d+(\.\d{1,3})?$|^\d+m$"
+    examples: ClassVar[list[str]] = ["500m", "0.5", "2"]
+
+    @classmethod
+    def explain(cls, text: str) -> str:
+        """Say what is wrong with `text` and what to write instead."""
+        number = re.match(r"^(\d+(?:\.\d{1,3})?)\s*(?:c|cpus?|v?cores?|vcpus?)$", text.strip(), re.IGNORECASE)
+        mend = f"write `{number[1]}`" if number else "write cores such as `0.5` or millicores such as `500m`"
+        return f"`{text}` is not a CPU quantity: {mend}"
+
+
+class Memory(_Quantity):
+    """Memory or storage in bytes with a unit: `512Mi`, `2Gi` (powers of 1024) or `512M` (powers of 1000)."""
+
+    pattern = r"^\d+(\.\d+)?([kMGTPE]|[KMGTPE]i)$"
+    examples: ClassVar[list[str]] = ["512Mi", "2Gi"]
+
+    @classmethod
+    def explain(cls, text: str) -> str:
+        """Say what is wrong with `text` and what to write instead."""
+        number = re.match(r"^(\d+(?:\.\d+)?)\s*([kmgtpe])i?b?$", text.strip(), re.IGNORECASE)
+        if number:
+            return f"`{text}` is not a memory quantity: write `{number[1]}{number[2].upper()}i`"
+        return f"`{text}` is not a memory quantity: write a number with a unit such as `512Mi` or `2Gi`"
+
+
+_DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _duration(value: Any) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    match = re.match(r"^(\d+)([smhd])$", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"`{value}` is not a duration: write a whole number with a unit (s, m, h or d) such as `30s`")
+    return timedelta(seconds=int(match[1]) * _DURATION_UNITS[match[2]])
+
+
+def duration_text(value: timedelta) -> str:
+    """Write a duration in its largest whole unit: `90s`, `36h`, `7d`."""
+    seconds = int(value.total_seconds())
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    PlainSerializer(duration_text),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+[smhd]$", "examples": ["30s", "5m", "24h", "7d"]}),
+]
+"""A span of whole seconds, minutes, hours or days: `30s`, `5m`, `24h`, `7d`."""
+
+
+def _matching(pattern: str, maximum: int, meaning: str, mend: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if len(text) > maximum:
+            raise ValueError(f"`{text}` has {len(text)} characters and {meaning} has at most {maximum}: shorten it")
+        if not re.match(pattern, text):
+            raise ValueError(f"`{text}` is not {meaning}: {mend}")
+        return text
+
+    return AfterValidator(check)
+
+
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_LABEL_MEND = "use lower-case letters, digits and inner hyphens"
+
+DnsLabel = Annotated[
+    str,
+    _matching(rf"^{_LABEL}$", 63, "a DNS label", _LABEL_MEND),
+    Field(json_schema_extra={"pattern": rf"^{_LABEL}$", "maxLength": 63}),
+]
+"""A DNS label as in RFC 1123: at most 63 lower-case letters, digits and hyphens."""
+
+AgentName = Annotated[
+    str,
+    _matching(r"^[a-z]([-a-z0-9]*[a-z0-9])?$", 42, "an agent name", f"{_LABEL_MEND}, and begin with a letter"),
+    Field(json_schema_extra={"pattern": "^[a-z]([-a-z0-9]*[a-z0-9])?$", "maxLength": 42}),
+]
+"""A DNS label of at most 42 characters: the suffixes that Kubernetes gives to pods must fit into 63."""
+
+HostName = Annotated[
+    str,
+    _matching(
+        rf"^{_LABEL}(\.{_LABEL})*$",
+        253,
+        "a host name",
+        f"{_LABEL_MEND}, separated by dots, without scheme or port",
+    ),
+    Field(json_schema_extra={"format": "hostname", "maxLength": 253}),
+]
+"""A DNS name as in RFC 1123, without scheme and port."""
+
+EnvName = Annotated[
+    str,
+    _matching(
+        r"^[A-Z_][A-Z0-9_]*$",
+        128,
+        "an environment variable",
+        "use upper-case letters, digits and underscores",
+    ),
+    Field(json_schema_extra={"pattern": "^[A-Z_][A-Z0-9_]*$"}),
+]
+"""The name of an environment variable in upper case."""
+
+TopicName = Annotated[
+    str,
+    _matching(
+        r"^(?!\.{1,2}$)[a-z0-9][-a-z0-9.]*$",
+        200,
+        "a topic name",
+        "use lower-case letters, digits, dots and hyphens",
+    ),
+    Field(json_schema_extra={"pattern": "^[a-z0-9][-a-z0-9.]*$", "maxLength": 200}),
+]
+"""A Kafka topic. Underscores are refused: in metric names they collide with dots (Kafka warns of it as well)."""
+
+
+def _image(text: str) -> str:
+    if not re.match(r"^[a-z0-9][a-z0-9.:/_-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$", text):
+        raise ValueError(f"`{text}` is not an image reference: write `registry/name:tag`")
+    if image_tag(text) == "latest" and "@" not in text:
+        raise ValueError(f"`{text}` uses the tag `latest`, which changes under a running release: name a version")
+    return text
+
+
+def image_tag(image: str) -> str | None:
+    """Return the tag of an image reference, or None where it has none (a digest is not a tag)."""
+    _, _, last = image.split("@")[0].rpartition("/")
+    return last.partition(":")[2] or None
+
+
+ImageRef = Annotated[str, AfterValidator(_image), Field(json_schema_extra={"examples": ["ghcr.io/acme/agent:1.4.2"]})]
+"""A container image reference; the tag `latest` is refused."""
+
+
+def _cidr(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        raise ValueError(f"`{text}` is not a network in CIDR notation: write for example `203.0.113.0/24`") from None
+
+
+Cidr = Annotated[str, AfterValidator(_cidr), Field(json_schema_extra={"examples": ["203.0.113.0/24"]})]
+"""An IPv4 or IPv6 network in CIDR notation."""
+
+HttpPath = Annotated[
+    str,
+    _matching(r"^/[^\s?#]*$", 1024, "an HTTP path", "begin it with `/`, without query"),
+    Field(json_schema_extra={"pattern": "^/"}),
+]
+"""An HTTP path that begins with `/`."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+"""A TCP port."""
+
+UnprivilegedPort = Annotated[int, Field(ge=1024, le=65535)]
+"""A TCP port that a process without privileges may listen on."""
+
+Percent = Annotated[int, Field(ge=1, le=100)]
+"""A share in percent, 1 to 100."""
