@@ -221,7 +221,7 @@ def test_line_of_the_mistake(tmp_path: Path) -> None:
 def test_unknown_environment(tmp_path: Path) -> None:
     for name in ("dev", "prod"):
         (tmp_path / f"Pulumi.{name}.yaml").write_text("config: {}\n")
-    with pytest.raises(SettingsError, match="unknown environment `prd`, did you mean `prod`?"):
+    with pytest.raises(SettingsError, match="unknown environment `prd`, did you mean `prod`"):
         environment_file(tmp_path, "prd")
 
 

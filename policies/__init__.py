@@ -1,0 +1,1 @@
+"""Policies: `rules` are pure and importable; `__main__` serves them to the engine as a CrossGuard pack."""

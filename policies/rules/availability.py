@@ -1,0 +1,167 @@
+"""Services, disruption budgets and autoscalers against the workloads they are for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from .model import Manifest, Rule, stack_rule
+from .reading import get, mapping, objects, text
+from .stack import Stack
+from .workloads import SCALED_KINDS, effective_request, kind_of, namespace_of, running_containers, where
+
+
+@stack_rule(
+    "service-selects-pods",
+    "error",
+    "Services select pods of the stack.",
+    subjects=lambda stack: stack.of_kind("Service"),
+)
+def service_selects_pods(service: Manifest, stack: Stack) -> Iterator[str]:
+    """Fires on a Service with a selector that no pod has; not on one without selector or an ExternalName."""
+    selector = mapping(service, "spec", "selector")
+    if not selector or get(service, "spec", "type") == "ExternalName":
+        return
+    if not any(stack.selected(namespace_of(service), {"matchLabels": selector})):
+        yield (
+            "selects no pod of this namespace, so connections are refused; "
+            "make spec.selector equal to the labels of the pod template"
+        )
+
+
+@stack_rule(
+    "pdb-selects-pods",
+    "error",
+    "PodDisruptionBudgets select pods of the stack.",
+    subjects=lambda stack: stack.of_kind("PodDisruptionBudget"),
+)
+def pdb_selects_pods(budget: Manifest, stack: Stack) -> Iterator[str]:
+    """Fires on a budget that protects nothing."""
+    if not _budgeted(budget, stack):
+        yield (
+            "selects no pod of this namespace, so it protects nothing; "
+            "make spec.selector equal to the labels of the pod template, or remove it"
+        )
+
+
+@stack_rule(
+    "pdb-allows-drain",
+    "error",
+    "PodDisruptionBudgets let nodes be drained.",
+    subjects=lambda stack: stack.of_kind("PodDisruptionBudget"),
+)
+def pdb_allows_drain(budget: Manifest, stack: Stack) -> Iterator[str]:
+    """Fires on a budget that forbids every eviction at the fewest replicas its workloads run with."""
+    if get(budget, "spec", "maxUnavailable") in (0, "0%"):
+        yield "forbids every eviction, so nodes cannot be drained; set maxUnavailable: 1"
+    min_available = get(budget, "spec", "minAvailable")
+    if min_available is None:
+        return
+    pods = sum(_fewest_pods(workload, stack) for workload in _budgeted(budget, stack))
+    if pods and _pods_needed(min_available, pods) >= pods:
+        yield (
+            f"minAvailable: {min_available} forbids every eviction when the selected workloads run {pods} "
+            f"{'pod' if pods == 1 else 'pods'}, so nodes cannot be drained; set maxUnavailable: 1 instead"
+        )
+
+
+def _budgeted(budget: Manifest, stack: Stack) -> list[Manifest]:
+    selector = get(budget, "spec", "selector")
+    # In policy/v1 an empty selector selects all pods, a missing one none.
+    return [] if selector is None else list(stack.selected(namespace_of(budget), mapping(selector)))
+
+
+def _fewest_pods(workload: Manifest, stack: Stack) -> int:
+    """The fewest pods, but one, that a workload has; 0 for kinds that are not scaled or have no pods."""
+    if kind_of(workload) not in SCALED_KINDS:
+        return 0
+    autoscalers = stack.autoscalers(workload)
+    if autoscalers:
+        fields = {"HorizontalPodAutoscaler": "minReplicas", "ScaledObject": "minReplicaCount"}
+        lowest = min(_count(get(a, "spec", fields[kind_of(a)]), 1) for a in autoscalers)
+        # Scaled to zero there is nothing to evict: what counts is the first pod.
+        return max(1, lowest)
+    return _count(get(workload, "spec", "replicas"), 1)
+
+
+def _count(value: Any, default: int) -> int:
+    return value if isinstance(value, int) else default
+
+
+def _pods_needed(min_available: Any, pods: int) -> int:
+    """Resolve `minAvailable`, a number or a percentage, as Kubernetes does: rounding up."""
+    if isinstance(min_available, str) and re.fullmatch(r"\d{1,3}%", min_available, re.ASCII):
+        return -(-int(min_available[:-1]) * pods // 100)
+    return _count(min_available, 0)
+
+
+@stack_rule(
+    "hpa-target-requests",
+    "error",
+    "The target of a HorizontalPodAutoscaler requests the resources it is scaled by.",
+    subjects=lambda stack: stack.of_kind("HorizontalPodAutoscaler"),
+)
+def hpa_target_requests(autoscaler: Manifest, stack: Stack) -> Iterator[str]:
+    """Fires when a container, sidecars included, lacks a request that a utilization is computed from.
+
+    Also on a target of a built-in kind that the stack does not declare.
+    """
+    target = mapping(autoscaler, "spec", "scaleTargetRef")
+    kind, name = text(target, "kind"), text(target, "name")
+    if kind not in SCALED_KINDS:
+        return
+    workload = stack.workload(kind, namespace_of(autoscaler), name)
+    if workload is None:
+        yield f'scales {kind} "{name}", which this namespace does not have; correct spec.scaleTargetRef'
+        return
+    containers = list(running_containers(workload))
+    for resource, only in _utilization_metrics(autoscaler):
+        counted = [c for c in containers if only is None or get(c, "name") == only]
+        if not counted:
+            yield (
+                f'scales by the {resource} of a container "{only}", which {kind} "{name}" does not have; '
+                "correct spec.metrics"
+            )
+        for container in counted:
+            if effective_request(container, resource) is None:
+                yield (
+                    f'cannot compute {resource} utilization: {where(container)} of {kind} "{name}" requests '
+                    f"none; set its resources.requests.{resource}"
+                )
+
+
+def _utilization_metrics(autoscaler: Manifest) -> Iterator[tuple[str, str | None]]:
+    """The resources scaled by utilization, each with the one container that counts, or None for all."""
+    metrics = objects(autoscaler, "spec", "metrics")
+    if not metrics:  # the default, and all there is in autoscaling/v1: CPU utilization
+        yield "cpu", None
+    for metric in metrics:
+        kind = get(metric, "type")
+        source = mapping(metric, "resource" if kind == "Resource" else "containerResource")
+        if kind in ("Resource", "ContainerResource") and get(source, "target", "type") == "Utilization":
+            yield text(source, "name"), None if kind == "Resource" else text(source, "container")
+
+
+@stack_rule(
+    "single-replicas-owner",
+    "error",
+    "Either the workload or one autoscaler sets the number of replicas.",
+    subjects=lambda stack: stack.of_kind(*sorted(SCALED_KINDS)),
+)
+def single_replicas_owner(workload: Manifest, stack: Stack) -> Iterator[str]:
+    """Fires on a workload with `replicas` and an autoscaler, or with two autoscalers."""
+    names = [f'{kind_of(a)} "{text(a, "metadata", "name")}"' for a in stack.autoscalers(workload)]
+    if names and get(workload, "spec", "replicas") is not None:
+        yield f"every deployment resets the replicas that {' and '.join(names)} sets; remove spec.replicas"
+    if len(names) > 1:
+        yield f"{' and '.join(names)} fight over the replicas; keep one of them"
+
+
+RULES: tuple[Rule, ...] = (
+    service_selects_pods,
+    pdb_selects_pods,
+    pdb_allows_drain,
+    hpa_target_requests,
+    single_replicas_owner,
+)

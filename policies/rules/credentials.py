@@ -1,0 +1,81 @@
+"""Secrets that stand in plain text in a manifest. No message may contain a value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from .model import Manifest, Rule, manifest_rule
+from .reading import get, objects, text
+from .workloads import containers, where
+
+_SECRET_NAME: Final = re.compile(
+    r"PASSWORD|PASSWD|PASSPHRASE|SECRET|_KEY$|APIKEY$|(^|_)(TOKEN|CREDENTIALS?)$", re.IGNORECASE
+)
+# Where a secret is, or a key that is none.
+_PLAIN_NAME: Final = re.compile(r"_(FILE|PATH|DIR|NAME)$|PUBLIC_KEY$", re.IGNORECASE)
+
+_SECRET_VALUE: Final = re.compile(
+    r"""
+      -----BEGIN\ [A-Z ]*PRIVATE\ KEY
+    | \beyJ[\w-]{10,}\.eyJ[\w-]{10,}                    # JSON Web Token
+    | \b(?:AKIA|ASIA)[0-9A-Z]{16}\b                     # AWS
+    | \bAIza[\w-]{35}                                   # Google
+    | \bgh[opsur]_[A-Za-z0-9]{36} | \bgithub_pat_\w{22} # GitHub
+    | \bglpat-[\w-]{20}                                 # GitLab
+    | \bxox[abeoprs]-[\w-]{10}                          # Slack
+    | \bsk-[\w-]{20}                                    # OpenAI, Anthropic
+    | \b[rs]k_live_[A-Za-z0-9]{16}                      # Stripe
+    | \bhf_[A-Za-z0-9]{30}                              # Hugging Face
+    | \bpul-[0-9a-f]{40}                                # Pulumi
+    """,
+    re.VERBOSE,
+)
+_PASSWORD_IN_VALUE: Final = re.compile(
+    r"""://[^\s/:@]*:(?P<url>[^\s/@]+)@ | [?&;\s](?:password|pwd)=["']?(?P<option>[^\s"'&;]+)""",
+    re.VERBOSE | re.IGNORECASE,
+)
+# Filled in by Kubernetes, or by the program, from another variable.
+_REFERENCE: Final = re.compile(r"\$\([^()]+\)|\$\{[^{}]+\}")
+_SWITCHES: Final = frozenset({"", "true", "false", "yes", "no", "on", "off"})
+
+
+@manifest_rule(
+    "no-secret-in-plain-env", "error", "Secrets reach containers by reference, not as plain environment values."
+)
+def no_secret_in_plain_env(manifest: Manifest) -> Iterator[str]:
+    """Fires on a variable with a value whose name says secret, or whose value looks like one."""
+    for container in containers(manifest):
+        for variable in objects(container, "env"):
+            value = get(variable, "value")
+            name = text(variable, "name")
+            if value is None:
+                continue
+            if _names_secret(name) and not _is_harmless(str(value)):
+                reason = "by its name holds a secret"
+            elif _holds_secret(str(value)):
+                reason = "has a value that looks like a secret"
+            else:
+                continue
+            yield (
+                f"{where(container)}: the environment variable {name} {reason} in plain text; "
+                "put the value into a Secret and refer to it with valueFrom.secretKeyRef"
+            )
+
+
+def _names_secret(name: str) -> bool:
+    return bool(_SECRET_NAME.search(name)) and not _PLAIN_NAME.search(name)
+
+
+def _is_harmless(value: str) -> bool:
+    return value.lower() in _SWITCHES or bool(_REFERENCE.fullmatch(value))
+
+
+def _holds_secret(value: str) -> bool:
+    return bool(_SECRET_VALUE.search(value)) or any(
+        not _REFERENCE.fullmatch(match["url"] or match["option"]) for match in _PASSWORD_IN_VALUE.finditer(value)
+    )
+
+
+RULES: tuple[Rule, ...] = (no_secret_in_plain_env,)

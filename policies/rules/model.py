@@ -1,0 +1,130 @@
+"""What a rule is and what it reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from .reading import UNKNOWN, UnknownValueError, text
+
+if TYPE_CHECKING:
+    from .stack import Stack
+
+__all__ = [
+    "UNKNOWN",
+    "Manifest",
+    "Outcome",
+    "Rule",
+    "Scope",
+    "Severity",
+    "Violation",
+    "identity",
+    "manifest_rule",
+    "stack_rule",
+]
+
+Manifest = Mapping[str, Any]
+"""One Kubernetes object as plain JSON data: apiVersion, kind, metadata and the rest."""
+
+Severity = Literal["error", "warning"]
+Outcome = Literal["violation", "not evaluated"]
+Scope = Literal["manifest", "stack"]
+
+
+@dataclass(frozen=True)
+class Violation:
+    """What a rule found on one object.
+
+    `kind`, `namespace` and `name` identify the object: `namespace` is empty where the manifest gives none, and
+    all three are empty when a rule over the stack could not be evaluated at all. `message` says what is wrong,
+    where, and the mend; it never contains the value of an environment variable or of a Secret.
+    """
+
+    rule: str
+    severity: Severity
+    kind: str
+    namespace: str
+    name: str
+    message: str
+    outcome: Outcome = "violation"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule; `check` yields a message for each mistake on a subject.
+
+    A rule of scope `manifest` looks at one object at a time; one of scope `stack` needs all of them.
+    """
+
+    id: str
+    severity: Severity
+    description: str
+    scope: Scope
+    subjects: Callable[[Stack], Iterable[Manifest]]
+    check: Callable[[Manifest, Stack], Iterable[str]]
+
+    def evaluate(self, stack: Stack) -> list[Violation]:
+        """Check every subject in `stack`; never raises (see `policies.rules.evaluate`)."""
+        try:
+            subjects = list(self.subjects(stack))
+        except Exception as error:
+            return [self._not_evaluated({}, error)]
+        return [violation for subject in subjects for violation in self._check(subject, stack)]
+
+    def _check(self, subject: Manifest, stack: Stack) -> list[Violation]:
+        found = []
+        try:
+            for message in self.check(subject, stack):
+                found.append(Violation(self.id, self.severity, *identity(subject), message))
+        except Exception as error:
+            found.append(self._not_evaluated(subject, error))
+        return found
+
+    def _not_evaluated(self, subject: Manifest, error: Exception) -> Violation:
+        if isinstance(error, UnknownValueError):
+            message = f"not evaluated: {error.field} is unknown before deployment; set a value known at preview"
+        else:  # not the error's text: it may quote a value
+            message = f"not evaluated: the rule failed with {type(error).__name__}; please report this bug"
+        return Violation(self.id, "error", *identity(subject), message, "not evaluated")
+
+
+def identity(manifest: Manifest) -> tuple[str, str, str]:
+    """Return the kind, namespace and name in `manifest`; each is empty where it is missing or unknown."""
+
+    def known(*path: str) -> str:
+        try:
+            return text(manifest, *path)
+        except UnknownValueError:
+            return ""
+
+    return known("kind"), known("metadata", "namespace"), known("metadata", "name")
+
+
+def manifest_rule(
+    rule_id: str, severity: Severity, description: str
+) -> Callable[[Callable[[Manifest], Iterable[str]]], Rule]:
+    """Make a rule of a function that checks one manifest."""
+
+    def decorate(check: Callable[[Manifest], Iterable[str]]) -> Rule:
+        return Rule(
+            rule_id,
+            severity,
+            description,
+            "manifest",
+            subjects=lambda stack: stack.manifests,
+            check=lambda manifest, _: check(manifest),
+        )
+
+    return decorate
+
+
+def stack_rule(
+    rule_id: str, severity: Severity, description: str, subjects: Callable[[Stack], Iterable[Manifest]]
+) -> Callable[[Callable[[Manifest, Stack], Iterable[str]]], Rule]:
+    """Make a rule of a function that checks each of `subjects` against the whole stack."""
+
+    def decorate(check: Callable[[Manifest, Stack], Iterable[str]]) -> Rule:
+        return Rule(rule_id, severity, description, "stack", subjects, check)
+
+    return decorate

@@ -1,0 +1,98 @@
+"""Kinds of objects, and the pods and containers in workloads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from .model import Manifest
+from .reading import get, mapping, objects, text
+
+_TEMPLATE: Final = {
+    "Deployment": ("spec", "template"),
+    "StatefulSet": ("spec", "template"),
+    "DaemonSet": ("spec", "template"),
+    "ReplicaSet": ("spec", "template"),
+    "Job": ("spec", "template"),
+    "CronJob": ("spec", "jobTemplate", "spec", "template"),
+    "Pod": (),
+}
+
+# Other groups use the same kinds: Knative has a Service of its own.
+_GROUP: Final = {
+    "Deployment": "apps",
+    "StatefulSet": "apps",
+    "DaemonSet": "apps",
+    "ReplicaSet": "apps",
+    "Job": "batch",
+    "CronJob": "batch",
+    "Pod": "",
+    "Namespace": "",
+    "ResourceQuota": "",
+    "LimitRange": "",
+    "Service": "",
+    "NetworkPolicy": "networking.k8s.io",
+    "PodDisruptionBudget": "policy",
+    "HorizontalPodAutoscaler": "autoscaling",
+    "ScaledObject": "keda.sh",
+}
+
+SCALED_KINDS: Final = frozenset({"Deployment", "StatefulSet", "ReplicaSet"})
+WORKLOAD_KINDS: Final = tuple(_TEMPLATE)
+
+
+def kind_of(manifest: Manifest) -> str:
+    """Return the kind if the rules know it in this API group, else an empty string."""
+    kind = text(manifest, "kind")
+    group = _GROUP.get(kind)
+    return kind if group is not None and text(manifest, "apiVersion").rpartition("/")[0] == group else ""
+
+
+def namespace_of(manifest: Manifest) -> str:
+    """Return the namespace of a namespaced object."""
+    return text(manifest, "metadata", "namespace") or "default"
+
+
+def pod_template(manifest: Manifest) -> Manifest | None:
+    """Return the pod template of a workload (a Pod is its own), or None for other kinds."""
+    path = _TEMPLATE.get(kind_of(manifest))
+    return None if path is None else mapping(manifest, *path)
+
+
+def pod_spec(manifest: Manifest) -> Manifest:
+    """Return the pod spec of a workload, or an empty mapping."""
+    return mapping(pod_template(manifest), "spec")
+
+
+def containers(manifest: Manifest) -> Iterator[Manifest]:
+    """All containers of a workload, init containers included."""
+    pod = pod_spec(manifest)
+    yield from objects(pod, "initContainers")
+    yield from objects(pod, "containers")
+
+
+def running_containers(manifest: Manifest) -> Iterator[Manifest]:
+    """The containers that run as long as the pod: the regular ones and sidecars."""
+    pod = pod_spec(manifest)
+    yield from (c for c in objects(pod, "initContainers") if get(c, "restartPolicy") == "Always")
+    yield from objects(pod, "containers")
+
+
+def is_long_running(manifest: Manifest) -> bool:
+    """Whether the pods of this workload are meant to run until they are stopped."""
+    kind = kind_of(manifest)
+    if kind in ("Job", "CronJob"):
+        return False
+    return kind != "Pod" or get(manifest, "spec", "restartPolicy") in (None, "Always")
+
+
+def where(container: Manifest) -> str:
+    """Name a container in a message."""
+    name = container.get("name")
+    return f'container "{name}"' if isinstance(name, str) else "a container without a name"
+
+
+def effective_request(container: Manifest, resource: str) -> object:
+    """Return the request for `resource`; Kubernetes takes the limit where only that is given."""
+    request = get(container, "resources", "requests", resource)
+    return get(container, "resources", "limits", resource) if request is None else request
