@@ -1,0 +1,53 @@
+"""The manifests of every environment, as `agentstack preview` writes them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENTS = ("dev", "staging", "prod")
+
+Manifest = dict[str, Any]
+
+
+@pytest.fixture(scope="session", params=ENVIRONMENTS)
+def environment(request: pytest.FixtureRequest) -> str:
+    """Each environment in turn."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="session")
+def manifests(environment: str, tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
+    """All objects of the environment."""
+    return rendered(environment, tmp_path_factory.getbasetemp())
+
+
+@cache
+def rendered(environment: str, base: Path) -> list[Manifest]:
+    """Preview an environment and read the files that it wrote."""
+    out = base / environment
+    subprocess.run(
+        [sys.executable, "-m", "agentstack", "preview", environment, "--out", str(out)], cwd=ROOT, check=True
+    )
+    return [yaml.safe_load(path.read_text()) for path in sorted(out.rglob("*.yaml"))]
+
+
+def pod_template(manifest: Manifest) -> Manifest | None:
+    """The pod template of a workload, or None for other objects."""
+    if manifest["kind"] == "CronJob":
+        manifest = manifest["spec"]["jobTemplate"]
+    template: Manifest | None = manifest.get("spec", {}).get("template")
+    return template
+
+
+def containers(template: Manifest) -> list[Manifest]:
+    """All containers of a pod, init containers included."""
+    return [*template["spec"].get("initContainers", []), *template["spec"]["containers"]]

@@ -1,0 +1,132 @@
+"""What the stack of each environment is made of: valid for Kubernetes, whole, and free of secrets."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import kubernetes_validate
+import pytest
+
+from settings import Cpu, Memory
+from settings.files import environment_file, read_yaml
+from settings.stack import load
+
+from .conftest import ROOT, Manifest, containers, pod_template
+
+VERSIONS = ("1.33", "1.34", "1.35", "1.36")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_strict_schema(manifests: list[Manifest], version: str) -> None:
+    assert len(manifests) > 100
+    for manifest in manifests:
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def test_a_wrong_manifest_would_be_found(manifests: list[Manifest]) -> None:
+    deployment = next(m for m in manifests if m["kind"] == "Deployment")
+    wrong = deployment | {"spec": deployment["spec"] | {"replica": 1}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, VERSIONS[-1], strict=True)
+
+
+def test_no_object_twice(manifests: list[Manifest]) -> None:
+    keys = [(m["kind"], m["metadata"].get("namespace"), m["metadata"]["name"]) for m in manifests]
+    assert len(keys) == len(set(keys))
+
+
+def test_secrets_hold_no_values(manifests: list[Manifest]) -> None:
+    secrets = [m for m in manifests if m["kind"] == "Secret"]
+    assert len(secrets) >= 2
+    for secret in secrets:
+        assert not secret.keys() & {"data", "stringData"}
+        assert secret["metadata"]["annotations"]["agentstack.dev/secret-keys"]
+
+
+def references(manifest: Manifest) -> list[tuple[str, str, str | None]]:
+    """The ConfigMaps and Secrets that a workload's pods cannot start without: kind, name, key."""
+    template = pod_template(manifest)
+    found: list[tuple[str, str, str | None]] = []
+    if template is None:
+        return found
+    for container in containers(template):
+        for variable in container.get("env", []):
+            for field, kind in (("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap")):
+                ref = variable.get("valueFrom", {}).get(field)
+                if ref and not ref.get("optional"):
+                    found.append((kind, ref["name"], ref["key"]))
+        for source in container.get("envFrom", []):
+            found += [("ConfigMap", source["configMapRef"]["name"], None)]
+    for volume in template["spec"].get("volumes", []):
+        if "configMap" in volume:
+            found.append(("ConfigMap", volume["configMap"]["name"], None))
+        if "secret" in volume and not volume["secret"].get("optional"):
+            found.append(("Secret", volume["secret"]["secretName"], None))
+    return found
+
+
+def test_every_reference_leads_somewhere(manifests: list[Manifest], environment: str) -> None:
+    keys: dict[tuple[str, str, str], set[str]] = {}
+    for m in manifests:
+        held = set(m.get("data", {})) | set(
+            filter(None, m["metadata"].get("annotations", {}).get("agentstack.dev/secret-keys", "").split(","))
+        )
+        keys[m["kind"], m["metadata"].get("namespace", ""), m["metadata"]["name"]] = held
+    given_by_hand = {"model-provider"} if environment != "dev" else set()
+    for manifest in manifests:
+        for kind, name, key in references(manifest):
+            if kind == "Secret" and name in given_by_hand:
+                continue
+            held = keys[kind, manifest["metadata"]["namespace"], name]
+            assert key is None or key in held, f"{manifest['metadata']['name']} needs {key} of {kind} {name}"
+
+
+def settings_of(environment: str) -> Any:
+    file = environment_file(ROOT, environment)
+    config = {key.removeprefix("agentstack:"): value for key, value in read_yaml(file)["config"].items()}
+    return load(config, stack_file=file, agents_folder=ROOT / "agents")
+
+
+def replicas(manifest: Manifest, manifests: list[Manifest]) -> int:
+    """The lowest number of pods; a DaemonSet is counted for one node, a Job for its one pod."""
+    for scaler in manifests:
+        target = scaler.get("spec", {}).get("scaleTargetRef", {})
+        if (target.get("kind"), target.get("name")) == (manifest["kind"], manifest["metadata"]["name"]):
+            lowest: int = scaler["spec"]["minReplicas"]
+            return lowest
+    number: int = manifest["spec"].get("replicas", 1)
+    return number
+
+
+def test_settings_count_what_the_pods_really_ask_for(manifests: list[Manifest], environment: str) -> None:
+    for namespace, demands in settings_of(environment).demands().values():
+        for resource, parse in (("cpu", Cpu), ("memory", Memory)):
+            expected = sum((demand.requested(resource, demand.minimum) for demand in demands), Decimal(0))
+            found = Decimal(0)
+            for manifest in manifests:
+                template = pod_template(manifest)
+                if template is None or manifest["metadata"]["namespace"] != namespace.name:
+                    continue
+                one = max(
+                    sum(parse(c["resources"]["requests"][resource]).amount for c in template["spec"]["containers"]),
+                    *[
+                        parse(c["resources"]["requests"][resource]).amount
+                        for c in template["spec"].get("initContainers", [])
+                    ],
+                    Decimal(0),
+                )
+                found += replicas(manifest, manifests) * one
+            assert found == expected, f"{namespace.name} {resource}"
+
+
+def test_dev_fits_a_small_node(manifests: list[Manifest], environment: str) -> None:
+    if environment != "dev":
+        pytest.skip("only dev is meant for one node with 2 CPUs and 6 GiB: nothing to run here")
+    cpu = memory = Decimal(0)
+    for _, demands in settings_of("dev").demands().values():
+        cpu += sum(demand.requested("cpu", demand.minimum) for demand in demands)
+        memory += sum(demand.requested("memory", demand.minimum) for demand in demands)
+    # kube-system of a small cluster takes up to a quarter of a core and 400 MiB.
+    assert cpu <= Decimal("1.75")
+    assert memory <= Memory("5600Mi").amount
