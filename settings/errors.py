@@ -28,10 +28,16 @@ class SettingsError(Exception):
     """The input cannot be used; the text has one line per mistake and never holds a secret."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ", did you mean `...`?" for the known name nearest to `word`, or an empty text."""
-    matches = get_close_matches(word, sorted(known), n=1, cutoff=0.5)
-    return f", did you mean `{matches[0]}`?" if matches else ""
+def nearest(word: str, known: Iterable[str], otherwise: str | None = None) -> str:
+    """Return ", did you mean `...`?" for the known name nearest to `word`.
+
+    Where none is near: ": " and `otherwise`, by default the list of what is known.
+    """
+    names = sorted(known)
+    matches = get_close_matches(word, names, n=1, cutoff=0.5)
+    if matches:
+        return f", did you mean `{matches[0]}`?"
+    return f": {otherwise or 'known are ' + (', '.join(names) or 'none')}"
 
 
 def problems(error: ValidationError, root: type[BaseModel]) -> Iterator[Problem]:
@@ -60,15 +66,13 @@ def _message(detail: ErrorDetails, root: type[BaseModel]) -> str:
         case "extra_forbidden":
             *parents, key = detail["loc"]
             known = _keys(root, parents)
-            mend = nearest(str(key), known) or f": known here are {', '.join(sorted(known))}"
-            return f"unknown key `{key}`{mend}"
+            return f"unknown key `{key}`{nearest(str(key), known)}"
         case "missing":
             return "is missing: add it"
         case "literal_error":
             # The only place that repeats the input: a choice between words is no place for a secret.
             choices = re.findall(r"'([^']*)'", context["expected"])
-            mend = nearest(str(detail["input"]), choices) or f": choose from {', '.join(choices)}"
-            return f"unknown value `{str(detail['input'])[:40]}`{mend}"
+            return f"unknown value `{str(detail['input'])[:40]}`{nearest(str(detail['input']), choices)}"
         case "greater_than_equal":
             return f"{detail['input']} is below the minimum of {context['ge']}: raise it"
         case "less_than_equal":

@@ -90,8 +90,8 @@ def environment_file(project: pathlib.Path, environment: str) -> pathlib.Path:
     """
     known = environments(project)
     if environment not in known:
-        mend = nearest(environment, known) or f": known are {', '.join(known)}"
-        raise SettingsError(f"unknown environment `{environment}`{mend}: or write Pulumi.{environment}.yaml")
+        otherwise = f"known are {', '.join(known)}; or write Pulumi.{environment}.yaml"
+        raise SettingsError(f"unknown environment `{environment}`{nearest(environment, known, otherwise)}")
     return project / f"Pulumi.{environment}.yaml"
 
 

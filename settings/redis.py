@@ -17,7 +17,7 @@ class ExternalRedis(Model):
     host: HostName
     port: Port = 6379
     url_secret: SecretKey
-    """The Secret that holds the connection URL, such as `rediss://:PASSWORD@HOST:6379`."""
+    """The Secret that holds the connection URL, such as `rediss://default:PASSWORD@HOST:6379`."""
     network: Cidr | None = None
     """The network of its addresses; absent: agents may reach any address on that port."""
 

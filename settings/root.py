@@ -66,7 +66,7 @@ class Settings(Model):
                     if topic not in self.kafka.topics:
                         yield (
                             f"agents.{name}.{field}.{index}: unknown topic `{topic}`"
-                            f"{nearest(topic, self.kafka.topics)}: declare it under `kafka.topics`"
+                            f"{nearest(topic, self.kafka.topics, 'declare it under `kafka.topics`')}"
                         )
 
     def _calls(self) -> Iterator[str]:
@@ -107,7 +107,7 @@ class Settings(Model):
     def _secrets(self) -> Iterator[str]:
         declared = {secret for agent in self.agents.values() for secret in agent.secrets}
         for secret in sorted(self.secrets - declared):
-            yield f"secrets.{secret}: no agent declares this secret{nearest(secret, declared)}: remove it"
+            yield f"secrets.{secret}: no agent declares this secret{nearest(secret, declared, 'remove it')}"
         if not self.platform.safeguards.require_secrets:
             return
         for name, agent in self.agents.items():

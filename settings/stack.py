@@ -31,8 +31,7 @@ def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: 
     groups = (*_SECTIONS, "agents", "secrets")
     for key, value in config.items():
         if key not in groups:
-            mend = nearest(key, groups) or f": known are {', '.join(groups)}"
-            mistakes.add(Problem((key,), f"unknown key `{key}`{mend}"))
+            mistakes.add(Problem((key,), f"unknown key `{key}`{nearest(key, groups)}"))
         elif not isinstance(value, Mapping):
             mistakes.add(Problem((key,), "must be a group of `key: value` lines"))
     mistakes.raise_if_any()

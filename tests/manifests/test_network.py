@@ -81,9 +81,7 @@ def test_prometheus_reaches_everything_that_it_scrapes(manifests: list[Manifest]
     everything = pods(manifests)
     prometheus = next(pod for pod in everything if pod.name == "prometheus")
     scraped = [pod for pod in everything if pod.scraped]
-    assert {"redis", "kafka-exporter", "orchestrator", "kube-state-metrics", "node-exporter"} <= {
-        p.name for p in scraped
-    }
+    assert {"redis", "kafka-exporter", "orchestrator", "node-exporter"} <= {p.name for p in scraped}
     for pod in scraped:
         assert pod.scraped is not None
         if pod != prometheus:  # it reaches itself on localhost, or through its own address
