@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import uuid
+from pathlib import Path
 
 import pytest
 import yaml
@@ -121,6 +124,19 @@ def test_an_agent_logs_in_with_its_redis_url(cluster: Cluster) -> None:
 def test_a_second_apply_changes_nothing(cluster: Cluster) -> None:
     # kubectl diff exits with 1 where there is a difference, and prints it.
     assert cluster.kubectl("diff", "--server-side", "--recursive", "--filename", str(cluster.manifests)) == ""
+
+
+def test_applying_again_without_secrets_keeps_them(cluster: Cluster, tmp_path: Path) -> None:
+    def passwords() -> list[str]:
+        return [secret["data"]["password"] for secret in cluster.get("secrets", "--namespace", "data")]
+
+    before = passwords()
+    assert before
+    subprocess.run(
+        [sys.executable, "-m", "agentstack", "preview", "dev", "--out", str(tmp_path / "dev")], cwd=ROOT, check=True
+    )
+    cluster.kubectl("apply", "--server-side", "--recursive", "--filename", str(tmp_path / "dev"))
+    assert passwords() == before
 
 
 def test_a_killed_redis_pod_comes_back_into_the_cluster(cluster: Cluster) -> None:

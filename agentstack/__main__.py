@@ -1,0 +1,5 @@
+"""`python -m agentstack`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,138 @@
+"""The command line: `agentstack preview`, `agentstack schema`."""
+
+from __future__ import annotations
+
+import gc
+import pathlib
+import shutil
+import sys
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+# Only what `--help` needs is imported here: everything else takes more time than the rest of most commands.
+if TYPE_CHECKING:
+    from .environment import Environment
+
+BAD_INPUT = 2
+
+app = typer.Typer(
+    help="AI agents on Kubernetes: the whole platform from typed settings.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Stand for itself: with one command alone, typer would leave out its name."""
+
+
+@app.command()
+def preview(
+    env: Annotated[str, typer.Argument(metavar="[ENV]", help="The environment: reads Pulumi.ENV.yaml.")] = "dev",
+    agents: Annotated[pathlib.Path | None, typer.Option(help="Read agents from this folder.")] = None,
+    settings: Annotated[pathlib.Path | None, typer.Option(help="Read this file instead of Pulumi.ENV.yaml.")] = None,
+    out: Annotated[pathlib.Path | None, typer.Option(help="Write manifests here instead of build/ENV.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    with_dev_secrets: Annotated[
+        bool,
+        typer.Option(
+            "--with-dev-secrets",
+            help="Fill Secrets with random values, kept in .dev-secrets/; for throw-away clusters only.",
+        ),
+    ] = False,
+    show: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="agent NAME", help="Only print the agent's declaration as this environment has it."),
+    ] = None,
+) -> None:
+    """Compute the whole stack without engine, cluster or account: check it, sum it up, write its manifests.
+
+    Exit codes: 0 fine, 1 policy violations, 2 bad input (nothing is written then).
+    """
+    from .environment import Environment, find_project
+
+    project = find_project(pathlib.Path())
+    environment = Environment.find(project, env, file=settings, agents=agents)
+    if show is not None:
+        typer.echo(_shown(environment, *show), nl=False)
+        return
+    from .preview import run
+
+    given = (("--agents", agents), ("--settings", settings), ("--out", out))
+    command = [*_program(), "preview", env]
+    command += [word for option, path in given if path is not None for word in (option, str(path))]
+    folder = project / "build" / env if out is None else out
+    report = run(environment, folder, command=command, with_dev_secrets=with_dev_secrets)
+    if as_json:
+        from .report import as_json as to_json
+
+        typer.echo(to_json(report))
+    else:
+        from .report import show as show_report
+
+        show_report(report)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def schema(
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit with 1 if a file is not current.")
+    ] = False,
+) -> None:
+    """Write the JSON Schemas of Pulumi.ENV.yaml and of agents/*.yaml, by which editors complete and check them."""
+    from .environment import find_project
+    from .schema import outdated, write
+
+    folder = find_project(pathlib.Path()) / "schemas"
+    if not check:
+        write(folder)
+    elif stale := outdated(folder):
+        typer.echo(f"not current: {', '.join(map(str, stale))}: run `agentstack schema`", err=True)
+        raise typer.Exit(1)
+
+
+def _program() -> list[str]:
+    """How a person calls this program, judging by how it was called."""
+    called = sys.argv[0]
+    if pathlib.Path(called).name == "__main__.py":
+        return ["python", "-m", "agentstack"]
+    return ["agentstack" if shutil.which("agentstack") == called else called]
+
+
+def _shown(environment: Environment, kind: str, name: str) -> str:
+    from settings.errors import SettingsError
+
+    if kind != "agent":
+        raise SettingsError(f"--show: unknown kind `{kind}`: write `--show agent {name}`")
+    from .manifests import to_yaml
+
+    declaration = environment.agent(name).model_dump(mode="json", by_alias=True)
+    return to_yaml({"name": declaration.pop("name"), **declaration})
+
+
+def main() -> NoReturn:
+    """Run the command line and exit; bad input gives its message on stderr and the exit code 2."""
+    # Nearly everything that a run makes lives until its end: looking for garbage early costs a tenth of the time.
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        app(prog_name="agentstack")
+    except Exception as error:
+        if not _is_bad_input(error):
+            raise
+        typer.echo(str(error), err=True)
+    sys.exit(BAD_INPUT)
+
+
+def _is_bad_input(error: Exception) -> bool:
+    from settings.errors import SettingsError
+
+    if isinstance(error, SettingsError):
+        return True
+    pulumi = sys.modules.get("pulumi")
+    return pulumi is not None and isinstance(error, pulumi.RunError)

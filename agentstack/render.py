@@ -1,0 +1,218 @@
+"""Running the program in-process, on Pulumi's own test monitor: what it registers, and what it exports."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import runpy
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf import empty_pb2, struct_pb2  # type: ignore[import-untyped]
+from pulumi.runtime import mocks, rpc, set_all_config, settings
+from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.stack import run_in_stack
+
+from .environment import Environment
+from .random_provider import SecretStore, State, create
+
+_STACK = "pulumi:pulumi:Stack"
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A value in an object that must not be shown."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Registration:
+    """One resource: a component, a Kubernetes object, or something else that has no manifest."""
+
+    urn: str
+    type: str
+    name: str
+    parent: str
+    """The URN of its parent; that of the stack for the outermost."""
+    component: bool
+    inputs: dict[str, Any] = field(repr=False)
+    """With a `Secret` in the place of each secret value."""
+
+    @property
+    def is_kubernetes_object(self) -> bool:
+        """Whether the inputs are a manifest."""
+        return self.type.startswith("kubernetes:")
+
+
+@dataclass
+class Rendered:
+    """What a run of the program left behind."""
+
+    registrations: list[Registration] = field(default_factory=list)
+    """In no order that can be relied on."""
+    outputs: dict[str, Any] = field(default_factory=dict)
+    """The stack's outputs, with a `Secret` for each secret."""
+    warnings: list[str] = field(default_factory=list)
+    """What the program logged as a warning or an error."""
+
+
+def render(environment: Environment, store: SecretStore | None = None) -> Rendered:
+    """Run the project's `__main__.py` for `environment` and return what it registers.
+
+    Raises `SettingsError` for files that cannot be read, `pulumi.RunError` where the program refuses its input,
+    and whatever else the program raises.
+    """
+    config, secret_keys = environment.runtime_config()
+    rendered = Rendered()
+
+    def run() -> None:
+        # In a context of its own, since the runtime keeps all its state in context variables.
+        monitor = _Monitor(rendered, seed=f"{environment.project_name}/{environment.name}", store=store)
+        settings.configure(
+            settings.Settings(
+                project=environment.project_name,
+                stack=environment.name,
+                monitor=monitor,
+                engine=mocks.MockEngine(_logger(rendered.warnings)),
+                dry_run=False,  # or every value that a provider makes would be unknown
+            )
+        )
+        set_all_config(config, secret_keys)
+        _run_in_loop(lambda: _run_program(environment))
+
+    contextvars.Context().run(run)
+    return rendered
+
+
+def _run_program(environment: Environment) -> None:
+    folder = str(environment.project.absolute())
+    sys.path.insert(0, folder)
+    try:
+        runpy.run_path(str(environment.project / "__main__.py"), run_name="__main__")
+    finally:
+        sys.path.remove(folder)
+
+
+def _run_in_loop(program: Callable[[], None]) -> None:
+    loop = asyncio.new_event_loop()
+    try:
+        loop.set_default_executor(_InPlace())
+        loop.run_until_complete(run_in_stack(program))
+    except BaseException:
+        # Every output that needed the one that failed fails as well; only the first says anything new.
+        loop.set_exception_handler(lambda *_: None)
+        raise
+    finally:
+        loop.close()
+
+
+class _InPlace(ThreadPoolExecutor):
+    """Runs in the caller's thread: the monitor below never waits, so threads would only cost time."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+
+class _NoInvokes(mocks.Mocks):
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        raise NotImplementedError(f"a preview cannot read {args.name} ({args.typ}) from a cluster")
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
+        raise NotImplementedError(f"a preview cannot call {args.token}")
+
+
+class _Monitor(mocks.MockMonitor):
+    """Records registrations and answers each with its own inputs, as a provider that adds nothing would.
+
+    The monitor it derives from hands on neither parents nor where exactly a secret is, and accepts a URN twice.
+    """
+
+    def __init__(self, rendered: Rendered, *, seed: str, store: SecretStore | None) -> None:
+        super().__init__(_NoInvokes())
+        self._rendered = rendered
+        self._seed = seed
+        self._store = store
+        self._urns: set[str] = set()
+
+    def make_urn(self, parent: str, type_: str, name: str) -> str:
+        qualified = parent.split("::")[2] if parent else _STACK
+        type_ = type_ if qualified == _STACK else f"{qualified}${type_}"
+        return f"urn:pulumi:{settings.get_stack()}::{settings.get_project()}::{type_}::{name}"
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 (the name in the protocol)
+        urn = self.make_urn(request.parent, request.type, request.name)
+        if request.type == _STACK:
+            return resource_pb2.RegisterResourceResponse(urn=urn)
+        if urn in self._urns:
+            raise ValueError(f"two resources have the URN {urn}: the engine refuses this")
+        self._urns.add(urn)
+        inputs = _plain_struct(request.object)
+        self._rendered.registrations.append(
+            Registration(urn, request.type, request.name, request.parent, not request.custom, inputs)
+        )
+        answer = resource_pb2.RegisterResourceResponse(urn=urn, id=request.name, object=request.object)
+        if request.type.startswith("random:"):
+            state = create(request.type, urn, inputs, self._seed, self._store)
+            answer.id = state.id
+            answer.object.update(_marked(state))
+        return answer
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 (the name in the protocol)
+        if f"::{_STACK}::" in request.urn:
+            self._rendered.outputs = _plain_struct(request.outputs)
+        return empty_pb2.Empty()
+
+
+def _marked(state: State) -> dict[str, Any]:
+    return {
+        key: {rpc._special_sig_key: rpc._special_secret_sig, "value": value} if key in state.secret else value
+        for key, value in state.outputs.items()
+    }
+
+
+def _plain_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
+    """Turn protobuf into plain data: absent instead of null, whole numbers as `int`, secrets marked in place."""
+    plain = {}
+    for key in sorted(struct.fields):  # protobuf's order is none
+        value = _plain(struct.fields[key])
+        if value is not None:
+            plain[key] = value
+    return plain
+
+
+def _plain(item: struct_pb2.Value) -> Any:
+    match item.WhichOneof("kind"):
+        case "string_value":
+            return item.string_value
+        case "struct_value":
+            plain = _plain_struct(item.struct_value)
+            return Secret(plain["value"]) if plain.get(rpc._special_sig_key) == rpc._special_secret_sig else plain
+        case "list_value":
+            return [_plain(value) for value in item.list_value.values]
+        case "bool_value":
+            return item.bool_value
+        case "number_value":
+            number = item.number_value
+            return int(number) if number.is_integer() else number
+        case _:
+            return None
+
+
+def _logger(warnings: list[str]) -> logging.Logger:
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            warnings.append(record.getMessage())
+
+    logger = logging.Logger("agentstack.preview", logging.WARNING)
+    logger.addHandler(Collect())
+    return logger

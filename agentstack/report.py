@@ -1,0 +1,318 @@
+"""What a preview found: on one screen for people, as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from policies.rules import RULES, Violation
+
+from .capacity import NamespaceCapacity, amount_text
+from .manifests import Manifests, Written
+from .render import Registration, Rendered, Secret
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+_PLAIN_WIDTH = 120
+"""The width of a pipe, which has none: the same everywhere, so that outputs can be compared."""
+_MOST_SIBLINGS = 12
+"""More components of one type are shown as one line."""
+_MOST_FINDINGS = 10
+_NAME_WIDTH = 32
+_SHORT = {"HorizontalPodAutoscaler": "HPA", "PodDisruptionBudget": "PDB"}
+
+
+@dataclass
+class Component:
+    """A component with its objects, and the components in it."""
+
+    name: str
+    type: str
+    """The last part of the type token, such as `RedisCluster`."""
+    kinds: Counter[str] = field(default_factory=Counter)
+    """How many objects of each kind belong to it directly."""
+    children: list[Component] = field(default_factory=list)
+
+    @property
+    def objects(self) -> int:
+        """The number of objects, those of its children included."""
+        return self.kinds.total() + sum(child.objects for child in self.children)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a preview has to say."""
+
+    environment: str
+    folder: pathlib.Path
+    rendered: Rendered
+    manifests: Manifests
+    namespaces: Sequence[NamespaceCapacity]
+    violations: Sequence[Violation]
+    written: Written
+    next_steps: Sequence[tuple[str, str]]
+    """Commands, each with what it is for."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether a rule of severity `error` is violated, or could not be evaluated."""
+        return failed(self.violations)
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What a person should know before going on."""
+        excesses = [excess for namespace in self.namespaces for excess in namespace.excesses()]
+        return [*self.rendered.warnings, *self.manifests.warnings, *excesses]
+
+    @cached_property
+    def components(self) -> list[Component]:
+        """The outermost components, each with those in it, by type and name."""
+        return _tree(self.rendered.registrations, self.manifests)
+
+
+def failed(violations: Iterable[Violation]) -> bool:
+    """Return whether a rule of severity `error` is violated, or could not be evaluated."""
+    return any(violation.severity == "error" or violation.outcome != "violation" for violation in violations)
+
+
+def _tree(registrations: Iterable[Registration], manifests: Manifests) -> list[Component]:
+    by_urn = {registration.urn: registration for registration in registrations}
+    nodes = {
+        urn: Component(registration.name, registration.type.rpartition(":")[2])
+        for urn, registration in by_urn.items()
+        if registration.component
+    }
+    roots: list[Component] = []
+    for urn, node in nodes.items():
+        parent = nodes.get(by_urn[urn].parent)
+        (parent.children if parent else roots).append(node)
+    stack = Component("(no component)", "Stack")
+    for manifest in manifests.items:
+        owner = manifest.parent
+        while owner in by_urn and owner not in nodes:  # an object may be the parent of another
+            owner = by_urn[owner].parent
+        nodes.get(owner, stack).kinds[manifest.kind] += 1
+    for node in (*nodes.values(), stack):
+        node.children.sort(key=lambda child: (child.type, child.name))
+    roots.sort(key=lambda root: (root.type, root.name))
+    return [*roots, *([stack] if stack.objects else [])]
+
+
+def as_json(report: Report) -> str:
+    """Return the report as JSON.
+
+    Keys, which stay: `environment`; `folder`; `failed` (whether policies are violated); `objects` (a list of `kind`,
+    `namespace`, `name`, `file`); `components` (a tree of `name`, `type`, `objects`, `children`); `namespaces` (`name`,
+    `perNode`, `workloads`, and under `pods` (with `jobs`), `requests.cpu`, `requests.memory`, `limits.cpu`,
+    `limits.memory` each `min`, `max` and `quota`, CPU in cores, memory in bytes, `null` without a quota);
+    `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`); `warnings`;
+    `outputs` (`null` for a secret); `files` (`written`, `unchanged`, `removed`).
+    """
+    content = {
+        "environment": report.environment,
+        "folder": str(report.folder),
+        "failed": report.failed,
+        "objects": [
+            {"kind": m.kind, "namespace": m.namespace, "name": m.name, "file": m.path} for m in report.manifests.items
+        ],
+        "components": [_component_json(component) for component in report.components],
+        "namespaces": [_namespace_json(namespace) for namespace in report.namespaces],
+        "policies": [
+            {
+                key: getattr(violation, key)
+                for key in ("rule", "severity", "outcome", "kind", "namespace", "name", "message")
+            }
+            for violation in report.violations
+        ],
+        "warnings": report.warnings,
+        "outputs": {key: _shown(value) for key, value in sorted(report.rendered.outputs.items())},
+        "files": {key: getattr(report.written, key) for key in ("written", "unchanged", "removed")},
+    }
+    return json.dumps(content, indent=2)
+
+
+def _component_json(component: Component) -> dict[str, Any]:
+    return {
+        "name": component.name,
+        "type": component.type,
+        "objects": dict(sorted(component.kinds.items())),
+        "children": [_component_json(child) for child in component.children],
+    }
+
+
+def _namespace_json(namespace: NamespaceCapacity) -> dict[str, Any]:
+    from .capacity import RESOURCES
+
+    def amounts(resource: str, low: float, high: float) -> dict[str, Any]:
+        quota = namespace.quota.get(resource)
+        return {"min": low, "max": high, "quota": None if quota is None else float(quota)}
+
+    content: dict[str, Any] = {
+        "name": namespace.name,
+        "perNode": namespace.per_node,
+        "workloads": [
+            {"kind": w.kind, "name": w.name, "min": w.minimum, "max": w.maximum} for w in namespace.workloads
+        ],
+        "pods": {**amounts("pods", *namespace.pods()), "jobs": namespace.pods(ending=True)[1]},
+    }
+    for resource in RESOURCES:
+        low, high = namespace.asked(resource)
+        content[resource] = amounts(resource, float(low), float(high))
+    return content
+
+
+def _shown(value: Any) -> Any:
+    """Return an output with `None` in the place of secrets."""
+    if isinstance(value, Secret):
+        return None
+    if isinstance(value, dict):
+        return {key: _shown(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    return value
+
+
+def show(report: Report) -> None:
+    """Print the report: one screen for a stack of ordinary size, with colours on a terminal."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=_PLAIN_WIDTH)
+    namespaces = len({manifest.namespace for manifest in report.manifests.items} - {""})
+    counts = f"{len(report.manifests.items):,} objects in {namespaces} namespace{'' if namespaces == 1 else 's'}"
+    console.print(Text.assemble((f"Agent Stack · {report.environment}", "bold"), f"   {counts}"))
+    _show_components(console, report.components)
+    _show_capacity(console, report.namespaces)
+    for label, lines in (
+        ("policies", _findings(report)),
+        ("warnings", [Text(warning, "yellow") for warning in report.warnings] or [Text("none", "green")]),
+        ("outputs", list(_outputs(report))),
+        ("files", [_files(report)]),
+        ("next", list(_next_steps(report))),
+    ):
+        _show_section(console, label, lines)
+
+
+def _show_section(console: Console, label: str, lines: Sequence[Text]) -> None:
+    from rich.text import Text
+
+    for index, line in enumerate(lines):
+        head = (f"{label if index == 0 else '':<10}", "bold")
+        # Commands must stay one line, or they cannot be copied.
+        console.print(Text.assemble(head, line), soft_wrap=True)
+
+
+def _show_components(console: Console, components: Sequence[Component]) -> None:
+    from rich.text import Text
+    from rich.tree import Tree
+
+    def label(name: str, kind: str, count: int, kinds: Counter[str], depth: int) -> Text:
+        listed = ", ".join(
+            f"{number} {_SHORT.get(kind, kind)}" if number > 1 else _SHORT.get(kind, kind)
+            for kind, number in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+        )
+        padding = " " * (_NAME_WIDTH - 4 * depth - len(f"{name} {kind}"))
+        return Text.assemble((name, "bold cyan"), " ", (kind, "dim"), f"{padding}{count:>6,}  {listed}".rstrip())
+
+    def grow(branch: Tree, children: Sequence[Component], depth: int) -> None:
+        by_type: dict[str, list[Component]] = {}
+        for child in children:
+            by_type.setdefault(child.type, []).append(child)
+        for kind, siblings in by_type.items():
+            if len(siblings) > _MOST_SIBLINGS:
+                total: Counter[str] = sum((sibling.kinds for sibling in siblings), Counter())
+                branch.add(label(f"{len(siblings):,} x", kind, total.total(), total, depth))
+            else:
+                for child in siblings:
+                    grow(
+                        branch.add(label(child.name, child.type, child.objects, child.kinds, depth)),
+                        child.children,
+                        depth + 1,
+                    )
+
+    for component in components:
+        tree = Tree(label(component.name, component.type, component.objects, component.kinds, 0))
+        grow(tree, component.children, 1)
+        console.print(tree)
+
+
+def _show_capacity(console: Console, namespaces: Sequence[NamespaceCapacity]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    table.add_column("namespace")
+    for header in ("pods", "Jobs' pods", "CPU requested", "memory requested"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for namespace in namespaces:
+        low, high = namespace.pods()
+        quota = namespace.quota.get("pods")
+        cells = [
+            f"{_span(str(low), str(high))}{' a node' if namespace.per_node else ''}{f' of {quota}' if quota else ''}",
+            str(namespace.pods(ending=True)[1] or "-"),
+        ]
+        for resource in ("requests.cpu", "requests.memory"):
+            least, most = (amount_text(amount, resource) for amount in namespace.asked(resource))
+            allowed = namespace.quota.get(resource)
+            cells.append(f"{_span(least, most)}{f' of {amount_text(allowed, resource)}' if allowed else ''}")
+        table.add_row(namespace.name, *cells, style="yellow" if namespace.excesses() else None)
+    console.print()
+    console.print(table)
+    console.print()
+
+
+def _span(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"
+
+
+def _findings(report: Report) -> list[Text]:
+    from rich.text import Text
+
+    if not report.violations:
+        return [Text(f"{len(RULES)} rules, nothing found", "green")]
+    found = sorted(report.violations, key=lambda violation: (violation.severity != "error", violation.rule))
+    lines = []
+    for violation in found[:_MOST_FINDINGS]:
+        place = "/".join(word for word in (violation.kind, violation.namespace, violation.name) if word)
+        style = "red" if violation.severity == "error" else "yellow"
+        what = f" {violation.rule}: {place}: {violation.message}"
+        lines.append(Text.assemble((violation.severity, style), what))
+    if len(found) > _MOST_FINDINGS:
+        lines.append(Text(f"... and {len(found) - _MOST_FINDINGS} more: see `--json`", "red"))
+    return lines
+
+
+def _outputs(report: Report) -> Iterator[Text]:
+    from rich.text import Text
+
+    outputs = {key: _shown(value) for key, value in report.rendered.outputs.items()}
+    width = max(map(len, outputs), default=0)
+    for key in sorted(outputs):
+        value = outputs[key]
+        text = value if isinstance(value, str) else "(secret)" if value is None else json.dumps(value)
+        yield Text.assemble((f"{key:<{width}}", "cyan"), f"  {text}")
+
+
+def _files(report: Report) -> Text:
+    from rich.text import Text
+
+    written = report.written
+    changes = f"{written.written:,} written, {written.unchanged:,} unchanged, {written.removed:,} removed"
+    withheld = sum(manifest.withheld for manifest in report.manifests.items)
+    secrets = f"; {withheld} without their secret values" if withheld else ""
+    return Text(f"{report.folder}: {changes}{secrets}")
+
+
+def _next_steps(report: Report) -> Iterator[Text]:
+    from rich.text import Text
+
+    for command, purpose in report.next_steps:
+        yield Text.assemble((command, "bold"), (f"   # {purpose}", "dim"))

@@ -1,0 +1,181 @@
+"""The report: one screen, plain in a pipe, and JSON whose keys stay."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+import pytest
+
+from agentstack.capacity import capacity
+from agentstack.manifests import Manifests, Written
+from agentstack.render import Registration, Rendered, Secret
+from agentstack.report import Report, as_json, show
+from policies.rules import Violation
+
+ROOT = "urn:stack"
+
+
+def part(name: str, parent: str = ROOT, kind: str = "Part") -> Registration:
+    return Registration(f"urn:{name}", f"test:parts:{kind}", name, parent, True, {})
+
+
+def thing(kind: str, name: str, parent: str, **content: Any) -> Registration:
+    inputs = {"kind": kind, "apiVersion": "v1", "metadata": {"name": name, "namespace": "space"}, **content}
+    return Registration(f"urn:{kind}:{name}", f"kubernetes:x:{kind}", name, parent, False, inputs)
+
+
+def deployment(name: str, parent: str, cpu: str = "500m") -> Registration:
+    container = {"resources": {"requests": {"cpu": cpu, "memory": "256Mi"}}}
+    spec = {"replicas": 2, "template": {"spec": {"containers": [container]}}}
+    return thing("Deployment", name, parent, spec=spec)
+
+
+def report(registrations: list[Registration], violations: list[Violation] | None = None, **rendered: Any) -> Report:
+    manifests = Manifests.of(registrations)
+    return Report(
+        environment="dev",
+        folder=pathlib.Path("build/dev"),
+        rendered=Rendered(registrations, **rendered),
+        manifests=manifests,
+        namespaces=capacity(manifest.object for manifest in manifests.items),
+        violations=violations or [],
+        written=Written(3, 1, 0),
+        next_steps=[("pulumi up", "deploy")],
+    )
+
+
+SMALL = [
+    part("whole"),
+    part("b", "urn:whole"),
+    part("a", "urn:whole"),
+    deployment("api", "urn:a"),
+    thing("HorizontalPodAutoscaler", "api", "urn:Deployment:api", spec={
+        "scaleTargetRef": {"kind": "Deployment", "name": "api"}, "minReplicas": 2, "maxReplicas": 4,
+    }),
+    thing("ConfigMap", "one", "urn:b", data={"x": Secret("open-sesame")}),
+    thing("ConfigMap", "two", "urn:b"),
+    thing("ResourceQuota", "quota", ROOT, spec={"hard": {"requests.cpu": "1", "pods": "9"}}),
+]  # fmt: skip
+OUTPUTS = {"url": "http://x", "password": Secret("open-sesame"), "ports": {"a": 1}}
+FOUND = Violation("some-rule", "warning", "Service", "space", "api", "mend [it]")
+
+
+def screen(capsys: pytest.CaptureFixture[str], shown: Report) -> list[str]:
+    show(shown)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert screen(capsys, report(SMALL, [FOUND], outputs=OUTPUTS, warnings=["mind the gap"])) == [
+        "Agent Stack · dev   5 objects in 1 namespace",
+        "whole Part                           4",
+        "├── a Part                           2  Deployment, HPA",
+        "└── b Part                           2  2 ConfigMap",
+        "(no component) Stack                 1  ResourceQuota",
+        "",
+        "namespace          pods   Jobs' pods   CPU requested   memory requested",
+        "space       2 to 4 of 9            -     1 to 2 of 1       512Mi to 1Gi",
+        "",
+        "policies  warning some-rule: Service/space/api: mend [it]",
+        "warnings  mind the gap",
+        "          ConfigMap space/one: data.x is a secret, and left out: let it be read from a Secret",
+        "          space: at most 2 of requests.cpu, and the quota is 1: "
+        "the last pods will not start (heaviest: api 2)",
+        "outputs   password  (secret)",
+        '          ports     {"a": 1}',
+        "          url       http://x",
+        "files     build/dev: 3 written, 1 unchanged, 0 removed; 1 without their secret values",
+        "next      pulumi up   # deploy",
+    ]
+
+
+def test_colours_are_for_terminals(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert any("\x1b[1;36m" in line for line in screen(capsys, report(SMALL)))
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not any("\x1b[1;36m" in line for line in screen(capsys, report(SMALL)))
+
+
+def test_many_components_of_a_kind_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    many = [part("whole"), part("other", "urn:whole", "Other")]
+    for number in range(13):
+        many += [part(f"p{number}", "urn:whole"), deployment(f"d{number}", f"urn:p{number}")]
+    assert screen(capsys, report(many))[1:4] == [
+        "whole Part                          13",
+        "├── other Other                      0",
+        "└── 13 x Part                       13  13 Deployment",
+    ]
+
+
+def test_many_findings_are_cut_and_errors_come_first(capsys: pytest.CaptureFixture[str]) -> None:
+    error = Violation("z-rule", "error", "Job", "space", "j", "mend it")
+    lines = screen(capsys, report(SMALL, [FOUND] * 12 + [error]))
+    start = lines.index("policies  error z-rule: Job/space/j: mend it")
+    assert lines[start + 10] == "          ... and 3 more: see `--json`"
+
+
+def test_nothing_found(capsys: pytest.CaptureFixture[str]) -> None:
+    assert any("nothing found" in line for line in screen(capsys, report([deployment("api", ROOT)])))
+
+
+@pytest.mark.parametrize(
+    ("violation", "failed"),
+    [
+        (FOUND, False),
+        (Violation("r", "error", "", "", "", ""), True),
+        (Violation("r", "warning", "", "", "", "", "not evaluated"), True),
+    ],
+)
+def test_what_fails_a_preview(violation: Violation, failed: bool) -> None:
+    assert report(SMALL, [violation]).failed == failed
+
+
+def test_json_has_documented_keys_and_no_secrets() -> None:
+    text = as_json(report(SMALL, [FOUND], outputs=OUTPUTS, warnings=["mind the gap"]))
+    assert "open-sesame" not in text
+    content = json.loads(text)
+    assert all(f"`{key}`" in (as_json.__doc__ or "") for key in content)
+    assert content["environment"] == "dev"
+    assert content["folder"] == "build/dev"
+    assert content["failed"] is False
+    assert content["objects"][0] == {
+        "kind": "ResourceQuota",
+        "namespace": "space",
+        "name": "quota",
+        "file": "10-limits/space.resourcequota.quota.yaml",
+    }
+    assert content["components"][0]["children"][1] == {
+        "name": "b",
+        "type": "Part",
+        "objects": {"ConfigMap": 2},
+        "children": [],
+    }
+    assert content["namespaces"] == [
+        {
+            "name": "space",
+            "perNode": False,
+            "workloads": [{"kind": "Deployment", "name": "api", "min": 2, "max": 4}],
+            "pods": {"min": 2, "max": 4, "quota": 9.0, "jobs": 0},
+            "requests.cpu": {"min": 1.0, "max": 2.0, "quota": 1.0},
+            "requests.memory": {"min": 512 * 1024.0**2, "max": 1024.0**3, "quota": None},
+            "limits.cpu": {"min": 0.0, "max": 0.0, "quota": None},
+            "limits.memory": {"min": 0.0, "max": 0.0, "quota": None},
+        }
+    ]
+    assert content["policies"] == [
+        {
+            "rule": "some-rule",
+            "severity": "warning",
+            "outcome": "violation",
+            "kind": "Service",
+            "namespace": "space",
+            "name": "api",
+            "message": "mend [it]",
+        }
+    ]
+    assert len(content["warnings"]) == 3
+    assert content["outputs"] == {"password": None, "ports": {"a": 1}, "url": "http://x"}
+    assert content["files"] == {"written": 3, "unchanged": 1, "removed": 0}
