@@ -1,0 +1,194 @@
+"""The Kafka cluster: its roles, its topics, its exporter, and who may connect to whom."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_kubernetes as k8s
+import pulumi_random as random
+
+from components.connection import Connection
+from components.kafka.client import internal
+from components.kafka.common import (
+    BOOTSTRAP,
+    BROKER,
+    BROKER_PORT,
+    CLIENT_LABELS,
+    CONTROLLER,
+    CONTROLLER_PORT,
+    EXPORTER,
+    TOPICS,
+    brokers,
+    version,
+)
+from components.kafka.exporter import EXPORTER_PORT, exporter
+from components.kafka.nodes import CONFIG_FILES, Role, nodes
+from components.kafka.topics import topics_job
+from components.labels import labels, selector
+from components.namespaces import Namespace
+from components.network import Edge, Peer, network_policy
+from settings import KafkaSettings
+
+
+class KafkaCluster(pulumi.ComponentResource):
+    """Kafka in KRaft mode: `separate` controllers and brokers, or one `combined` node.
+
+    Agents reach it through `connection`. With `protect`, the engine refuses to delete the StatefulSets and the
+    cluster id, and the volumes outlive them; without, the volumes go when the StatefulSets go.
+    Raises ValueError if the mode is `external`.
+    """
+
+    connection: Connection
+
+    def __init__(
+        self,
+        name: str,
+        spec: KafkaSettings,
+        *,
+        namespace: Namespace,
+        agents: Namespace,
+        observability: Namespace,
+        cluster_domain: str = "cluster.local",
+        storage_class: str | None = None,
+        protect: bool = True,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        if spec.mode == "external":
+            raise ValueError("kafka.mode is external: there is no cluster to create, call `external` instead")
+        super().__init__("agentstack:data:KafkaCluster", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        # 16 random bytes in URL-safe base64 without padding are a Kafka UUID. No keepers: it must never change, since
+        # nodes refuse volumes of another cluster.
+        cluster_id = random.RandomId(
+            "kafka-cluster-id",
+            byte_length=16,
+            opts=pulumi.ResourceOptions(parent=self, protect=protect, retain_on_delete=protect),
+        )
+        config_map = k8s.core.v1.ConfigMap(
+            "kafka-config",
+            metadata=k8s.meta.v1.ObjectMetaArgs(
+                name="kafka-config", namespace=namespace.ref, labels=labels("kafka", "config", version(spec))
+            ),
+            data=CONFIG_FILES,
+            opts=child,
+        )
+        policies = _policies(spec, namespace, agents, observability, child)
+        roles = _roles(spec)
+        voters = next(role for role in roles if "controller" in role.processes).voters(namespace, cluster_domain)
+        sets = [
+            nodes(
+                role,
+                spec,
+                namespace=namespace,
+                cluster_domain=cluster_domain,
+                cluster_id=cluster_id.b64_url,
+                voters=voters,
+                config_map=config_map.metadata.name,
+                storage_class=storage_class,
+                protect=protect,
+                parent=self,
+            )
+            for role in roles
+        ]
+        bootstrap = k8s.core.v1.Service(
+            BOOTSTRAP,
+            metadata=k8s.meta.v1.ObjectMetaArgs(
+                name=BOOTSTRAP, namespace=namespace.ref, labels=labels("kafka", "broker", version(spec))
+            ),
+            spec=k8s.core.v1.ServiceSpecArgs(
+                selector=BROKER, ports=[k8s.core.v1.ServicePortArgs(name="broker", port=BROKER_PORT)]
+            ),
+            opts=child,
+        )
+        cluster = [*sets, bootstrap, *policies]
+        exporter(spec, namespace=namespace, cluster_domain=cluster_domain, parent=self, depends_on=cluster)
+        ready: tuple[pulumi.Resource, ...] = tuple(sets)
+        if spec.topics:
+            job = topics_job(spec, namespace=namespace, cluster_domain=cluster_domain, parent=self, depends_on=cluster)
+            ready = (job,)
+        self.connection = internal(namespace, cluster_domain, ready)
+        self.register_outputs({"connection": dict(self.connection.environment)})
+
+
+def _roles(spec: KafkaSettings) -> list[Role]:
+    if spec.mode == "combined":
+        return [
+            Role(
+                name="kafka",
+                hosts="kafka-headless",
+                processes=("broker", "controller"),
+                first_id=0,
+                replicas=1,
+                resources=spec.broker_resources,
+                storage=spec.broker_storage,
+            )
+        ]
+    return [
+        Role(
+            name="kafka-controller",
+            hosts="kafka-controller",
+            processes=("controller",),
+            first_id=0,
+            replicas=spec.controllers,
+            resources=spec.controller_resources,
+            storage=spec.controller_storage,
+        ),
+        Role(
+            name="kafka-broker",
+            hosts="kafka-broker",
+            processes=("broker",),
+            first_id=100,
+            replicas=spec.brokers,
+            resources=spec.broker_resources,
+            storage=spec.broker_storage,
+        ),
+    ]
+
+
+def _policies(
+    spec: KafkaSettings,
+    namespace: Namespace,
+    agents: Namespace,
+    observability: Namespace,
+    opts: pulumi.ResourceOptions,
+) -> list[k8s.networking.v1.NetworkPolicy]:
+    separate = spec.mode == "separate"
+    controllers = Peer(namespace.name, CONTROLLER)
+    clients = [
+        brokers(namespace),
+        Peer(agents.name, CLIENT_LABELS),
+        Peer(namespace.name, EXPORTER),
+        *([Peer(namespace.name, TOPICS)] if spec.topics else []),
+    ]
+    to_brokers = Edge((brokers(namespace),), (BROKER_PORT,))
+    to_controllers = Edge((controllers,), (CONTROLLER_PORT,))
+    prometheus = Peer(observability.name, selector("prometheus", "metrics"))
+
+    def policy(
+        object_name: str, pod_labels: dict[str, str], ingress: list[Edge], egress: list[Edge]
+    ) -> k8s.networking.v1.NetworkPolicy:
+        return network_policy(
+            object_name,
+            namespace=namespace.ref,
+            object_name=object_name,
+            pod_labels=pod_labels,
+            ingress=ingress,
+            egress=egress,
+            opts=opts,
+        )
+
+    policies = [
+        policy(
+            "kafka-broker",
+            BROKER,
+            [Edge(tuple(clients), (BROKER_PORT,))],
+            # A combined node is its own controller: that never leaves the pod.
+            [to_brokers, *([to_controllers] if separate else [])],
+        ),
+        policy("kafka-exporter", EXPORTER, [Edge((prometheus,), (EXPORTER_PORT,))], [to_brokers]),
+    ]
+    if separate:
+        to_quorum = Edge((brokers(namespace), controllers), (CONTROLLER_PORT,))
+        policies.append(policy("kafka-controller", CONTROLLER, [to_quorum], [to_controllers]))
+    if spec.topics:
+        policies.append(policy("kafka-topics", TOPICS, [], [to_brokers]))
+    return policies

@@ -1,0 +1,82 @@
+"""What the parts of the room share: names, ports, labels, and how a Kafka container is set up."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.labels import selector
+from components.namespaces import Namespace
+from components.network import Peer
+from components.versions import KAFKA
+from settings import KafkaSettings, Resources
+from settings.types import image_tag
+
+FILES = pathlib.Path(__file__).parent / "files"
+KAFKA_HOME = "/opt/kafka"
+# Not below /etc/kafka: the image has a VOLUME in there, which needs a folder to be made in a read-only mount.
+CONFIG_DIR = "/etc/agentstack"
+
+BOOTSTRAP = "kafka"
+"""The Service that clients begin with."""
+BROKER_PORT = 9092
+CONTROLLER_PORT = 9093
+
+BROKER = selector("kafka", "broker")
+CONTROLLER = selector("kafka", "controller")
+TOPICS = selector("kafka", "topics")
+EXPORTER = selector("kafka-exporter", "metrics")
+CLIENT_LABELS = {"agentstack.dev/kafka": "true"}
+"""The labels that let an agent's pod through to the brokers."""
+
+# A fresh node pulls an image of some hundred MiB; brokers are rolled one after another.
+TIMEOUTS = pulumi.CustomTimeouts(create="10m", update="30m", delete="10m")
+
+
+def image(spec: KafkaSettings) -> str:
+    """The image that brokers, controllers and tools run from."""
+    return spec.image or KAFKA.reference
+
+
+def version(spec: KafkaSettings) -> str | None:
+    """The tag of that image, for the version label."""
+    return image_tag(image(spec))
+
+
+def brokers(namespace: Namespace) -> Peer:
+    """The broker pods as one side of a connection."""
+    return Peer(namespace.name, BROKER)
+
+
+def bootstrap_servers(namespace: Namespace, cluster_domain: str) -> str:
+    """The `host:port` by which clients find the brokers, from any namespace."""
+    return f"{BOOTSTRAP}.{namespace.name}.svc.{cluster_domain}:{BROKER_PORT}"
+
+
+def heap(resources: Resources) -> k8s.core.v1.EnvVarArgs:
+    """Give the JVM half of the container's memory, at once; a broker's other half is page cache."""
+    mebibytes = int(resources.limits.memory.amount // 2 // 1024**2)
+    return variable("KAFKA_HEAP_OPTS", f"-Xms{mebibytes}m -Xmx{mebibytes}m")
+
+
+def variable(name: str, value: pulumi.Input[str]) -> k8s.core.v1.EnvVarArgs:
+    """A plain environment variable."""
+    return k8s.core.v1.EnvVarArgs(name=name, value=value)
+
+
+def scratch() -> tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.VolumeMountArgs]:
+    """A writable /tmp: for the rendered configuration, and for the compression libraries, which unpack into it."""
+    return (
+        k8s.core.v1.VolumeArgs(name="tmp", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs(size_limit="128Mi")),
+        k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp"),
+    )
+
+
+def config(name: pulumi.Input[str]) -> tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.VolumeMountArgs]:
+    """A ConfigMap's files in `CONFIG_DIR`."""
+    return (
+        k8s.core.v1.VolumeArgs(name="config", config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=name)),
+        k8s.core.v1.VolumeMountArgs(name="config", mount_path=CONFIG_DIR, read_only=True),
+    )

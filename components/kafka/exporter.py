@@ -1,0 +1,74 @@
+"""The exporter of what Kafka knows about topics and consumer groups: lag above all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.kafka.common import EXPORTER, TIMEOUTS, bootstrap_servers
+from components.labels import labels
+from components.namespaces import Namespace
+from components.pods import container_security, pod_security, resource_requirements, scrape_annotations
+from components.versions import KAFKA_EXPORTER
+from settings import KafkaSettings
+
+EXPORTER_PORT = 9308
+# The protocol to speak, not the broker's version: this exporter was released before Kafka 4, which supports clients
+# from 2.1 on, and the exporter's default is 2.0.0. https://kafka.apache.org/41/documentation/compatibility.html
+_PROTOCOL_VERSION = "3.8.1"
+
+
+def exporter(
+    spec: KafkaSettings,
+    *,
+    namespace: Namespace,
+    cluster_domain: str,
+    parent: pulumi.Resource,
+    depends_on: Sequence[pulumi.Resource],
+) -> k8s.apps.v1.Deployment:
+    """Create the Deployment. The exporter ends when it finds no Kafka at its start; it is then started again."""
+    metadata_labels = labels("kafka-exporter", "metrics", KAFKA_EXPORTER.version)
+    probe = k8s.core.v1.HTTPGetActionArgs(path="/healthz", port="metrics")
+    return k8s.apps.v1.Deployment(
+        "kafka-exporter",
+        metadata=k8s.meta.v1.ObjectMetaArgs(name="kafka-exporter", namespace=namespace.ref, labels=metadata_labels),
+        spec=k8s.apps.v1.DeploymentSpecArgs(
+            replicas=1,
+            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=EXPORTER),
+            template=k8s.core.v1.PodTemplateSpecArgs(
+                metadata=k8s.meta.v1.ObjectMetaArgs(
+                    labels=metadata_labels, annotations=scrape_annotations(EXPORTER_PORT)
+                ),
+                spec=k8s.core.v1.PodSpecArgs(
+                    enable_service_links=False,
+                    automount_service_account_token=False,
+                    security_context=pod_security(KAFKA_EXPORTER.user),
+                    containers=[
+                        k8s.core.v1.ContainerArgs(
+                            name="exporter",
+                            image=KAFKA_EXPORTER.reference,
+                            args=[
+                                f"--kafka.server={bootstrap_servers(namespace, cluster_domain)}",
+                                f"--kafka.version={_PROTOCOL_VERSION}",
+                                # Scrapes that share one collection lose its last sample now and then, often a group's
+                                # lag: the reader of the shared channel is not waited for.
+                                "--concurrent.enable",
+                            ],
+                            ports=[k8s.core.v1.ContainerPortArgs(name="metrics", container_port=EXPORTER_PORT)],
+                            resources=resource_requirements(spec.exporter_resources),
+                            security_context=container_security(),
+                            # It listens once it is connected: give the first connection a minute.
+                            startup_probe=k8s.core.v1.ProbeArgs(http_get=probe, period_seconds=5, failure_threshold=12),
+                            readiness_probe=k8s.core.v1.ProbeArgs(http_get=probe, period_seconds=10),
+                            liveness_probe=k8s.core.v1.ProbeArgs(
+                                http_get=probe, period_seconds=10, timeout_seconds=5, failure_threshold=6
+                            ),
+                        )
+                    ],
+                ),
+            ),
+        ),
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=list(depends_on), custom_timeouts=TIMEOUTS),
+    )

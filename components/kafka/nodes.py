@@ -1,0 +1,228 @@
+"""One role of Kafka nodes: a StatefulSet, the Service of its pods' names, and its disruption budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.kafka.common import (
+    BROKER,
+    BROKER_PORT,
+    CONFIG_DIR,
+    CONTROLLER,
+    CONTROLLER_PORT,
+    FILES,
+    KAFKA_HOME,
+    TIMEOUTS,
+    config,
+    heap,
+    image,
+    scratch,
+    variable,
+    version,
+)
+from components.labels import labels
+from components.namespaces import Namespace
+from components.pods import CONFIG_HASH, config_hash, container_security, pod_security, resource_requirements
+from components.versions import KAFKA
+from settings import KafkaSettings, Memory, Resources
+
+CONFIG_FILES = {name: (FILES / name).read_text() for name in ("server.properties", "log4j2.properties", "start.sh")}
+_PORTS = {"broker": BROKER_PORT, "controller": CONTROLLER_PORT}
+
+# The very path of a VOLUME of the image: above it, the runtime would put a volume of its own there, gone with the pod.
+DATA_DIR = "/var/lib/kafka/data"
+
+
+@dataclass(frozen=True)
+class Role:
+    """The nodes of one StatefulSet; the first of `processes` names them."""
+
+    name: str
+    """The StatefulSet's name."""
+    hosts: str
+    """The name of the Service that gives each pod a host name."""
+    processes: tuple[str, ...]
+    """Kafka's `process.roles`: broker, controller or both."""
+    first_id: int
+    """The node id of the pod with ordinal 0."""
+    replicas: int
+    resources: Resources
+    storage: Memory
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """The labels that select its pods."""
+        return BROKER if "broker" in self.processes else CONTROLLER
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The port of each of its listeners, by process."""
+        return {process: _PORTS[process] for process in self.processes}
+
+    def domain(self, namespace: Namespace, cluster_domain: str) -> str:
+        """The DNS domain of its pods."""
+        return f"{self.hosts}.{namespace.name}.svc.{cluster_domain}"
+
+    def voters(self, namespace: Namespace, cluster_domain: str) -> str:
+        """Its nodes as `controller.quorum.voters`."""
+        domain = self.domain(namespace, cluster_domain)
+        return ",".join(
+            f"{self.first_id + ordinal}@{self.name}-{ordinal}.{domain}:{CONTROLLER_PORT}"
+            for ordinal in range(self.replicas)
+        )
+
+
+def nodes(
+    role: Role,
+    spec: KafkaSettings,
+    *,
+    namespace: Namespace,
+    cluster_domain: str,
+    cluster_id: pulumi.Input[str],
+    voters: str,
+    config_map: pulumi.Input[str],
+    storage_class: str | None,
+    protect: bool,
+    parent: pulumi.Resource,
+) -> k8s.apps.v1.StatefulSet:
+    """Create everything of one role; the StatefulSet is ready when each of its nodes accepts connections."""
+    child = pulumi.ResourceOptions(parent=parent)
+    metadata_labels = labels("kafka", role.processes[0], version(spec))
+    service = k8s.core.v1.Service(
+        role.hosts,
+        metadata=k8s.meta.v1.ObjectMetaArgs(name=role.hosts, namespace=namespace.ref, labels=metadata_labels),
+        spec=k8s.core.v1.ServiceSpecArgs(
+            cluster_ip="None",
+            # Nodes find each other by name before any of them is ready.
+            publish_not_ready_addresses=True,
+            selector=role.selector,
+            ports=[k8s.core.v1.ServicePortArgs(name=name, port=port) for name, port in role.ports.items()],
+        ),
+        opts=child,
+    )
+    k8s.policy.v1.PodDisruptionBudget(
+        role.name,
+        metadata=k8s.meta.v1.ObjectMetaArgs(name=role.name, namespace=namespace.ref, labels=metadata_labels),
+        spec=k8s.policy.v1.PodDisruptionBudgetSpecArgs(
+            max_unavailable=1, selector=k8s.meta.v1.LabelSelectorArgs(match_labels=role.selector)
+        ),
+        opts=child,
+    )
+    return k8s.apps.v1.StatefulSet(
+        role.name,
+        metadata=k8s.meta.v1.ObjectMetaArgs(name=role.name, namespace=namespace.ref, labels=metadata_labels),
+        spec=k8s.apps.v1.StatefulSetSpecArgs(
+            replicas=role.replicas,
+            service_name=service.metadata.name,
+            # One at a time never gets a quorum: the first waits for the others.
+            pod_management_policy="Parallel",
+            persistent_volume_claim_retention_policy=(
+                k8s.apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicyArgs(
+                    when_deleted="Retain" if protect else "Delete", when_scaled="Retain"
+                )
+            ),
+            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=role.selector),
+            template=k8s.core.v1.PodTemplateSpecArgs(
+                metadata=k8s.meta.v1.ObjectMetaArgs(
+                    labels=metadata_labels, annotations={CONFIG_HASH: config_hash(CONFIG_FILES)}
+                ),
+                spec=_pod(role, spec, namespace, cluster_domain, cluster_id, voters, config_map),
+            ),
+            volume_claim_templates=[
+                k8s.core.v1.PersistentVolumeClaimArgs(
+                    metadata=k8s.meta.v1.ObjectMetaArgs(name="data", labels=role.selector),
+                    spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
+                        access_modes=["ReadWriteOnce"],
+                        storage_class_name=storage_class,
+                        resources=k8s.core.v1.VolumeResourceRequirementsArgs(requests={"storage": str(role.storage)}),
+                    ),
+                )
+            ],
+        ),
+        opts=pulumi.ResourceOptions(parent=parent, protect=protect, retain_on_delete=protect, custom_timeouts=TIMEOUTS),
+    )
+
+
+def _pod(
+    role: Role,
+    spec: KafkaSettings,
+    namespace: Namespace,
+    cluster_domain: str,
+    cluster_id: pulumi.Input[str],
+    voters: str,
+    config_map: pulumi.Input[str],
+) -> k8s.core.v1.PodSpecArgs:
+    tmp, tmp_mount = scratch()
+    files, files_mount = config(config_map)
+    host = f"$(POD_NAME).{role.domain(namespace, cluster_domain)}"
+    probe = k8s.core.v1.TCPSocketActionArgs(port=role.processes[0])
+    container = k8s.core.v1.ContainerArgs(
+        name="kafka",
+        image=image(spec),
+        # A command, not arguments: the image's own entrypoint derives its configuration from every KAFKA_ variable.
+        command=["/bin/sh", f"{CONFIG_DIR}/start.sh"],
+        env=[
+            k8s.core.v1.EnvVarArgs(
+                name="POD_NAME",
+                value_from=k8s.core.v1.EnvVarSourceArgs(
+                    field_ref=k8s.core.v1.ObjectFieldSelectorArgs(field_path="metadata.name")
+                ),
+            ),
+            variable("KAFKA_HOME", KAFKA_HOME),
+            variable("CONFIG_DIR", CONFIG_DIR),
+            variable("DATA_DIR", DATA_DIR),
+            variable("CLUSTER_ID", cluster_id),
+            variable("FIRST_NODE_ID", str(role.first_id)),
+            variable("PROCESS_ROLES", ",".join(role.processes)),
+            variable("LISTENERS", ",".join(f"{name.upper()}://:{port}" for name, port in role.ports.items())),
+            variable(
+                "ADVERTISED_LISTENERS",
+                ",".join(f"{name.upper()}://{host}:{port}" for name, port in role.ports.items()),
+            ),
+            variable("CONTROLLER_QUORUM_VOTERS", voters),
+            variable("REPLICATION_FACTOR", str(spec.replication_factor)),
+            variable("MIN_INSYNC_REPLICAS", str(spec.min_insync_replicas)),
+            heap(role.resources),
+            variable("KAFKA_LOG4J_OPTS", f"-Dlog4j2.configurationFile={CONFIG_DIR}/log4j2.properties"),
+            # Kafka's script makes this folder in any case, and by default inside its own installation.
+            variable("LOG_DIR", "/tmp"),
+            # Without the `-loggc` of Kafka's default: garbage collection logs of up to a gigabyte.
+            variable("EXTRA_ARGS", "-name kafkaServer"),
+        ],
+        ports=[k8s.core.v1.ContainerPortArgs(name=name, container_port=port) for name, port in role.ports.items()],
+        resources=resource_requirements(role.resources),
+        security_context=container_security(),
+        volume_mounts=[
+            k8s.core.v1.VolumeMountArgs(name="data", mount_path=DATA_DIR),
+            files_mount,
+            tmp_mount,
+        ],
+        # Kafka accepts connections after it recovered its logs: after a crash that takes a large broker long.
+        startup_probe=k8s.core.v1.ProbeArgs(tcp_socket=probe, period_seconds=5, failure_threshold=720),
+        readiness_probe=k8s.core.v1.ProbeArgs(tcp_socket=probe, period_seconds=5, timeout_seconds=3),
+        liveness_probe=k8s.core.v1.ProbeArgs(
+            tcp_socket=probe, period_seconds=10, timeout_seconds=5, failure_threshold=6
+        ),
+    )
+    return k8s.core.v1.PodSpecArgs(
+        # A Service named kafka would otherwise inject KAFKA_PORT and the like.
+        enable_service_links=False,
+        automount_service_account_token=False,
+        # A controlled shutdown hands over the leadership of every partition.
+        termination_grace_period_seconds=120,
+        security_context=pod_security(KAFKA.user, owns_volumes=True),
+        topology_spread_constraints=[
+            k8s.core.v1.TopologySpreadConstraintArgs(
+                max_skew=1,
+                topology_key=key,
+                when_unsatisfiable="ScheduleAnyway",
+                label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=role.selector),
+            )
+            for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+        ],
+        containers=[container],
+        volumes=[files, tmp],
+    )

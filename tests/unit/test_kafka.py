@@ -1,0 +1,325 @@
+"""KafkaCluster registers exactly the objects, node ids, network edges and topics that follow from its settings."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.runtime import mocks
+
+from components.kafka import KafkaCluster, external
+from components.kafka.topics import declared
+from components.namespaces import Namespace
+from settings import KafkaSettings, TopicSettings
+
+from .conftest import Recorder
+
+CLUSTER_ID = base64.urlsafe_b64encode(bytes(range(200, 216))).decode().rstrip("=")
+TOPICS: dict[str, Any] = {
+    "events": {"partitions": 3, "retention": "2d"},
+    "state-changes": {"partitions": 12, "cleanup": "compact,delete"},
+}
+COMBINED: dict[str, Any] = {
+    "mode": "combined",
+    "brokers": 1,
+    "controllers": 1,
+    "replication_factor": 1,
+    "min_insync_replicas": 1,
+}
+Object = dict[str, Any]
+
+
+class Kafka(Recorder):
+    """Answers the cluster id as the random provider does, and keeps what the cluster offers."""
+
+    cluster: KafkaCluster
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        identity, outputs = super().new_resource(args)
+        if args.typ == "random:index/randomId:RandomId":
+            return identity, {**outputs, "b64Url": CLUSTER_ID}
+        return identity, outputs
+
+
+def build(protect: bool = True, **fields: Any) -> Kafka:
+    """Register a cluster on a test monitor; what its Outputs raise fails the test."""
+    recorder = Kafka()
+    mocks.set_mocks(recorder, project="agentstack", stack="test")
+
+    @pulumi.runtime.test
+    def program() -> pulumi.Output[str]:
+        recorder.cluster = KafkaCluster(
+            "kafka",
+            KafkaSettings(**{"topics": TOPICS, **fields}),
+            namespace=Namespace.existing("data"),
+            agents=Namespace.existing("agents"),
+            observability=Namespace.existing("observability"),
+            protect=protect,
+        )
+        return recorder.cluster.urn
+
+    program()
+    return recorder
+
+
+@pytest.fixture(scope="module")
+def combined() -> Kafka:
+    return build(**COMBINED)
+
+
+@pytest.fixture(scope="module")
+def separate() -> Kafka:
+    return build()
+
+
+def stateful_set(kafka: Kafka, name: str) -> Object:
+    return kafka.seen["StatefulSet", name]["spec"]
+
+
+def container(kafka: Kafka, name: str) -> Object:
+    return stateful_set(kafka, name)["template"]["spec"]["containers"][0]
+
+
+def environment(holder: Object) -> dict[str, str]:
+    return {v["name"]: v["value"] for v in holder["env"] if "value" in v}
+
+
+def edges(rules: list[Object]) -> set[tuple[str, str, int]]:
+    """(namespace, the labels that tell the peer, port) of each pair in a policy's rules."""
+    found = set()
+    for rule in rules:
+        for peer in rule.get("from", []) + rule.get("to", []):
+            namespace = peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+            told = peer["podSelector"]["matchLabels"]
+            name = told.get("app.kubernetes.io/component") or ",".join(f"{k}={v}" for k, v in told.items())
+            found |= {(namespace, name, port["port"]) for port in rule["ports"]}
+    return found
+
+
+def test_combined_mode_registers_one_node_and_nothing_else(combined: Kafka) -> None:
+    assert combined.kinds() == [
+        "ConfigMap",
+        "ConfigMap",
+        "Deployment",
+        "Job",
+        "KafkaCluster",
+        "NetworkPolicy",
+        "NetworkPolicy",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "RandomId",
+        "Service",
+        "Service",
+        "StatefulSet",
+    ]
+    assert stateful_set(combined, "kafka")["replicas"] == 1
+    values = environment(container(combined, "kafka"))
+    assert values["PROCESS_ROLES"] == "broker,controller"
+    assert values["LISTENERS"] == "BROKER://:9092,CONTROLLER://:9093"
+    assert values["CONTROLLER_QUORUM_VOTERS"] == "0@kafka-0.kafka-headless.data.svc.cluster.local:9093"
+    assert (values["REPLICATION_FACTOR"], values["MIN_INSYNC_REPLICAS"]) == ("1", "1")
+
+
+def test_separate_mode_registers_two_roles(separate: Kafka) -> None:
+    kinds = separate.kinds()
+    assert len(kinds) == 17
+    counts = {kind: kinds.count(kind) for kind in ("StatefulSet", "Service", "PodDisruptionBudget", "NetworkPolicy")}
+    assert counts == {"StatefulSet": 2, "Service": 3, "PodDisruptionBudget": 2, "NetworkPolicy": 4}
+    controller = environment(container(separate, "kafka-controller"))
+    broker = environment(container(separate, "kafka-broker"))
+    assert (controller["FIRST_NODE_ID"], broker["FIRST_NODE_ID"]) == ("0", "100")
+    assert (controller["PROCESS_ROLES"], broker["PROCESS_ROLES"]) == ("controller", "broker")
+    assert controller["CONTROLLER_QUORUM_VOTERS"] == broker["CONTROLLER_QUORUM_VOTERS"]
+    assert controller["CONTROLLER_QUORUM_VOTERS"].split(",") == [
+        f"{i}@kafka-controller-{i}.kafka-controller.data.svc.cluster.local:9093" for i in range(3)
+    ]
+    advertised = "BROKER://$(POD_NAME).kafka-broker.data.svc.cluster.local:9092"
+    assert broker["ADVERTISED_LISTENERS"] == advertised
+    # Kubernetes expands only what stands further up.
+    names = [v["name"] for v in container(separate, "kafka-broker")["env"]]
+    assert names.index("POD_NAME") < names.index("ADVERTISED_LISTENERS")
+    # A dynamic default of the cluster comes from the controllers' configuration, so they must agree with the brokers.
+    assert controller["MIN_INSYNC_REPLICAS"] == broker["MIN_INSYNC_REPLICAS"] == "2"
+
+
+def test_all_nodes_share_the_generated_cluster_id(separate: Kafka) -> None:
+    assert separate.seen["RandomId", "kafka-cluster-id"] == {"byteLength": 16}
+    assert len(CLUSTER_ID) == 22
+    for name in ("kafka-controller", "kafka-broker"):
+        assert environment(container(separate, name))["CLUSTER_ID"] == CLUSTER_ID
+
+
+def test_the_heap_is_half_of_the_memory_limit(combined: Kafka, separate: Kafka) -> None:
+    assert environment(container(separate, "kafka-controller"))["KAFKA_HEAP_OPTS"] == "-Xms512m -Xmx512m"
+    assert environment(container(combined, "kafka"))["KAFKA_HEAP_OPTS"] == "-Xms1024m -Xmx1024m"
+
+
+@pytest.mark.parametrize("name", ["kafka-controller", "kafka-broker"])
+def test_nodes_find_each_other_before_they_are_ready(separate: Kafka, name: str) -> None:
+    service = separate.seen["Service", name]["spec"]
+    assert (service["clusterIP"], service["publishNotReadyAddresses"]) == ("None", True)
+    spec = stateful_set(separate, name)
+    assert (spec["podManagementPolicy"], spec["serviceName"]) == ("Parallel", name)
+    assert service["selector"] == spec["selector"]["matchLabels"]
+    assert service["selector"].items() <= spec["template"]["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize("name", ["kafka-controller", "kafka-broker"])
+def test_pods_are_restricted_and_disturbed_one_at_a_time(separate: Kafka, name: str) -> None:
+    pod = stateful_set(separate, name)["template"]["spec"]
+    assert pod["enableServiceLinks"] is pod["automountServiceAccountToken"] is False
+    assert pod["terminationGracePeriodSeconds"] == 120
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] == pod["securityContext"]["fsGroup"] == 1000
+    assert {c["whenUnsatisfiable"] for c in pod["topologySpreadConstraints"]} == {"ScheduleAnyway"}
+    kafka = pod["containers"][0]
+    assert kafka["securityContext"]["readOnlyRootFilesystem"] is True
+    port = name.removeprefix("kafka-")
+    assert {kafka[probe]["tcpSocket"]["port"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")} == {
+        port
+    }
+    budget = separate.seen["PodDisruptionBudget", name]["spec"]
+    assert budget["maxUnavailable"] == 1
+    assert budget["selector"]["matchLabels"] == stateful_set(separate, name)["selector"]["matchLabels"]
+
+
+def test_data_is_on_the_claim(separate: Kafka) -> None:
+    kafka = container(separate, "kafka-broker")
+    mounts = {mount["name"]: mount["mountPath"] for mount in kafka["volumeMounts"]}
+    # The image declares this very path a VOLUME: a claim mounted above it would be hidden by one that the runtime adds.
+    assert mounts["data"] == environment(kafka)["DATA_DIR"] == "/var/lib/kafka/data"
+    # It declares /etc/kafka/secrets a VOLUME too: that folder cannot be made in a ConfigMap.
+    assert not mounts["config"].startswith("/etc/kafka")
+    claim = stateful_set(separate, "kafka-broker")["volumeClaimTemplates"][0]["spec"]
+    assert claim["resources"]["requests"]["storage"] == "20Gi"
+
+
+def test_claims_outlive_a_protected_cluster_only(separate: Kafka) -> None:
+    policy = "persistentVolumeClaimRetentionPolicy"
+    assert stateful_set(separate, "kafka-broker")[policy] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+    unprotected = build(protect=False, **COMBINED)
+    assert stateful_set(unprotected, "kafka")[policy] == {"whenDeleted": "Delete", "whenScaled": "Retain"}
+
+
+def test_edges_of_separate_mode(separate: Kafka) -> None:
+    policies = {name: body["spec"] for (kind, name), body in separate.seen.items() if kind == "NetworkPolicy"}
+    assert {name: edges(spec.get("ingress", [])) for name, spec in policies.items()} == {
+        "kafka-broker": {
+            ("data", "broker", 9092),
+            ("data", "topics", 9092),
+            ("data", "metrics", 9092),
+            ("agents", "agentstack.dev/kafka=true", 9092),
+        },
+        "kafka-controller": {("data", "broker", 9093), ("data", "controller", 9093)},
+        "kafka-exporter": {("observability", "metrics", 9308)},
+        "kafka-topics": set(),
+    }
+    assert {name: edges(spec.get("egress", [])) for name, spec in policies.items()} == {
+        "kafka-broker": {("data", "broker", 9092), ("data", "controller", 9093)},
+        "kafka-controller": {("data", "controller", 9093)},
+        "kafka-exporter": {("data", "broker", 9092)},
+        "kafka-topics": {("data", "broker", 9092)},
+    }
+
+
+def test_no_edge_to_controllers_in_combined_mode(combined: Kafka) -> None:
+    for (kind, _), body in combined.seen.items():
+        if kind == "NetworkPolicy":
+            rules = body["spec"].get("ingress", []) + body["spec"].get("egress", [])
+            assert {port for *_, port in edges(rules)} <= {9092, 9308}
+
+
+def test_each_policy_selects_the_pods_it_is_for(separate: Kafka) -> None:
+    pods = {
+        "kafka-broker": stateful_set(separate, "kafka-broker")["template"],
+        "kafka-controller": stateful_set(separate, "kafka-controller")["template"],
+        "kafka-exporter": separate.seen["Deployment", "kafka-exporter"]["spec"]["template"],
+        "kafka-topics": separate.seen["Job", "kafka-topics"]["spec"]["template"],
+    }
+    for policy in pods:
+        wanted = separate.seen["NetworkPolicy", policy]["spec"]["podSelector"]["matchLabels"].items()
+        selected = {name for name, pod in pods.items() if wanted <= pod["metadata"]["labels"].items()}
+        assert selected == {policy}
+
+
+def test_topics_reach_the_job(separate: Kafka) -> None:
+    assert declared(KafkaSettings(topics=TOPICS)).splitlines() == [
+        "events 3 delete 172800000",
+        "state-changes 12 compact,delete 604800000",
+    ]
+    job = separate.seen["Job", "kafka-topics"]["spec"]
+    values = environment(job["template"]["spec"]["containers"][0])
+    assert values["TOPICS"] == declared(KafkaSettings(topics=TOPICS))
+    assert values["BOOTSTRAP_SERVERS"] == "kafka.data.svc.cluster.local:9092"
+    assert job["podFailurePolicy"]["rules"][0]["onExitCodes"] == {"operator": "In", "values": [2]}
+
+
+def job_name(kafka: Kafka) -> str:
+    return kafka.seen["Job", "kafka-topics"]["metadata"]["name"]
+
+
+def test_the_job_has_another_name_when_it_does_something_else(combined: Kafka) -> None:
+    assert job_name(build(**COMBINED)) == job_name(combined)
+    grown = {**TOPICS, "events": {"partitions": 6, "retention": "2d"}}
+    others = {
+        job_name(build(**COMBINED, topics=grown)),
+        job_name(build(**COMBINED, image="apache/kafka:4.3.2")),
+        job_name(build(**COMBINED, job_resources={"limits": {"memory": "1Gi"}})),
+        job_name(combined),
+    }
+    assert len(others) == 4
+
+
+def test_without_topics_there_is_no_job() -> None:
+    kafka = build(**COMBINED, topics={})
+    assert "Job" not in kafka.kinds()
+    assert kafka.kinds("kafka-topics") == []
+    assert "topics" not in {
+        name for _, name, _ in edges(kafka.seen["NetworkPolicy", "kafka-broker"]["spec"]["ingress"])
+    }
+
+
+def test_the_exporter_is_scraped_and_speaks_a_version_that_kafka_4_knows(separate: Kafka) -> None:
+    template = separate.seen["Deployment", "kafka-exporter"]["spec"]["template"]
+    assert template["metadata"]["annotations"]["prometheus.io/port"] == "9308"
+    arguments = template["spec"]["containers"][0]["args"]
+    assert "--kafka.server=kafka.data.svc.cluster.local:9092" in arguments
+    assert "--concurrent.enable" in arguments
+    spoken = next(a.partition("=")[2] for a in arguments if a.startswith("--kafka.version="))
+    assert (2, 1, 0) <= tuple(int(part) for part in spoken.split(".")) < (4, 0, 0)
+
+
+def test_the_connection_opens_the_way_to_the_brokers(separate: Kafka) -> None:
+    connection = separate.cluster.connection
+    assert connection.environment == {"KAFKA_BOOTSTRAP_SERVERS": "kafka.data.svc.cluster.local:9092"}
+    assert connection.pod_labels == {"agentstack.dev/kafka": "true"}
+    (edge,) = connection.egress
+    assert edge.ports == (9092,)
+    assert [(peer.namespace, peer.pod_labels) for peer in edge.peers] == [
+        ("data", stateful_set(separate, "kafka-broker")["selector"]["matchLabels"])
+    ]
+    assert [type(resource).__name__ for resource in connection.ready] == ["Job"]
+
+
+def test_external_kafka_gives_the_same_environment() -> None:
+    spec = KafkaSettings(mode="external", external={"brokers": ["a.example.com:9094", "b.example.com:9094"]})
+    connection = external(spec)
+    assert connection.environment == {"KAFKA_BOOTSTRAP_SERVERS": "a.example.com:9094,b.example.com:9094"}
+    assert [(edge.peers[0].cidr, edge.ports) for edge in connection.egress] == [("0.0.0.0/0", (9094,))]
+    assert connection.ready == ()
+    near = KafkaSettings(mode="external", external={"brokers": ["10.1.2.3:9092"], "network": "10.1.2.0/24"})
+    assert external(near).egress[0].peers[0].cidr == "10.1.2.0/24"
+
+
+def test_each_mode_refuses_the_other() -> None:
+    with pytest.raises(ValueError, match="only `external` has brokers elsewhere"):
+        external(KafkaSettings())
+    with pytest.raises(ValueError, match="call `external` instead"):
+        build(mode="external", external={"brokers": ["a:9092"]}, topics={})
+
+
+def test_declared_topics_have_milliseconds() -> None:
+    spec = KafkaSettings(topics={"a": TopicSettings(retention="90s", partitions=1)})
+    assert declared(spec) == "a 1 delete 90000"
