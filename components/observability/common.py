@@ -1,0 +1,137 @@
+"""What the parts of the room share: their files, metadata and probes, and where Prometheus connects from."""
+
+from __future__ import annotations
+
+import pathlib
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.labels import labels, selector
+from components.namespaces import Namespace, Namespaces
+from components.network import Peer
+from components.versions import Image
+
+ROOM = pathlib.Path(__file__).parent
+CONFIG = ROOM / "config"
+
+# Pulling an image of some hundred MiB on a fresh node included.
+TIMEOUTS = pulumi.CustomTimeouts(create="10m", update="10m", delete="10m")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One program: its name, which its objects bear too, its role, its namespace, its port and its image."""
+
+    name: str
+    component: str
+    namespace: Namespace
+    port: int
+    image: Image
+
+    def metadata(self) -> k8s.meta.v1.ObjectMetaArgs:
+        """The metadata of its objects."""
+        return k8s.meta.v1.ObjectMetaArgs(name=self.name, namespace=self.namespace.ref, labels=self.labels())
+
+    def pod_metadata(self, annotations: dict[str, str]) -> k8s.meta.v1.ObjectMetaArgs:
+        """The metadata of its pods."""
+        return k8s.meta.v1.ObjectMetaArgs(labels=self.labels(), annotations=annotations)
+
+    def labels(self) -> dict[str, str]:
+        """All labels."""
+        return labels(self.name, self.component, self.image.version)
+
+    def selector(self) -> dict[str, str]:
+        """The labels that select its pods."""
+        return selector(self.name, self.component)
+
+    def peer(self) -> Peer:
+        """Its pods as one side of a connection."""
+        return Peer(self.namespace.name, self.selector())
+
+    def container_port(self) -> k8s.core.v1.ContainerPortArgs:
+        """Its port, under the name `http`."""
+        return k8s.core.v1.ContainerPortArgs(name="http", container_port=self.port)
+
+    def service(self, opts: pulumi.ResourceOptions) -> k8s.core.v1.Service:
+        """A Service with its name, on the same port."""
+        return k8s.core.v1.Service(
+            self.name,
+            metadata=self.metadata(),
+            spec=k8s.core.v1.ServiceSpecArgs(
+                selector=self.selector(),
+                ports=[k8s.core.v1.ServicePortArgs(name="http", port=self.port, target_port="http")],
+            ),
+            opts=opts,
+        )
+
+
+def cluster_name(namespaces: Namespaces, name: str) -> str:
+    """The name of a cluster-scoped object: two stacks in one cluster must not share it."""
+    return f"agentstack-{namespaces.observability.name}-{name}"
+
+
+def grant(
+    role: k8s.rbac.v1.ClusterRole,
+    account: k8s.core.v1.ServiceAccount,
+    *,
+    part: Part,
+    namespaces: Namespaces,
+    opts: pulumi.ResourceOptions,
+) -> None:
+    """Bind `role` to `account` in the four namespaces of the stack, and nowhere else."""
+    for key in ("agents", "data", "observability", "collectors"):
+        namespace: Namespace = getattr(namespaces, key)
+        k8s.rbac.v1.RoleBinding(
+            f"{part.name}-{key}",
+            metadata=k8s.meta.v1.ObjectMetaArgs(name=part.name, namespace=namespace.ref, labels=part.labels()),
+            role_ref=k8s.rbac.v1.RoleRefArgs(
+                api_group="rbac.authorization.k8s.io", kind="ClusterRole", name=role.metadata.name
+            ),
+            subjects=[subject(account, part)],
+            opts=opts,
+        )
+
+
+def subject(account: k8s.core.v1.ServiceAccount, part: Part) -> k8s.rbac.v1.SubjectArgs:
+    """The account of `part` as the subject of a binding."""
+    return k8s.rbac.v1.SubjectArgs(kind="ServiceAccount", name=account.metadata.name, namespace=part.namespace.ref)
+
+
+def http_probe(path: str, *, period: int = 10, failures: int = 3) -> k8s.core.v1.ProbeArgs:
+    """An HTTP probe of the port `http` every `period` seconds."""
+    return k8s.core.v1.ProbeArgs(
+        http_get=k8s.core.v1.HTTPGetActionArgs(path=path, port="http"),
+        period_seconds=period,
+        timeout_seconds=5,
+        failure_threshold=failures,
+    )
+
+
+def empty_dir(name: str, size: str) -> k8s.core.v1.VolumeArgs:
+    """Scratch space that goes with the pod."""
+    return k8s.core.v1.VolumeArgs(name=name, empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs(size_limit=size))
+
+
+def files(name: str, config_map: k8s.core.v1.ConfigMap, paths: dict[str, str]) -> k8s.core.v1.VolumeArgs:
+    """A volume with the keys of `config_map` at `paths`, which maps a key to the path of its file."""
+    return k8s.core.v1.VolumeArgs(
+        name=name,
+        config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(
+            name=config_map.metadata.name,
+            items=[k8s.core.v1.KeyToPathArgs(key=key, path=path) for key, path in paths.items()],
+        ),
+    )
+
+
+def claim(size: str, storage_class: str | None) -> k8s.core.v1.PersistentVolumeClaimArgs:
+    """A claim named `data` for one pod."""
+    return k8s.core.v1.PersistentVolumeClaimArgs(
+        metadata=k8s.meta.v1.ObjectMetaArgs(name="data"),
+        spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
+            access_modes=["ReadWriteOnce"],
+            storage_class_name=storage_class,
+            resources=k8s.core.v1.VolumeResourceRequirementsArgs(requests={"storage": size}),
+        ),
+    )

@@ -1,0 +1,173 @@
+"""Exporters of the cluster itself: kube-state-metrics for its objects, node-exporter for its nodes."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.namespaces import Namespaces
+from components.network import API_SERVER, Edge, Peer, network_policy
+from components.pods import container_security, pod_security, resource_requirements, scrape_annotations
+from settings import Resources
+
+from .common import TIMEOUTS, Part, cluster_name, grant, http_probe
+
+# What rules and dashboards ask for, by API group.
+_OBJECTS = {
+    "": ["persistentvolumeclaims", "pods", "resourcequotas"],
+    "apps": ["daemonsets", "deployments", "statefulsets"],
+    "autoscaling": ["horizontalpodautoscalers"],
+    "batch": ["jobs"],
+}
+_LABELS = "app.kubernetes.io/name,app.kubernetes.io/component"
+_TELEMETRY = 8081
+
+# Network statistics are left out: without the node's network namespace, which would put the exporter beyond
+# NetworkPolicies, they would be the pod's own.
+_COLLECTORS = ("cpu", "diskstats", "filesystem", "loadavg", "meminfo", "pressure", "stat", "uname", "vmstat")
+_HOST_PATHS = {"proc": "/proc", "sys": "/sys", "root": "/"}
+# Of images, containers and pods, not of the node.
+_MOUNTS_EXCLUDED = r"^/(dev|proc|sys|run|var/lib/docker/.+|var/lib/containers/.+|var/lib/kubelet/.+)($|/)"
+
+
+def kube_state_metrics(
+    part: Part,
+    resources: Resources,
+    *,
+    namespaces: Namespaces,
+    clients: tuple[Peer, ...],
+    parent: pulumi.Resource,
+) -> None:
+    """One replica that may see the stack's four namespaces, and there only what rules and dashboards need."""
+    child = pulumi.ResourceOptions(parent=parent)
+    account = k8s.core.v1.ServiceAccount(
+        part.name, metadata=part.metadata(), automount_service_account_token=False, opts=child
+    )
+    role = k8s.rbac.v1.ClusterRole(
+        part.name,
+        metadata=k8s.meta.v1.ObjectMetaArgs(name=cluster_name(namespaces, part.name), labels=part.labels()),
+        rules=[
+            k8s.rbac.v1.PolicyRuleArgs(api_groups=[group], resources=kinds, verbs=["list", "watch"])
+            for group, kinds in _OBJECTS.items()
+        ],
+        opts=child,
+    )
+    grant(role, account, part=part, namespaces=namespaces, opts=child)
+    stack = (namespaces.agents, namespaces.data, namespaces.observability, namespaces.collectors)
+    container = k8s.core.v1.ContainerArgs(
+        name=part.name,
+        image=part.image.reference,
+        args=[
+            f"--port={part.port}",
+            f"--telemetry-port={_TELEMETRY}",
+            f"--namespaces={','.join(namespace.name for namespace in stack)}",
+            f"--resources={','.join(sorted(kind for kinds in _OBJECTS.values() for kind in kinds))}",
+            f"--metric-labels-allowlist=pods=[{_LABELS}]",
+        ],
+        ports=[
+            part.container_port(),
+            k8s.core.v1.ContainerPortArgs(name="telemetry", container_port=_TELEMETRY),
+        ],
+        resources=resource_requirements(resources),
+        # /livez asks the API server too: a liveness probe on it would restart this pod for the server's trouble.
+        readiness_probe=k8s.core.v1.ProbeArgs(
+            http_get=k8s.core.v1.HTTPGetActionArgs(path="/readyz", port="telemetry"),
+            period_seconds=10,
+            timeout_seconds=5,
+        ),
+        liveness_probe=http_probe("/healthz"),
+        security_context=container_security(),
+    )
+    k8s.apps.v1.Deployment(
+        part.name,
+        metadata=part.metadata(),
+        spec=k8s.apps.v1.DeploymentSpecArgs(
+            replicas=1,
+            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=part.selector()),
+            template=k8s.core.v1.PodTemplateSpecArgs(
+                # No annotation: it has a scrape job of its own.
+                metadata=part.pod_metadata({}),
+                spec=k8s.core.v1.PodSpecArgs(
+                    service_account_name=account.metadata.name,
+                    automount_service_account_token=True,
+                    enable_service_links=False,
+                    security_context=pod_security(part.image.user),
+                    containers=[container],
+                ),
+            ),
+        ),
+        opts=pulumi.ResourceOptions(parent=parent, custom_timeouts=TIMEOUTS),
+    )
+    network_policy(
+        part.name,
+        namespace=part.namespace.ref,
+        object_name=part.name,
+        pod_labels=part.selector(),
+        ingress=[Edge(clients, (part.port,))],
+        egress=[API_SERVER],
+        opts=child,
+    )
+
+
+def node_exporter(part: Part, resources: Resources, *, clients: tuple[Peer, ...], parent: pulumi.Resource) -> None:
+    """One pod on every node, tainted ones included, that reads the node's file system and writes nothing."""
+    child = pulumi.ResourceOptions(parent=parent)
+    container = k8s.core.v1.ContainerArgs(
+        name=part.name,
+        image=part.image.reference,
+        args=[
+            "--path.procfs=/host/proc",
+            "--path.sysfs=/host/sys",
+            "--path.rootfs=/host/root",
+            "--collector.disable-defaults",
+            *(f"--collector.{name}" for name in _COLLECTORS),
+            f"--collector.filesystem.mount-points-exclude={_MOUNTS_EXCLUDED}",
+        ],
+        ports=[part.container_port()],
+        resources=resource_requirements(resources),
+        readiness_probe=http_probe("/"),
+        liveness_probe=http_probe("/"),
+        security_context=container_security(),
+        volume_mounts=[
+            k8s.core.v1.VolumeMountArgs(
+                name=name,
+                mount_path=f"/host/{name}",
+                read_only=True,
+                # What is mounted further down as well; without it those mounts stay writable.
+                recursive_read_only="IfPossible",
+            )
+            for name in _HOST_PATHS
+        ],
+    )
+    k8s.apps.v1.DaemonSet(
+        part.name,
+        metadata=part.metadata(),
+        spec=k8s.apps.v1.DaemonSetSpecArgs(
+            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=part.selector()),
+            template=k8s.core.v1.PodTemplateSpecArgs(
+                metadata=part.pod_metadata(scrape_annotations(part.port)),
+                spec=k8s.core.v1.PodSpecArgs(
+                    automount_service_account_token=False,
+                    enable_service_links=False,
+                    security_context=pod_security(part.image.user),
+                    tolerations=[k8s.core.v1.TolerationArgs(operator="Exists")],
+                    containers=[container],
+                    volumes=[
+                        k8s.core.v1.VolumeArgs(
+                            name=name, host_path=k8s.core.v1.HostPathVolumeSourceArgs(path=path, type="Directory")
+                        )
+                        for name, path in _HOST_PATHS.items()
+                    ],
+                ),
+            ),
+        ),
+        opts=pulumi.ResourceOptions(parent=parent, custom_timeouts=TIMEOUTS),
+    )
+    network_policy(
+        part.name,
+        namespace=part.namespace.ref,
+        object_name=part.name,
+        pod_labels=part.selector(),
+        ingress=[Edge(clients, (part.port,))],
+        opts=child,
+    )

@@ -1,0 +1,144 @@
+"""Grafana: the dashboards, from files."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_kubernetes as k8s
+import pulumi_random as random
+
+from components.network import Edge, network_policy
+from components.pods import (
+    CONFIG_HASH,
+    config_hash,
+    container_security,
+    pod_security,
+    resource_requirements,
+    scrape_annotations,
+)
+from settings import GrafanaSettings
+
+from .common import CONFIG, ROOM, TIMEOUTS, Part, empty_dir, files, http_probe
+
+_PATHS = {
+    "grafana.ini": "grafana.ini",
+    "datasource.yml": "provisioning/datasources/prometheus.yml",
+    "dashboards.yml": "provisioning/dashboards/agentstack.yml",
+}
+
+
+def configuration() -> dict[str, str]:
+    """Return the files below /etc/grafana by their name in `config/grafana`."""
+    return {name: (CONFIG / "grafana" / name).read_text() for name in _PATHS}
+
+
+def dashboards() -> dict[str, str]:
+    """Return the dashboards by file name."""
+    return {path.name: path.read_text() for path in sorted((ROOM / "dashboards").glob("*.json"))}
+
+
+def deploy(
+    part: Part,
+    spec: GrafanaSettings,
+    *,
+    scrape_interval: str,
+    prometheus: Part,
+    protect: bool,
+    parent: pulumi.Resource,
+) -> str:
+    """One replica without a volume: data source, dashboards and admin all come from files.
+
+    Returns the name of the Secret with the keys `admin-user` and `admin-password`. What is made in the browser is gone
+    after a restart: a dashboard that shall stay goes into `dashboards/`.
+    """
+    child = pulumi.ResourceOptions(parent=parent)
+    config, boards = configuration(), dashboards()
+    config_map = k8s.core.v1.ConfigMap(part.name, metadata=part.metadata(), data=config, opts=child)
+    board_map = k8s.core.v1.ConfigMap(
+        f"{part.name}-dashboards",
+        metadata=k8s.meta.v1.ObjectMetaArgs(
+            name=f"{part.name}-dashboards", namespace=part.namespace.ref, labels=part.labels()
+        ),
+        data=boards,
+        opts=child,
+    )
+    secret = _admin(part, protect, parent)
+    part.service(child)
+    container = k8s.core.v1.ContainerArgs(
+        name=part.name,
+        image=part.image.reference,
+        env=[k8s.core.v1.EnvVarArgs(name="SCRAPE_INTERVAL", value=scrape_interval)],
+        ports=[part.container_port()],
+        resources=resource_requirements(spec.resources),
+        # Its first start fills a new database.
+        startup_probe=http_probe("/api/health", failures=30),
+        readiness_probe=http_probe("/api/health"),
+        liveness_probe=http_probe("/api/health", failures=6),
+        security_context=container_security(),
+        volume_mounts=[
+            k8s.core.v1.VolumeMountArgs(name="config", mount_path="/etc/grafana", read_only=True),
+            k8s.core.v1.VolumeMountArgs(name="dashboards", mount_path="/etc/grafana-dashboards", read_only=True),
+            k8s.core.v1.VolumeMountArgs(name="admin", mount_path="/etc/grafana-admin", read_only=True),
+            k8s.core.v1.VolumeMountArgs(name="data", mount_path="/var/lib/grafana"),
+            k8s.core.v1.VolumeMountArgs(name="scratch", mount_path="/tmp"),
+        ],
+    )
+    k8s.apps.v1.Deployment(
+        part.name,
+        metadata=part.metadata(),
+        spec=k8s.apps.v1.DeploymentSpecArgs(
+            replicas=1,
+            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=part.selector()),
+            template=k8s.core.v1.PodTemplateSpecArgs(
+                metadata=part.pod_metadata(
+                    {**scrape_annotations(part.port), CONFIG_HASH: config_hash({**config, **boards})}
+                ),
+                spec=k8s.core.v1.PodSpecArgs(
+                    automount_service_account_token=False,
+                    enable_service_links=False,
+                    security_context=pod_security(part.image.user, owns_volumes=True),
+                    containers=[container],
+                    volumes=[
+                        files("config", config_map, _PATHS),
+                        files("dashboards", board_map, {name: name for name in boards}),
+                        k8s.core.v1.VolumeArgs(
+                            name="admin",
+                            secret=k8s.core.v1.SecretVolumeSourceArgs(
+                                secret_name=secret.metadata.name,
+                                items=[k8s.core.v1.KeyToPathArgs(key="admin-password", path="admin-password")],
+                            ),
+                        ),
+                        empty_dir("data", "512Mi"),
+                        empty_dir("scratch", "64Mi"),
+                    ],
+                ),
+            ),
+        ),
+        opts=pulumi.ResourceOptions(parent=parent, custom_timeouts=TIMEOUTS),
+    )
+    network_policy(
+        part.name,
+        namespace=part.namespace.ref,
+        object_name=part.name,
+        pod_labels=part.selector(),
+        ingress=[Edge((prometheus.peer(),), (part.port,))],
+        egress=[Edge((prometheus.peer(),), (prometheus.port,))],
+        opts=child,
+    )
+    return f"{part.name}-admin"
+
+
+def _admin(part: Part, protect: bool, parent: pulumi.Resource) -> k8s.core.v1.Secret:
+    password = random.RandomPassword(
+        f"{part.name}-admin",
+        length=32,
+        special=False,
+        opts=pulumi.ResourceOptions(parent=parent, protect=protect, retain_on_delete=protect),
+    )
+    return k8s.core.v1.Secret(
+        f"{part.name}-admin",
+        metadata=k8s.meta.v1.ObjectMetaArgs(
+            name=f"{part.name}-admin", namespace=part.namespace.ref, labels=part.labels()
+        ),
+        string_data={"admin-user": "admin", "admin-password": password.result},
+        opts=pulumi.ResourceOptions(parent=parent),
+    )

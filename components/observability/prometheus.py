@@ -1,0 +1,162 @@
+"""Prometheus: discovers the stack's pods, stores their metrics, evaluates the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pulumi
+import pulumi_kubernetes as k8s
+import yaml
+
+from components.namespaces import Namespaces
+from components.network import ANYWHERE, API_SERVER, Edge, Peer, network_policy
+from components.pods import (
+    CONFIG_HASH,
+    config_hash,
+    container_security,
+    pod_security,
+    resource_requirements,
+    scrape_annotations,
+)
+from settings import PrometheusSettings
+from settings.types import duration_text
+
+from .common import CONFIG, Part, claim, cluster_name, files, grant, http_probe, subject
+
+_REDIS_EXPORTER, _KAFKA_EXPORTER, _KUBELET = 9121, 9308, 10250
+
+
+def configuration(spec: PrometheusSettings, namespaces: Namespaces) -> dict[str, str]:
+    """Return the files below /etc/prometheus by path: the configuration with the settings put in, and the rules."""
+    config = yaml.load((CONFIG / "prometheus.yml").read_text(), yaml.CSafeLoader)
+    config["global"]["scrape_interval"] = duration_text(spec.scrape_interval)
+    stack = [
+        namespace.name
+        for namespace in (namespaces.agents, namespaces.data, namespaces.observability, namespaces.collectors)
+    ]
+    for job in config["scrape_configs"]:
+        for discovery in job["kubernetes_sd_configs"]:
+            if "names" in discovery.get("namespaces", {}):
+                discovery["namespaces"]["names"] = stack
+        for rule in job.get("metric_relabel_configs", []):
+            if rule["source_labels"] == ["namespace"]:
+                rule["regex"] = "|".join(stack)
+    rules = {f"rules/{path.name}": path.read_text() for path in sorted((CONFIG / "rules").glob("*.yml"))}
+    return {"prometheus.yml": yaml.dump(config, Dumper=yaml.CSafeDumper, sort_keys=False), **rules}
+
+
+def deploy(
+    part: Part,
+    spec: PrometheusSettings,
+    *,
+    namespaces: Namespaces,
+    storage_class: str | None,
+    targets: Sequence[Part],
+    clients: tuple[Peer, ...],
+    protect: bool,
+    parent: pulumi.Resource,
+) -> None:
+    """One replica with a claim; it may open connections to what it scrapes (`targets`), and be queried by `clients`."""
+    child = pulumi.ResourceOptions(parent=parent)
+    config = configuration(spec, namespaces)
+    # A key of a ConfigMap has no slash.
+    keys = {path.replace("/", "."): path for path in config}
+    config_map = k8s.core.v1.ConfigMap(
+        part.name, metadata=part.metadata(), data={key: config[path] for key, path in keys.items()}, opts=child
+    )
+    account = _account(part, namespaces, child)
+    service = part.service(child)
+    container = k8s.core.v1.ContainerArgs(
+        name=part.name,
+        image=part.image.reference,
+        args=[
+            "--config.file=/etc/prometheus/prometheus.yml",
+            "--storage.tsdb.path=/prometheus",
+            f"--storage.tsdb.retention.time={duration_text(spec.retention)}",
+            f"--storage.tsdb.retention.size={int(spec.retention_size.amount)}B",
+        ],
+        ports=[part.container_port()],
+        resources=resource_requirements(spec.resources),
+        # It is not ready while it replays its write-ahead log: minutes after a crash on a large volume.
+        startup_probe=http_probe("/-/ready", failures=90),
+        readiness_probe=http_probe("/-/ready"),
+        liveness_probe=http_probe("/-/healthy", failures=6),
+        security_context=container_security(),
+        volume_mounts=[
+            k8s.core.v1.VolumeMountArgs(name="config", mount_path="/etc/prometheus", read_only=True),
+            k8s.core.v1.VolumeMountArgs(name="data", mount_path="/prometheus"),
+        ],
+    )
+    k8s.apps.v1.StatefulSet(
+        part.name,
+        metadata=part.metadata(),
+        spec=k8s.apps.v1.StatefulSetSpecArgs(
+            replicas=1,
+            service_name=service.metadata.name,
+            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=part.selector()),
+            template=k8s.core.v1.PodTemplateSpecArgs(
+                metadata=part.pod_metadata({**scrape_annotations(part.port), CONFIG_HASH: config_hash(config)}),
+                spec=k8s.core.v1.PodSpecArgs(
+                    service_account_name=account.metadata.name,
+                    automount_service_account_token=True,
+                    enable_service_links=False,
+                    security_context=pod_security(part.image.user, owns_volumes=True),
+                    # It writes what it holds in memory to the volume.
+                    termination_grace_period_seconds=120,
+                    containers=[container],
+                    volumes=[files("config", config_map, keys)],
+                ),
+            ),
+            volume_claim_templates=[claim(str(spec.storage), storage_class)],
+        ),
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            protect=protect,
+            retain_on_delete=protect,
+            custom_timeouts=pulumi.CustomTimeouts(create="20m", update="20m", delete="10m"),
+        ),
+    )
+    network_policy(
+        part.name,
+        namespace=part.namespace.ref,
+        object_name=part.name,
+        pod_labels=part.selector(),
+        ingress=[Edge(clients, (part.port,))],
+        egress=[
+            API_SERVER,
+            # Nodes are no pods, and their addresses are not known beforehand.
+            Edge((ANYWHERE,), (_KUBELET,)),
+            # An agent's metrics may be on any port. Its own policy lets Prometheus in on just that one.
+            Edge((Peer(namespaces.agents.name),), ()),
+            Edge((Peer(namespaces.data.name),), (_REDIS_EXPORTER, _KAFKA_EXPORTER)),
+            *(Edge((target.peer(),), (target.port,)) for target in targets),
+        ],
+        opts=child,
+    )
+
+
+def _account(part: Part, namespaces: Namespaces, child: pulumi.ResourceOptions) -> k8s.core.v1.ServiceAccount:
+    account = k8s.core.v1.ServiceAccount(
+        part.name, metadata=part.metadata(), automount_service_account_token=False, opts=child
+    )
+
+    def role(name: str, rules: list[k8s.rbac.v1.PolicyRuleArgs]) -> k8s.rbac.v1.ClusterRole:
+        metadata = k8s.meta.v1.ObjectMetaArgs(name=cluster_name(namespaces, name), labels=part.labels())
+        return k8s.rbac.v1.ClusterRole(name, metadata=metadata, rules=rules, opts=child)
+
+    def rule(resource: str, *verbs: str) -> k8s.rbac.v1.PolicyRuleArgs:
+        return k8s.rbac.v1.PolicyRuleArgs(api_groups=[""], resources=[resource], verbs=list(verbs))
+
+    pods = role("prometheus-pods", [rule("pods", "list", "watch")])
+    grant(pods, account, part=part, namespaces=namespaces, opts=child)
+    nodes = role("prometheus-nodes", [rule("nodes", "list", "watch"), rule("nodes/metrics", "get")])
+    k8s.rbac.v1.ClusterRoleBinding(
+        "prometheus-nodes",
+        metadata=k8s.meta.v1.ObjectMetaArgs(name=cluster_name(namespaces, "prometheus-nodes"), labels=part.labels()),
+        role_ref=k8s.rbac.v1.RoleRefArgs(
+            api_group="rbac.authorization.k8s.io", kind="ClusterRole", name=nodes.metadata.name
+        ),
+        subjects=[subject(account, part)],
+        opts=child,
+    )
+    return account
