@@ -54,8 +54,8 @@ class Probe(Model):
 
     path: HttpPath
     initial_delay: Duration = timedelta(0)
-    period: Duration = timedelta(seconds=10)
-    timeout: Duration = timedelta(seconds=3)
+    period: Duration = Field(default=timedelta(seconds=10), ge=timedelta(seconds=1))
+    timeout: Duration = Field(default=timedelta(seconds=3), ge=timedelta(seconds=1))
     failures: int = Field(default=3, ge=1, le=100)
     """Failures in a row before the kubelet acts."""
 

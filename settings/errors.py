@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from difflib import get_close_matches
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+
+from .types import duration_text
 
 Path = tuple[str | int, ...]
 """The keys and list positions that lead to a value."""
@@ -74,9 +77,9 @@ def _message(detail: ErrorDetails, root: type[BaseModel]) -> str:
             choices = re.findall(r"'([^']*)'", context["expected"])
             return f"unknown value `{str(detail['input'])[:40]}`{nearest(str(detail['input']), choices)}"
         case "greater_than_equal":
-            return f"{detail['input']} is below the minimum of {context['ge']}: raise it"
+            return f"{_shown(detail['input'])} is below the minimum of {context['ge']}: raise it"
         case "less_than_equal":
-            return f"{detail['input']} is above the maximum of {context['le']}: lower it"
+            return f"{_shown(detail['input'])} is above the maximum of {context['le']}: lower it"
         case "int_type" | "int_parsing" | "int_from_float":
             return "must be a whole number, such as `3`"
         case "bool_type" | "bool_parsing":
@@ -89,6 +92,10 @@ def _message(detail: ErrorDetails, root: type[BaseModel]) -> str:
             return "must be a group of `key: value` lines"
         case _:
             return f"{detail['msg'][0].lower()}{detail['msg'][1:]}: see the JSON Schema for what is accepted"
+
+
+def _shown(value: object) -> str:
+    return duration_text(value) if isinstance(value, timedelta) else str(value)
 
 
 def _keys(root: Any, path: list[int | str]) -> list[str]:

@@ -15,7 +15,7 @@ class TopicSettings(Model):
     """One topic. Partitions can grow, never shrink."""
 
     partitions: int = Field(default=6, ge=1, le=1000)
-    retention: Duration = timedelta(days=7)
+    retention: Duration = Field(default=timedelta(days=7), ge=timedelta(minutes=1))
     """How long a message is kept (`retention.ms`); without effect on a topic that is only compacted."""
     cleanup: Literal["delete", "compact", "compact,delete"] = "delete"
     """Kafka's `cleanup.policy`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from .model import Demand, Model, Resources, SecretKey
 from .types import Duration, Memory
@@ -14,8 +14,8 @@ from .types import Duration, Memory
 class PrometheusSettings(Model):
     """Metrics and their rules."""
 
-    scrape_interval: Duration = timedelta(seconds=30)
-    retention: Duration = timedelta(days=15)
+    scrape_interval: Duration = Field(default=timedelta(seconds=30), ge=timedelta(seconds=1))
+    retention: Duration = Field(default=timedelta(days=15), ge=timedelta(hours=2))
     """Samples are deleted after this time ..."""
     retention_size: Memory = Memory("40Gi")
     """... or, oldest first, when they exceed this size; must fit into the claim."""

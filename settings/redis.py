@@ -41,9 +41,9 @@ class RedisSettings(Model):
     """Of the Job that forms the cluster."""
     storage: Memory = Memory("8Gi")
     """The claim of each node, for `nodes.conf` and the append-only file."""
-    conversation_ttl: Duration = timedelta(hours=24)
+    conversation_ttl: Duration = Field(default=timedelta(hours=24), ge=timedelta(seconds=1))
     """How long a conversation is kept after its last write; reaches agents as CONVERSATION_TTL_SECONDS."""
-    checkpoint_ttl: Duration = timedelta(hours=72)
+    checkpoint_ttl: Duration = Field(default=timedelta(hours=72), ge=timedelta(seconds=1))
     """How long a checkpoint is kept; reaches agents as CHECKPOINT_TTL_SECONDS."""
 
     @property

@@ -172,6 +172,7 @@ class Agent(pulumi.ComponentResource):
         ports = [k8s.core.v1.ContainerPortArgs(name="http", container_port=settings.port)]
         if settings.metrics_port not in (None, settings.port):
             ports.append(k8s.core.v1.ContainerPortArgs(name="metrics", container_port=settings.metrics_port))
+        pause = int(settings.shutdown.pre_stop.total_seconds())
         container = k8s.core.v1.ContainerArgs(
             name=self._name,
             image=settings.image,
@@ -196,10 +197,10 @@ class Agent(pulumi.ComponentResource):
             # The endpoints still list a pod for a moment after its end began. `sleep` needs no shell in the image;
             # on by default since Kubernetes 1.30.
             lifecycle=k8s.core.v1.LifecycleArgs(
-                pre_stop=k8s.core.v1.LifecycleHandlerArgs(
-                    sleep=k8s.core.v1.SleepActionArgs(seconds=int(settings.shutdown.pre_stop.total_seconds()))
-                )
-            ),
+                pre_stop=k8s.core.v1.LifecycleHandlerArgs(sleep=k8s.core.v1.SleepActionArgs(seconds=pause))
+            )
+            if pause
+            else None,
             security_context=container_security(),
             volume_mounts=[k8s.core.v1.VolumeMountArgs(name="scratch", mount_path="/tmp")],
         )

@@ -102,6 +102,12 @@ def agent(**changes: Any) -> dict[str, Any]:
         pytest.param(
             {"shutdown": {"longestTask": "2 minutes"}}, "`2 minutes` is not a duration", "`30s`", id="duration"
         ),
+        pytest.param(
+            {"probes": {"readiness": {"period": "0s"}}},
+            "period: 0s is below the minimum of 1 second",
+            "raise it",
+            id="period",
+        ),
         pytest.param({"public": {"path": "/"}}, "agents.researcher.public.host: no host", "gateway.host", id="no host"),
     ],
 )
