@@ -204,13 +204,6 @@ def make_nodes(tmp_path: Path) -> Iterator[Any]:
             process.wait(10)
 
 
-def test_scripts_pass_shellcheck() -> None:
-    scripts = sorted(ROOM.glob("*.sh"))
-    assert [script.name for script in scripts] == ["bootstrap.sh", "live.sh", "ready.sh"]
-    checked = subprocess.run(["shellcheck", "--shell=sh", *scripts], capture_output=True, text=True)
-    assert checked.returncode == 0, checked.stdout
-
-
 @needs_redis
 @needs_linux_loopback
 def test_redis_server_takes_the_configuration(make_nodes: Any) -> None:

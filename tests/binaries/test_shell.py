@@ -1,0 +1,22 @@
+"""Every shell script passes shellcheck, in the dialect that it is written for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SHELLCHECK = Path(sys.executable).parent / "shellcheck"  # from the development requirements
+
+
+def test_scripts_pass_shellcheck() -> None:
+    scripts = [*sorted((ROOT / "components").rglob("*.sh")), ROOT / ".ci/run", ROOT / ".ci/kind"]
+    assert len(scripts) >= 7
+    done = subprocess.run([SHELLCHECK, *scripts], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_containers_scripts_are_posix() -> None:
+    for script in (ROOT / "components").rglob("*.sh"):
+        assert script.read_text().startswith("#!/bin/sh\n"), f"{script} must run in the upstream image's sh"
