@@ -23,7 +23,7 @@ cluster = k8s.Provider(
     enable_config_map_mutable=True,
     enable_secret_mutable=True,
 )
-values = pulumi.Config().require_secret_object("secrets") if settings.secrets else None
+values = pulumi.Config("agentstack").require_secret_object("secrets") if settings.secrets else None
 platform = Platform(
     "platform",
     settings,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .environment import Environment
 
 BAD_INPUT = 2
+BUG = 70  # EX_SOFTWARE of sysexits.h
 
 app = typer.Typer(
     help="AI agents on Kubernetes: the whole platform from typed settings.",
@@ -124,7 +125,9 @@ def main() -> NoReturn:
         app(prog_name="agentstack")
     except Exception as error:
         if not _is_bad_input(error):
-            raise
+            # With Python's own exit code, 1, a bug would pass for a policy violation.
+            sys.excepthook(type(error), error, error.__traceback__)
+            sys.exit(BUG)
         typer.echo(str(error), err=True)
     sys.exit(BAD_INPUT)
 

@@ -90,20 +90,16 @@ class Environment:
 
         Text as it is, everything else as JSON; in place of the secrets stands `WITHHELD`.
         """
-        # Messages point into these files; relative paths are easier to read.
-        here = self.project == pathlib.Path()
-        config = {
-            f"{_PREFIX}{key}": str(path if here else path.absolute())
-            for key, path in (("agentsFolder", self.agents_folder), ("settingsFile", self.file))
-        }
-        secret_keys = []
+        config, secret_keys = {}, []
         for key, value in self.config.items():
             plain, secret = _decrypted(value)
-            if key == f"{_PREFIX}secrets" and not (isinstance(value, dict) and all(map(_is_secure, value.values()))):
-                plain, secret = value, False  # with a value in plain text in it; the settings say so
             config[key] = plain if isinstance(plain, str) else json.dumps(plain)
             if secret:
                 secret_keys.append(key)
+        # Messages point into these files; relative paths are easier to read.
+        here = self.project == pathlib.Path()
+        for key, path in (("agentsFolder", self.agents_folder), ("settingsFile", self.file)):
+            config[f"preview:{key}"] = str(path if here else path.absolute())
         return config, secret_keys
 
     def settings(self) -> Settings:

@@ -221,7 +221,10 @@ def write(manifests: Manifests, folder: pathlib.Path) -> Written:
     files = {manifest.path: manifest for manifest in manifests.items}
     index = folder / INDEX
     # First of all, and with the old files in it: a run that is killed half way leaves nothing that no run removes.
-    _write_index(index, {*before, *files})
+    try:
+        _write_index(index, {*before, *files})
+    except OSError as error:
+        raise SettingsError(f"{folder}: cannot be written: {error.strerror}: name another folder with --out") from None
     written = 0
     for path, manifest in files.items():
         written += _write_file(folder / path, to_yaml(_ordered(manifest.object)).encode(), secret=manifest.secret)

@@ -42,6 +42,8 @@ class Registration:
     component: bool
     inputs: dict[str, Any] = field(repr=False)
     """With a `Secret` in the place of each secret value."""
+    protected: bool = False
+    """Whether the engine refuses to delete or replace it."""
 
     @property
     def is_kubernetes_object(self) -> bool:
@@ -158,7 +160,7 @@ class _Monitor(mocks.MockMonitor):
         self._urns.add(urn)
         inputs = _plain_struct(request.object)
         self._rendered.registrations.append(
-            Registration(urn, request.type, request.name, request.parent, not request.custom, inputs)
+            Registration(urn, request.type, request.name, request.parent, not request.custom, inputs, request.protect)
         )
         answer = resource_pb2.RegisterResourceResponse(urn=urn, id=request.name, object=request.object)
         if request.type.startswith("random:"):

@@ -17,7 +17,7 @@ from settings.root import Settings
 Schema = dict[str, Any]
 
 _REF = "#/$defs/"
-_NOT_SECTIONS = ("agents", "secrets")
+_NOT_SECTIONS = ("agents", "disabled", "secrets")
 
 
 def schemas() -> dict[str, Schema]:
@@ -108,11 +108,6 @@ class _Definitions:
             for item in schema.get("properties", {}).values():
                 if "patternProperties" in item:  # the names that the model accepts; it refuses the others
                     item["additionalProperties"] = False
-        for name in ("AgentSettings", "AgentFile"):
-            names = self.all[name]["properties"]["env"]["patternProperties"]
-            for value in names.values():
-                # YAML reads `8080` and `true` as number and truth value; the models make text of them.
-                value["type"] = ["string", "number", "boolean"]
         self._used: dict[str, Schema] = {}
 
     def document(self, title: str, root: Schema) -> Schema:
@@ -146,6 +141,8 @@ class _Definitions:
                 # Lists are replaced, not merged: their items are complete.
                 whole = functools.partial(self.completed, default=None)
                 _redirect(item, whole if item.get("type") == "array" else self.override)
+                for pattern, value in item.get("patternProperties", {}).items():
+                    item["patternProperties"][pattern] = {"anyOf": [value, {"type": "null"}]}  # takes the entry away
         return f"{_REF}{variant}"
 
 

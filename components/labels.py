@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 
 _PREFIX = "app.kubernetes.io"
 PART_OF = {f"{_PREFIX}/part-of": "agentstack"}
@@ -21,5 +21,7 @@ def labels(name: str, component: str, version: str | None = None) -> dict[str, s
 
     https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/
     """
-    versioned: Mapping[str, str] = {f"{_PREFIX}/version": version} if version else {}
+    # A tag may be longer than a label's value, or end where that may not; then the label is left out.
+    fits = version is not None and re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", version)
+    versioned = {f"{_PREFIX}/version": version} if version is not None and fits else {}
     return {**selector(name, component), f"{_PREFIX}/managed-by": "pulumi", **versioned}

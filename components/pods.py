@@ -11,6 +11,7 @@ import pulumi_kubernetes as k8s
 from settings import Resources
 
 CONFIG_HASH = "agentstack.dev/config-hash"
+SECRET_HASH = "agentstack.dev/secret-hash"
 
 
 def pod_security(user: int, *, owns_volumes: bool = False) -> k8s.core.v1.PodSecurityContextArgs:

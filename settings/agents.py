@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import re
+import math
 from datetime import timedelta
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
+
+from policies.rules.credentials import secret_in_plain_text
 
 from .model import Demand, Model, Resources, SecretKey
 from .types import (
@@ -20,12 +22,23 @@ from .types import (
     Memory,
     Percent,
     Port,
+    Route,
     TopicName,
     UnprivilegedPort,
 )
 
-_SECRET_NAME = re.compile(r"(^|_)(API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIALS?)$")
-_SECRET_VALUE = re.compile(r"^(sk-|ghp_|github_pat_|xox[bp]-|AKIA)|-----BEGIN|://[^/@\s:]*:[^/@\s]+@")
+_ALWAYS_SET = {"AGENT_NAME", "POD_NAME", "PORT"}
+_SET_WITH_REDIS = {"REDIS_HOST", "REDIS_PORT", "REDIS_URL", "CONVERSATION_TTL_SECONDS", "CHECKPOINT_TTL_SECONDS"}
+_SET_WITH_KAFKA = {
+    "KAFKA_BOOTSTRAP_SERVERS",
+    "KAFKA_CONSUMER_GROUP",
+    "KAFKA_CONSUME_TOPICS",
+    "KAFKA_PRODUCE_TOPICS",
+}
+
+
+MAX_SURGE_PERCENT = 25
+"""How many pods more than wanted a rolling update may run, in percent of them, rounded up: Kubernetes' default."""
 
 
 class Scaling(Model):
@@ -53,9 +66,9 @@ class Probe(Model):
     """An HTTP probe of the agent's port."""
 
     path: HttpPath
-    initial_delay: Duration = timedelta(0)
-    period: Duration = Field(default=timedelta(seconds=10), ge=timedelta(seconds=1))
-    timeout: Duration = Field(default=timedelta(seconds=3), ge=timedelta(seconds=1))
+    initial_delay: Duration = Field(default=timedelta(0), le=timedelta(hours=1))
+    period: Duration = Field(default=timedelta(seconds=10), ge=timedelta(seconds=1), le=timedelta(hours=1))
+    timeout: Duration = Field(default=timedelta(seconds=3), ge=timedelta(seconds=1), le=timedelta(minutes=5))
     failures: int = Field(default=3, ge=1, le=100)
     """Failures in a row before the kubelet acts."""
 
@@ -107,16 +120,16 @@ class Public(Model):
 
     host: HostName | None = None
     """The gateway's host if absent."""
-    path: HttpPath = "/"
+    path: Route = "/"
     """Requests whose path begins with it reach the agent, path unchanged."""
 
 
 class Shutdown(Model):
     """How a pod ends: preStop pause, then SIGTERM, then the rest of the grace period."""
 
-    pre_stop: Duration = timedelta(seconds=5)
+    pre_stop: Duration = Field(default=timedelta(seconds=5), le=timedelta(minutes=5))
     """How long the pod goes on serving while it leaves the Service's endpoints."""
-    longest_task: Duration = timedelta(seconds=30)
+    longest_task: Duration = Field(default=timedelta(seconds=30), le=timedelta(hours=24))
     """How long the longest task may take; the grace period is preStop + longest task + 10 s."""
 
     @property
@@ -160,16 +173,11 @@ class AgentSettings(Model):
     scratch: Memory = Memory("128Mi")
     """The writable space at `/tmp`; the rest of the file system is read-only."""
 
-    @field_validator("env", mode="before")
+    @field_validator("env", "secrets", mode="before")
     @classmethod
-    def _env_is_text(cls, value: object) -> object:
-        # YAML reads `8080` and `true` as number and truth value; an environment variable is text.
-        if isinstance(value, dict):
-            return {
-                k: str(v).lower() if isinstance(v, bool) else str(v) if isinstance(v, int | float) else v
-                for k, v in value.items()
-            }
-        return value
+    def _null_removes(cls, value: object) -> object:
+        """Let an environment take an entry of the agent's file away."""
+        return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -179,14 +187,16 @@ class AgentSettings(Model):
                 "environment, set the one that does not apply to `null`)"
             )
         for name, value in self.env.items():
-            if _SECRET_NAME.search(name) or _SECRET_VALUE.search(value):
+            if secret_in_plain_text(name, value):
                 raise ValueError(f"env.{name}: looks like a secret in plain text: declare it under `secrets` instead")
-        reserved = {"PORT"} | ({"REDIS_URL"} if self.uses_redis else set())
-        for name in [*self.env, *self.secrets]:
-            if name in self.env and name in self.secrets:
-                raise ValueError(f"env.{name}: is declared under `secrets` as well: remove one of them")
-            if name in reserved:
-                raise ValueError(f"env.{name}: is set by the stack: remove it")
+        taken = _ALWAYS_SET | (_SET_WITH_REDIS if self.uses_redis else set())
+        taken |= _SET_WITH_KAFKA if self.uses_kafka else set()
+        for field, names in (("env", self.env), ("secrets", self.secrets)):
+            for name in names:
+                if name in taken or name.startswith("AGENT_URL_"):
+                    raise ValueError(f"{field}.{name}: is set by the stack: remove it")
+                if field == "env" and name in self.secrets:
+                    raise ValueError(f"env.{name}: is declared under `secrets` as well: remove one of them")
         return self
 
     @property
@@ -207,7 +217,8 @@ class AgentSettings(Model):
     def demand(self, name: str) -> Demand:
         """Pods in the agents' namespace."""
         low, high = (self.scaling.min, self.scaling.max) if self.scaling else (self.fixed_replicas,) * 2
-        return Demand(source=f"agents.{name}", minimum=low, maximum=high, containers=(self.resources,))
+        surge = math.ceil(low * MAX_SURGE_PERCENT / 100)
+        return Demand(source=f"agents.{name}", minimum=low, maximum=high, surge=surge, containers=(self.resources,))
 
     @property
     def fixed_replicas(self) -> int:

@@ -9,6 +9,8 @@ from typing import Any
 import pulumi
 from pulumi.runtime import config as runtime
 
+from .errors import SettingsError
+from .files import read_yaml
 from .root import Settings
 from .stack import load
 
@@ -18,21 +20,31 @@ _PREFIX = "agentstack:"
 def load_stack(project: pathlib.Path) -> Settings:
     """Load the current stack's settings from Pulumi's configuration and the project's agent files.
 
-    The configuration `agentstack:agentsFolder` names another folder than `agents`, and `agentstack:settingsFile`
-    the file that messages point into, if it is not `Pulumi.STACK.yaml`.
+    A preview in-process names other files than the project's own by `preview:agentsFolder` and
+    `preview:settingsFile`.
 
     Raises `SettingsError` with one line per mistake.
     """
-    config: dict[str, Any] = {}
-    for full_key, text in runtime.CONFIG.get().items():
-        if full_key.startswith(_PREFIX):
-            config[full_key.removeprefix(_PREFIX)] = _parsed(text)
-    secrets = config.get("secrets")
-    if isinstance(secrets, dict) and runtime.is_config_secret(f"{_PREFIX}secrets"):
-        config["secrets"] = {name: {"secure": "decrypted by the engine"} for name in secrets}
-    agents_folder = config.pop("agentsFolder", "agents")
-    stack_file = config.pop("settingsFile", f"Pulumi.{pulumi.get_stack()}.yaml")
-    return load(config, stack_file=project / stack_file, agents_folder=project / agents_folder)
+    texts = runtime.CONFIG.get()
+    stack_file = project / texts.get("preview:settingsFile", f"Pulumi.{pulumi.get_stack()}.yaml")
+    config = {key.removeprefix(_PREFIX): _parsed(text) for key, text in texts.items() if key.startswith(_PREFIX)}
+    for key in config:
+        # Only `secrets` stays secret on its way: everything else is shown, and stored as it is.
+        if key != "secrets" and runtime.is_config_secret(f"{_PREFIX}{key}"):
+            raise SettingsError(
+                f"{stack_file}: {_PREFIX}{key}: holds an encrypted value, which would be stored in plain text: declare "
+                "it under `secrets` of the agent, and set it at `agentstack:secrets.NAME`"
+            )
+    if isinstance(config.get("secrets"), dict):
+        config["secrets"] = _as_written(config["secrets"], stack_file)
+    return load(config, stack_file=stack_file, agents_folder=project / texts.get("preview:agentsFolder", "agents"))
+
+
+def _as_written(secrets: dict[str, Any], stack_file: pathlib.Path) -> dict[str, Any]:
+    """Put the encrypted form back: the engine hands over plain text, and marks all entries if one is encrypted."""
+    written = read_yaml(stack_file).get("config", {}).get(f"{_PREFIX}secrets", {}) if stack_file.is_file() else {}
+    encrypted = {"secure": ""} if runtime.is_config_secret(f"{_PREFIX}secrets") else None
+    return {name: written.get(name, encrypted) for name in secrets}
 
 
 def _parsed(text: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from .types import duration_text
+from .types import duration_text, quoted
 
 Path = tuple[str | int, ...]
 """The keys and list positions that lead to a value."""
@@ -73,9 +73,8 @@ def _message(detail: ErrorDetails, root: type[BaseModel]) -> str:
         case "missing":
             return "is missing: add it"
         case "literal_error":
-            # The only place that repeats the input: a choice between words is no place for a secret.
             choices = re.findall(r"'([^']*)'", context["expected"])
-            return f"unknown value `{str(detail['input'])[:40]}`{nearest(str(detail['input']), choices)}"
+            return f"unknown value {quoted(str(detail['input']))}{nearest(str(detail['input']), choices)}"
         case "greater_than_equal":
             return f"{_shown(detail['input'])} is below the minimum of {context['ge']}: raise it"
         case "less_than_equal":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import pathlib
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
 import yaml
 
@@ -17,17 +17,25 @@ _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class _StrictLoader(_Loader):  # type: ignore[misc]
     """Refuses a key that stands twice in one mapping, where YAML itself silently keeps the last."""
 
+    # What looks like a date stays text, as in the JSON that the engine makes of the file.
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+    }
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Hashable] = set()
+        seen: set[str] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key `{key}` stands twice: remove one of them", key_node.start_mark
-                )
-            seen.add(key)
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._refuse(key_node, "a key must be text: put `{{ ... }}` and the like in quotes")
+            if key_node.value in seen:
+                self._refuse(key_node, f"the key `{key_node.value}` stands twice: remove one of them")
+            seen.add(key_node.value)
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
         return mapping
+
+    def _refuse(self, node: yaml.Node, why: str) -> NoReturn:
+        raise yaml.constructor.ConstructorError(None, None, why, node.start_mark)
 
 
 def read_yaml(path: pathlib.Path) -> dict[str, Any]:
@@ -80,7 +88,7 @@ def _composed(path: pathlib.Path) -> yaml.Node | None:
 
 def environments(project: pathlib.Path) -> list[str]:
     """Return the names of the environments that have a `Pulumi.NAME.yaml` in the project's folder."""
-    return sorted(path.name.split(".")[1] for path in project.glob("Pulumi.*.yaml"))
+    return sorted(path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in project.glob("Pulumi.*.yaml"))
 
 
 def environment_file(project: pathlib.Path, environment: str) -> pathlib.Path:

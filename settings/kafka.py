@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from .model import Demand, Model, Resources
-from .types import Cidr, Duration, ImageRef, Memory, TopicName
+from .types import Cidr, Duration, ImageRef, Memory, TopicName, quoted
 
 
 class TopicSettings(Model):
@@ -22,9 +23,9 @@ class TopicSettings(Model):
 
 
 def _broker(text: str) -> str:
-    host, separator, port = text.rpartition(":")
-    if not separator or not host or not port.isdigit():
-        raise ValueError(f"`{text}` is not a broker address: write `host:port`")
+    host, _, port = text.rpartition(":")
+    if not re.fullmatch(r"[A-Za-z0-9.-]+", host) or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+        raise ValueError(f"{quoted(text)} is not a broker address: write `host:port`")
     return text
 
 
@@ -52,7 +53,7 @@ class KafkaSettings(Model):
     image: ImageRef | None = None
     """Another image than the pinned one."""
     controllers: int = Field(default=3, ge=1, le=9)
-    """Voters of the metadata quorum; odd, and fixed once the cluster exists."""
+    """Voters of the metadata quorum; odd. Fixed once the cluster exists, as is `mode`: nothing checks that yet."""
     brokers: int = Field(default=3, ge=1, le=100)
     replication_factor: int = Field(default=3, ge=1)
     """Copies of every partition, internal topics included; at most one per broker."""
@@ -64,6 +65,7 @@ class KafkaSettings(Model):
     exporter_resources: Resources = Resources.of("10m", "32Mi", "100m", "64Mi")
     job_resources: Resources = Resources.of("100m", "256Mi", "1", "512Mi")
     """Of the Job that creates the topics: it runs Kafka's command-line tools, each a JVM."""
+    # The size of a claim cannot change in a StatefulSet: another one replaces the set.
     controller_storage: Memory = Memory("4Gi")
     broker_storage: Memory = Memory("20Gi")
     topics: dict[TopicName, TopicSettings] = {}
@@ -74,6 +76,14 @@ class KafkaSettings(Model):
             raise ValueError("external: set it with `mode: external`, and only then")
         if self.mode == "external":
             return self
+        metric_names: dict[str, str] = {}
+        for topic in self.topics:
+            other = metric_names.setdefault(topic.replace(".", "_"), topic)
+            if other != topic:
+                raise ValueError(
+                    f"topics.{topic}: Kafka cannot tell it from `{other}` in metric names, where dots and underscores "
+                    "are one: rename one of them"
+                )
         if self.mode == "combined" and (self.brokers, self.controllers) != (1, 1):
             raise ValueError("brokers: a combined Kafka is one node: write `brokers: 1` and `controllers: 1`")
         if self.controllers % 2 == 0:

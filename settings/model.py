@@ -9,7 +9,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from .types import Cpu, DnsLabel, Memory
+from .types import Cpu, DnsSubdomain, Memory
 
 
 class Model(BaseModel):
@@ -89,7 +89,7 @@ class Resources(Model):
 class SecretKey(Model):
     """One key of a Secret that exists already in the namespace of its user."""
 
-    name: DnsLabel
+    name: DnsSubdomain
     key: str = Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")
 
 
@@ -100,6 +100,8 @@ class Demand(Model):
     """The settings path that the demand comes from."""
     minimum: int
     maximum: int
+    surge: int = 0
+    """Pods beyond that while an update rolls."""
     containers: tuple[Resources, ...]
 
     def requested(self, resource: str, replicas: int) -> Decimal:

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from .model import Amounts, Model, Resources
-from .types import DnsLabel, HostName
+from .types import DnsLabel, DnsSubdomain, HostName, NamespaceName
 
 
 class Safeguards(Model):
@@ -15,8 +15,6 @@ class Safeguards(Model):
 
     protect_data: bool = True
     """Protect and retain namespaces, stateful sets and passwords: `pulumi destroy` refuses to delete them."""
-    require_image_tags: bool = True
-    """Refuse images without a tag or digest."""
     require_secrets: bool = True
     """Refuse to deploy while a secret that an agent requires is not given."""
 
@@ -29,9 +27,10 @@ class PlatformSettings(Model):
     wrong cluster would hurt."""
     cluster_domain: HostName = "cluster.local"
     """The DNS domain of the cluster."""
-    storage_class: DnsLabel | None = None
-    """The StorageClass of every claim; the cluster's default class if absent."""
-    image_pull_secret: DnsLabel | None = None
+    storage_class: DnsSubdomain | None = None
+    """The StorageClass of every claim; the cluster's default class if absent. Fixed once there is data: another
+    class replaces the stateful sets."""
+    image_pull_secret: DnsSubdomain | None = None
     """An existing Secret of type `kubernetes.io/dockerconfigjson` in the agents' namespace."""
     safeguards: Safeguards = Safeguards()
 
@@ -58,7 +57,7 @@ def _quota(cpu: str, memory: str, cpu_limit: str, memory_limit: str, pods: int) 
 class NamespaceSettings(Model):
     """One namespace: its name, its quota, and what a container gets that asks for nothing."""
 
-    name: DnsLabel
+    name: NamespaceName
     quota: Quota
     container_defaults: Resources = Resources.of("50m", "64Mi", "500m", "256Mi")
     """The LimitRange: requests and limits of a container that sets none."""
@@ -87,7 +86,7 @@ class NamespacesSettings(Model):
 class GatewayTls(Model):
     """Where the certificate of the gateway comes from."""
 
-    secret_name: DnsLabel = "gateway-tls"
+    secret_name: DnsSubdomain = "gateway-tls"
     """The Secret of type `kubernetes.io/tls`, in the agents' namespace."""
     cluster_issuer: DnsLabel | None = None
     """The cert-manager ClusterIssuer that fills the Secret; absent: the Secret exists already."""

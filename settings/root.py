@@ -14,7 +14,7 @@ from .model import Demand, Model
 from .observability import ObservabilitySettings
 from .platform import GatewaySettings, NamespaceSettings, NamespacesSettings, PlatformSettings
 from .redis import RedisSettings
-from .types import AgentName, EnvName, image_tag
+from .types import AgentName, EnvName
 
 
 class Settings(Model):
@@ -31,6 +31,8 @@ class Settings(Model):
     gateway: GatewaySettings = GatewaySettings()
     agents: dict[AgentName, AgentSettings] = {}
     """The agents that are deployed, by name."""
+    disabled: dict[AgentName, AgentSettings] = {}
+    """The agents that this environment does without."""
     secrets: frozenset[EnvName] = frozenset()
     """The names of the secrets that are given; their values never enter the settings."""
 
@@ -40,7 +42,6 @@ class Settings(Model):
             *self._topics(),
             *self._calls(),
             *self._routes(),
-            *self._images(),
             *self._secrets(),
             *self._quotas(),
         ]
@@ -72,7 +73,9 @@ class Settings(Model):
     def _calls(self) -> Iterator[str]:
         for name, agent in self.agents.items():
             for index, called in enumerate(agent.calls):
-                if called not in self.agents:
+                if called in self.disabled:
+                    yield f"agents.{name}.calls.{index}: `{called}` is not enabled here: enable it, or drop the call"
+                elif called not in self.agents:
                     yield f"agents.{name}.calls.{index}: unknown agent `{called}`{nearest(called, self.agents)}"
 
     def _routes(self) -> Iterator[str]:
@@ -91,21 +94,9 @@ class Settings(Model):
                     "give one of them another host or path"
                 )
 
-    def _images(self) -> Iterator[str]:
-        if not self.platform.safeguards.require_image_tags:
-            return
-        images = {f"agents.{name}.image": agent.image for name, agent in self.agents.items()}
-        images |= {
-            path: image
-            for path, image in (("redis.image", self.redis.image), ("kafka.image", self.kafka.image))
-            if image
-        }
-        for path, image in images.items():
-            if image_tag(image) is None and "@" not in image:
-                yield f"{path}: `{image}` has no tag: write `{image}:VERSION`"
-
     def _secrets(self) -> Iterator[str]:
-        declared = {secret for agent in self.agents.values() for secret in agent.secrets}
+        everyone = [*self.agents.values(), *self.disabled.values()]
+        declared = {secret for agent in everyone for secret in agent.secrets}
         for secret in sorted(self.secrets - declared):
             yield f"secrets.{secret}: no agent declares this secret{nearest(secret, declared, 'remove it')}"
         if not self.platform.safeguards.require_secrets:
@@ -120,19 +111,22 @@ class Settings(Model):
 
     def _quotas(self) -> Iterator[str]:
         for key, (namespace, demands) in self.demands().items():
-            for kind in ("requests", "limits"):
+            if not demands:
+                continue
+            for kind, count in (("requests", Demand.requested), ("limits", Demand.limited)):
                 for resource in ("cpu", "memory"):
                     quota = getattr(getattr(namespace.quota, kind), resource)
-                    count = Demand.requested if kind == "requests" else Demand.limited
-                    needed = sum(count(demand, resource, demand.minimum) for demand in demands)
+                    # Enough for all pods, and for the largest update to begin: without room it would never end.
+                    rolling = max(count(demand, resource, demand.surge) for demand in demands)
+                    needed = rolling + sum(count(demand, resource, demand.minimum) for demand in demands)
                     if needed > quota.amount:
                         heaviest = max(demands, key=lambda demand: count(demand, resource, demand.minimum))
                         yield (
                             f"namespaces.{key}.quota.{kind}.{resource}: {quota} is below the "
-                            f"{_amount(needed, resource)} that its pods ask for (most of it: {heaviest.source}): "
-                            f"raise it or lower the {kind}"
+                            f"{_amount(needed, resource)} that its pods and one rolling update ask for (most of it: "
+                            f"{heaviest.source}): raise it or lower the {kind}"
                         )
-            pods = sum(demand.minimum for demand in demands)
+            pods = sum(demand.minimum for demand in demands) + max(demand.surge for demand in demands)
             if pods > namespace.quota.pods:
                 yield f"namespaces.{key}.quota.pods: {namespace.quota.pods} is below the {pods} pods: raise it"
 

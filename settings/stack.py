@@ -41,6 +41,8 @@ def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: 
             mistakes.add(Problem(("agents", name), f"unknown agent `{name}`{nearest(name, files)}"))
         elif not isinstance(override, Mapping):
             mistakes.add(Problem(("agents", name), "must be a group of `key: value` lines"))
+        elif "name" in override:
+            mistakes.add(Problem(("agents", name, "name"), "an environment cannot rename an agent: remove it"))
     for name, value in config.get("secrets", {}).items():
         if not (isinstance(value, Mapping) and "secure" in value):
             command = f"pulumi config set --secret --path 'agentstack:secrets.{name}'"
@@ -48,6 +50,7 @@ def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: 
     mistakes.raise_if_any()
 
     agents: dict[str, AgentFile] = {}
+    disabled: dict[str, AgentFile] = {}
     for name, (_, content) in files.items():
         try:
             agent = AgentFile.model_validate(merge(content, overrides.get(name, {})), by_name=False)
@@ -55,11 +58,10 @@ def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: 
             for problem in problems(error, AgentFile):
                 mistakes.add(Problem(("agents", name, *problem.path), problem.message))
         else:
-            if agent.enabled:
-                agents[name] = agent
+            (agents if agent.enabled else disabled)[name] = agent
     whole = {key: config[key] for key in _SECTIONS if key in config}
     if not mistakes.lines:  # the rules between the parts need all agents
-        whole |= {"agents": agents, "secrets": frozenset(config.get("secrets", {}))}
+        whole |= {"agents": agents, "disabled": disabled, "secrets": frozenset(config.get("secrets", {}))}
     try:
         settings = Settings.model_validate(whole, by_name=False)
     except ValidationError as error:

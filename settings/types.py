@@ -23,6 +23,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from policies.rules.credentials import secret_in_plain_text
+
 _QUANTITY = re.compile(r"^(?P<number>\d+(?:\.\d+)?)(?P<suffix>m|[kMGTPE]|[KMGTPE]i|)$")
 _FACTORS: dict[str, Decimal] = {
     "": Decimal(1),
@@ -71,8 +73,10 @@ class _Quantity(str):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        text = {"type": "string", "pattern": cls.pattern, "examples": cls.examples}
-        return {"anyOf": [text, {"type": "number", "minimum": 0}], "description": cls.__doc__}
+        text: dict[str, Any] = {"type": "string", "pattern": cls.pattern, "examples": cls.examples}
+        # A bare number is a number of cores; of bytes nobody writes one without a unit on purpose.
+        kinds = [text, {"type": "number", "minimum": 0}] if re.match(cls.pattern, "1") else [text]
+        return {"anyOf": kinds, "description": cls.__doc__}
 
 
 class Cpu(_Quantity):
@@ -86,7 +90,7 @@ class Cpu(_Quantity):
         """Say what is wrong with `text` and what to write instead."""
         number = re.match(r"^(\d+(?:\.\d{1,3})?)\s*(?:c|cpus?|v?cores?|vcpus?)$", text.strip(), re.IGNORECASE)
         mend = f"write `{number[1]}`" if number else "write cores such as `0.5` or millicores such as `500m`"
-        return f"`{text}` is not a CPU quantity: {mend}"
+        return f"{quoted(text)} is not a CPU quantity: {mend}"
 
 
 class Memory(_Quantity):
@@ -100,8 +104,14 @@ class Memory(_Quantity):
         """Say what is wrong with `text` and what to write instead."""
         number = re.match(r"^(\d+(?:\.\d+)?)\s*([kmgtpe])i?b?$", text.strip(), re.IGNORECASE)
         if number:
-            return f"`{text}` is not a memory quantity: write `{number[1]}{number[2].upper()}i`"
-        return f"`{text}` is not a memory quantity: write a number with a unit such as `512Mi` or `2Gi`"
+            return f"{quoted(text)} is not a memory quantity: write `{number[1]}{number[2].upper()}i`"
+        return f"{quoted(text)} is not a memory quantity: write a number with a unit such as `512Mi` or `2Gi`"
+
+
+def quoted(text: str) -> str:
+    """Repeat rejected input in a message, unless it may hold a password or key."""
+    suspicious = "@" in text or "://" in text or secret_in_plain_text("", text) or len(text) > 80
+    return "the given text" if suspicious else f"`{text}`"
 
 
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -110,9 +120,11 @@ _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 def _duration(value: Any) -> timedelta:
     if isinstance(value, timedelta):
         return value
-    match = re.match(r"^(\d+)([smhd])$", value) if isinstance(value, str) else None
+    match = re.fullmatch(r"([0-9]{1,8})([smhd])", value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"`{value}` is not a duration: write a whole number with a unit (s, m, h or d) such as `30s`")
+        raise ValueError(
+            f"{quoted(str(value))} is not a duration: write a whole number with a unit (s, m, h or d) such as `30s`"
+        )
     return timedelta(seconds=int(match[1]) * _DURATION_UNITS[match[2]])
 
 
@@ -137,9 +149,9 @@ Duration = Annotated[
 def _matching(pattern: str, maximum: int, meaning: str, mend: str) -> AfterValidator:
     def check(text: str) -> str:
         if len(text) > maximum:
-            raise ValueError(f"`{text}` has {len(text)} characters and {meaning} has at most {maximum}: shorten it")
-        if not re.match(pattern, text):
-            raise ValueError(f"`{text}` is not {meaning}: {mend}")
+            raise ValueError(f"has {len(text)} characters and {meaning} has at most {maximum}: shorten it")
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"{quoted(text)} is not {meaning}: {mend}")
         return text
 
     return AfterValidator(check)
@@ -155,14 +167,47 @@ DnsLabel = Annotated[
 ]
 """A DNS label as in RFC 1123: at most 63 lower-case letters, digits and hyphens."""
 
+DnsSubdomain = Annotated[
+    str,
+    _matching(rf"^{_LABEL}(\.{_LABEL})*$", 253, "a DNS subdomain", f"{_LABEL_MEND}, separated by dots"),
+    Field(json_schema_extra={"pattern": rf"^{_LABEL}(\.{_LABEL})*$", "maxLength": 253}),
+]
+"""A DNS subdomain as in RFC 1123: the name of a Secret or StorageClass."""
+
+
+def _not_taken(name: str) -> str:
+    # Every namespace has a ServiceAccount `default` already.
+    if name == "default":
+        raise ValueError("`default` is taken by Kubernetes: choose another name")
+    return name
+
+
 AgentName = Annotated[
     str,
     _matching(r"^[a-z]([-a-z0-9]*[a-z0-9])?$", 42, "an agent name", f"{_LABEL_MEND}, and begin with a letter"),
+    AfterValidator(_not_taken),
     Field(json_schema_extra={"pattern": "^[a-z]([-a-z0-9]*[a-z0-9])?$", "maxLength": 42}),
 ]
 """A DNS label of at most 42 characters: the suffixes that Kubernetes gives to pods must fit into 63."""
 
-HostName = Annotated[
+
+def _not_the_systems(name: str) -> str:
+    if name == "default" or name.startswith("kube-"):
+        raise ValueError(f"`{name}` belongs to the cluster itself, which a default deny would stop: choose another")
+    return name
+
+
+NamespaceName = Annotated[DnsLabel, AfterValidator(_not_the_systems)]
+"""A namespace that the stack may own: not `default`, and none of the cluster's own."""
+
+
+def _no_address(host: str) -> str:
+    if host.rpartition(".")[2].isdigit():
+        raise ValueError(f"`{host}` is an address, and a host name is needed: write its DNS name")
+    return host
+
+
+Host = Annotated[
     str,
     _matching(
         rf"^{_LABEL}(\.{_LABEL})*$",
@@ -172,6 +217,9 @@ HostName = Annotated[
     ),
     Field(json_schema_extra={"format": "hostname", "maxLength": 253}),
 ]
+"""A DNS name as in RFC 1123, or an IPv4 address, without scheme and port."""
+
+HostName = Annotated[Host, AfterValidator(_no_address)]
 """A DNS name as in RFC 1123, without scheme and port."""
 
 EnvName = Annotated[
@@ -188,22 +236,26 @@ EnvName = Annotated[
 
 TopicName = Annotated[
     str,
-    _matching(
-        r"^(?!\.{1,2}$)[a-z0-9][-a-z0-9.]*$",
-        200,
-        "a topic name",
-        "use lower-case letters, digits, dots and hyphens",
-    ),
-    Field(json_schema_extra={"pattern": "^[a-z0-9][-a-z0-9.]*$", "maxLength": 200}),
+    _matching(r"^(?!\.{1,2}$)[a-zA-Z0-9._-]+$", 249, "a topic name", "use letters, digits, dots, `_` and hyphens"),
+    Field(json_schema_extra={"pattern": "^[a-zA-Z0-9._-]+$", "maxLength": 249}),
 ]
-"""A Kafka topic. Underscores are refused: in metric names they collide with dots (Kafka warns of it as well)."""
+"""A Kafka topic."""
+
+
+# https://github.com/distribution/reference: [host[:port]/]path[:tag][@digest]
+_IMAGE = re.compile(
+    r"([a-zA-Z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
+)
 
 
 def _image(text: str) -> str:
-    if not re.match(r"^[a-z0-9][a-z0-9.:/_-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$", text):
-        raise ValueError(f"`{text}` is not an image reference: write `registry/name:tag`")
-    if image_tag(text) == "latest" and "@" not in text:
-        raise ValueError(f"`{text}` uses the tag `latest`, which changes under a running release: name a version")
+    if not _IMAGE.fullmatch(text):
+        raise ValueError(f"{quoted(text)} is not an image reference: write `registry/name:tag`")
+    if "@" not in text and image_tag(text) in (None, "latest"):
+        said = "has no tag, which means `latest`" if image_tag(text) is None else "has the tag `latest`"
+        raise ValueError(
+            f"`{text}` {said} and changes under a running release: write `{text.split(':latest')[0]}:VERSION`"
+        )
     return text
 
 
@@ -214,14 +266,16 @@ def image_tag(image: str) -> str | None:
 
 
 ImageRef = Annotated[str, AfterValidator(_image), Field(json_schema_extra={"examples": ["ghcr.io/acme/agent:1.4.2"]})]
-"""A container image reference; the tag `latest` is refused."""
+"""A container image reference with a tag other than `latest`, or with a digest."""
 
 
 def _cidr(text: str) -> str:
     try:
         return str(ipaddress.ip_network(text))
     except ValueError:
-        raise ValueError(f"`{text}` is not a network in CIDR notation: write for example `203.0.113.0/24`") from None
+        raise ValueError(
+            f"{quoted(text)} is not a network in CIDR notation: write for example `203.0.113.0/24`"
+        ) from None
 
 
 Cidr = Annotated[str, AfterValidator(_cidr), Field(json_schema_extra={"examples": ["203.0.113.0/24"]})]
@@ -233,6 +287,17 @@ HttpPath = Annotated[
     Field(json_schema_extra={"pattern": "^/"}),
 ]
 """An HTTP path that begins with `/`."""
+
+
+def _route(path: str) -> str:
+    # What an Ingress refuses in a path of the type Prefix.
+    if "//" in path or {".", ".."} & set(path.split("/")):
+        raise ValueError(f"`{path}` is not a route: write it without `//`, `.` and `..`")
+    return path.rstrip("/") or "/"
+
+
+Route = Annotated[HttpPath, AfterValidator(_route)]
+"""The beginning of the HTTP paths that lead somewhere; a slash at its end means nothing."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 """A TCP port."""

@@ -14,6 +14,7 @@ from components.namespaces import Namespace
 from components.network import PUBLIC_INTERNET, Edge, Peer, network_policy
 from components.pods import (
     CONFIG_HASH,
+    SECRET_HASH,
     config_hash,
     container_security,
     pod_security,
@@ -21,6 +22,7 @@ from components.pods import (
     scrape_annotations,
 )
 from settings import AgentSettings, Probe
+from settings.agents import MAX_SURGE_PERCENT
 from settings.types import image_tag
 
 from .autoscaler import autoscaler
@@ -74,7 +76,7 @@ class Agent(pulumi.ComponentResource):
     ) -> None:
         super().__init__("agentstack:agents:Agent", name, None, opts)
         self.service = name
-        self._name = name
+        self._agent = name
         self._settings = settings
         self._environment = environment or AgentEnvironment()
         self._connections = self._used_connections()
@@ -111,42 +113,43 @@ class Agent(pulumi.ComponentResource):
         missing = [kind for kind in used if kind not in offered]
         if missing:
             raise ValueError(
-                f"agent {self._name} uses {', '.join(missing)}: give AgentEnvironment(connections=...) one for each"
+                f"agent {self._agent} uses {', '.join(missing)}: give AgentEnvironment(connections=...) one for each"
             )
         return [offered[kind] for kind in used]
 
     def _selector(self) -> dict[str, str]:
-        return selector(self._name, COMPONENT)
+        return selector(self._agent, COMPONENT)
 
     def _labels(self) -> dict[str, str]:
-        return labels(self._name, COMPONENT, image_tag(self._settings.image))
+        return labels(self._agent, COMPONENT, image_tag(self._settings.image))
 
     def _metadata(self) -> k8s.meta.v1.ObjectMetaArgs:
         return k8s.meta.v1.ObjectMetaArgs(
-            name=self._name, namespace=self._environment.namespace.ref, labels=self._labels()
+            name=self._agent, namespace=self._environment.namespace.ref, labels=self._labels()
         )
 
     def _config(self) -> dict[str, str]:
         settings = self._settings
-        config = {"AGENT_NAME": self._name, "PORT": str(settings.port)}
+        config = {"AGENT_NAME": self._agent, "PORT": str(settings.port)}
         for connection in self._connections:
             config |= connection.environment
         if settings.consumes:
             # One group per agent: its pods share the partitions.
-            config |= {"KAFKA_CONSUMER_GROUP": self._name, "KAFKA_CONSUME_TOPICS": ",".join(settings.consumes)}
+            config |= {"KAFKA_CONSUMER_GROUP": self._agent, "KAFKA_CONSUME_TOPICS": ",".join(settings.consumes)}
         if settings.produces:
             config |= {"KAFKA_PRODUCE_TOPICS": ",".join(settings.produces)}
         config |= {f"AGENT_URL_{called.replace('-', '_').upper()}": f"http://{called}" for called in settings.calls}
         return config | settings.env
 
     def _secret(self) -> k8s.core.v1.Secret | None:
-        values = {key: value for key, value in self._environment.secrets.items() if key in self._own_secrets()}
+        values = self._own_values()
         if not values:
             return None
-        return k8s.core.v1.Secret(self._name, metadata=self._metadata(), string_data=values, opts=self._child)
+        return k8s.core.v1.Secret(self._agent, metadata=self._metadata(), string_data=values, opts=self._child)
 
-    def _own_secrets(self) -> list[str]:
-        return [key for key, wanted in self._settings.secrets.items() if wanted.existing_secret is None]
+    def _own_values(self) -> dict[str, pulumi.Input[str]]:
+        own = (key for key, wanted in self._settings.secrets.items() if wanted.existing_secret is None)
+        return {key: self._environment.secrets[key] for key in own if key in self._environment.secrets}
 
     def _secret_variables(self) -> list[k8s.core.v1.EnvVarArgs]:
         variables = []
@@ -154,7 +157,7 @@ class Agent(pulumi.ComponentResource):
             variables += [_secret_variable(key, ref, optional=False) for key, ref in connection.secrets.items()]
         for key, wanted in self._settings.secrets.items():
             existing = wanted.existing_secret
-            ref = SecretRef(existing.name, existing.key) if existing else SecretRef(self._name, key)
+            ref = SecretRef(existing.name, existing.key) if existing else SecretRef(self._agent, key)
             needed = wanted.required and self._environment.require_secrets
             variables.append(_secret_variable(key, ref, optional=not needed))
         return variables
@@ -166,7 +169,11 @@ class Agent(pulumi.ComponentResource):
             pod_labels |= connection.pod_labels
         for called in settings.calls:
             pod_labels |= caller_label(called)
-        annotations = {CONFIG_HASH: hashed}
+        annotations: dict[str, pulumi.Input[str]] = {CONFIG_HASH: hashed}
+        if values := self._own_values():
+            # A shortened hash gives nothing away, as long as the secret is no guessable word; pods with a revoked key
+            # would be worse.
+            annotations[SECRET_HASH] = pulumi.Output.unsecret(pulumi.Output.all(**values).apply(config_hash))
         if settings.metrics is not None and settings.metrics_port is not None:
             annotations |= scrape_annotations(settings.metrics_port, settings.metrics.path)
         ports = [k8s.core.v1.ContainerPortArgs(name="http", container_port=settings.port)]
@@ -174,12 +181,12 @@ class Agent(pulumi.ComponentResource):
             ports.append(k8s.core.v1.ContainerPortArgs(name="metrics", container_port=settings.metrics_port))
         pause = int(settings.shutdown.pre_stop.total_seconds())
         container = k8s.core.v1.ContainerArgs(
-            name=self._name,
+            name=self._agent,
             image=settings.image,
             args=list(settings.args) or None,
             ports=ports,
             env_from=[
-                k8s.core.v1.EnvFromSourceArgs(config_map_ref=k8s.core.v1.ConfigMapEnvSourceArgs(name=self._name))
+                k8s.core.v1.EnvFromSourceArgs(config_map_ref=k8s.core.v1.ConfigMapEnvSourceArgs(name=self._agent))
             ],
             env=[
                 *self._secret_variables(),
@@ -205,7 +212,7 @@ class Agent(pulumi.ComponentResource):
             volume_mounts=[k8s.core.v1.VolumeMountArgs(name="scratch", mount_path="/tmp")],
         )
         pod = k8s.core.v1.PodSpecArgs(
-            service_account_name=self._name,
+            service_account_name=self._agent,
             automount_service_account_token=False,
             enable_service_links=False,
             image_pull_secrets=[k8s.core.v1.LocalObjectReferenceArgs(name=environment.image_pull_secret)]
@@ -230,7 +237,7 @@ class Agent(pulumi.ComponentResource):
             ],
         )
         return k8s.apps.v1.Deployment(
-            self._name,
+            self._agent,
             metadata=self._metadata(),
             spec=k8s.apps.v1.DeploymentSpecArgs(
                 # The autoscaler, where there is one, is the only owner of the number.
@@ -238,7 +245,9 @@ class Agent(pulumi.ComponentResource):
                 selector=k8s.meta.v1.LabelSelectorArgs(match_labels=self._selector()),
                 strategy=k8s.apps.v1.DeploymentStrategyArgs(
                     type="RollingUpdate",
-                    rolling_update=k8s.apps.v1.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0),
+                    rolling_update=k8s.apps.v1.RollingUpdateDeploymentArgs(
+                        max_surge=f"{MAX_SURGE_PERCENT}%", max_unavailable=0
+                    ),
                 ),
                 template=k8s.core.v1.PodTemplateSpecArgs(
                     metadata=k8s.meta.v1.ObjectMetaArgs(labels=pod_labels, annotations=annotations), spec=pod
@@ -247,13 +256,18 @@ class Agent(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=needs,
-                custom_timeouts=pulumi.CustomTimeouts(create="10m", update="20m", delete="10m"),
+                # A pod may take its whole grace to end: once when deleted, round by round when updated.
+                custom_timeouts=pulumi.CustomTimeouts(
+                    create="10m",
+                    update=f"{20 * 60 + 4 * settings.shutdown.grace_seconds}s",
+                    delete=f"{5 * 60 + settings.shutdown.grace_seconds}s",
+                ),
             ),
         )
 
     def _service(self) -> k8s.core.v1.Service:
         return k8s.core.v1.Service(
-            self._name,
+            self._agent,
             metadata=self._metadata(),
             spec=k8s.core.v1.ServiceSpecArgs(
                 selector=self._selector(),
@@ -265,7 +279,7 @@ class Agent(pulumi.ComponentResource):
     def _network_policy(self) -> k8s.networking.v1.NetworkPolicy:
         settings, environment = self._settings, self._environment
         namespace = environment.namespace
-        ingress = [Edge((Peer(namespace.name, caller_label(self._name)),), (settings.port,))]
+        ingress = [Edge((Peer(namespace.name, caller_label(self._agent)),), (settings.port,))]
         if environment.prometheus is not None and settings.metrics_port is not None:
             ingress.append(Edge((environment.prometheus,), (settings.metrics_port,)))
         if environment.gateway is not None and settings.public is not None:
@@ -279,9 +293,9 @@ class Agent(pulumi.ComponentResource):
             called = tuple(Peer(namespace.name, selector(name, COMPONENT)) for name in settings.calls)
             egress.append(Edge(called, ()))
         return network_policy(
-            self._name,
+            self._agent,
             namespace=namespace.ref,
-            object_name=self._name,
+            object_name=self._agent,
             pod_labels=self._selector(),
             ingress=ingress,
             egress=egress,

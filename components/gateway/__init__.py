@@ -9,7 +9,7 @@ import pulumi_kubernetes as k8s
 
 from components.labels import labels
 from components.namespaces import Namespace
-from components.network import Peer
+from components.network import Edge, Peer, network_policy
 from settings import AgentSettings, GatewaySettings
 
 
@@ -49,6 +49,17 @@ class Gateway(pulumi.ComponentResource):
         }
         if routes:
             self._ingress(spec, namespace, routes)
+            if spec.tls and spec.tls.cluster_issuer:
+                # The pods by which cert-manager answers an HTTP-01 challenge, if the issuer uses that.
+                # https://cert-manager.io/docs/configuration/acme/http01/
+                network_policy(
+                    "acme-http01",
+                    namespace=namespace.ref,
+                    object_name="acme-http01",
+                    pod_labels={"acme.cert-manager.io/http01-solver": "true"},
+                    ingress=[Edge((controller(spec),), (8089,))],
+                    opts=pulumi.ResourceOptions(parent=self),
+                )
         self.register_outputs({"urls": self.urls})
 
     def _ingress(self, spec: GatewaySettings, namespace: Namespace, routes: Mapping[str, Mapping[str, str]]) -> None:

@@ -21,7 +21,7 @@ from components.kafka.common import (
     version,
 )
 from components.kafka.exporter import EXPORTER_PORT, exporter
-from components.kafka.nodes import CONFIG_FILES, Role, nodes
+from components.kafka.nodes import CLUSTER_ID_KEY, CONFIG_FILES, Role, nodes
 from components.kafka.topics import topics_job
 from components.labels import labels, selector
 from components.namespaces import Namespace
@@ -68,7 +68,7 @@ class KafkaCluster(pulumi.ComponentResource):
             metadata=k8s.meta.v1.ObjectMetaArgs(
                 name="kafka-config", namespace=namespace.ref, labels=labels("kafka", "config", version(spec))
             ),
-            data=CONFIG_FILES,
+            data={**CONFIG_FILES, CLUSTER_ID_KEY: cluster_id.b64_url},
             opts=child,
         )
         policies = _policies(spec, namespace, agents, observability, child)
@@ -80,7 +80,6 @@ class KafkaCluster(pulumi.ComponentResource):
                 spec,
                 namespace=namespace,
                 cluster_domain=cluster_domain,
-                cluster_id=cluster_id.b64_url,
                 voters=voters,
                 config_map=config_map.metadata.name,
                 storage_class=storage_class,

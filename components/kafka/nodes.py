@@ -30,6 +30,7 @@ from components.versions import KAFKA
 from settings import KafkaSettings, Memory, Resources
 
 CONFIG_FILES = {name: (FILES / name).read_text() for name in ("server.properties", "log4j2.properties", "start.sh")}
+CLUSTER_ID_KEY = "cluster-id"
 _PORTS = {"broker": BROKER_PORT, "controller": CONTROLLER_PORT}
 
 # The very path of a VOLUME of the image: above it, the runtime would put a volume of its own there, gone with the pod.
@@ -81,7 +82,6 @@ def nodes(
     *,
     namespace: Namespace,
     cluster_domain: str,
-    cluster_id: pulumi.Input[str],
     voters: str,
     config_map: pulumi.Input[str],
     storage_class: str | None,
@@ -129,7 +129,7 @@ def nodes(
                 metadata=k8s.meta.v1.ObjectMetaArgs(
                     labels=metadata_labels, annotations={CONFIG_HASH: config_hash(CONFIG_FILES)}
                 ),
-                spec=_pod(role, spec, namespace, cluster_domain, cluster_id, voters, config_map),
+                spec=_pod(role, spec, namespace, cluster_domain, voters, config_map),
             ),
             volume_claim_templates=[
                 k8s.core.v1.PersistentVolumeClaimArgs(
@@ -151,7 +151,6 @@ def _pod(
     spec: KafkaSettings,
     namespace: Namespace,
     cluster_domain: str,
-    cluster_id: pulumi.Input[str],
     voters: str,
     config_map: pulumi.Input[str],
 ) -> k8s.core.v1.PodSpecArgs:
@@ -174,7 +173,13 @@ def _pod(
             variable("KAFKA_HOME", KAFKA_HOME),
             variable("CONFIG_DIR", CONFIG_DIR),
             variable("DATA_DIR", DATA_DIR),
-            variable("CLUSTER_ID", cluster_id),
+            # By reference: policies judge plain values, and a new stack's preview does not know this one yet.
+            k8s.core.v1.EnvVarArgs(
+                name="CLUSTER_ID",
+                value_from=k8s.core.v1.EnvVarSourceArgs(
+                    config_map_key_ref=k8s.core.v1.ConfigMapKeySelectorArgs(name=config_map, key=CLUSTER_ID_KEY)
+                ),
+            ),
             variable("FIRST_NODE_ID", str(role.first_id)),
             variable("PROCESS_ROLES", ",".join(role.processes)),
             variable("LISTENERS", ",".join(f"{name.upper()}://:{port}" for name, port in role.ports.items())),

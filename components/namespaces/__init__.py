@@ -48,7 +48,7 @@ class Namespaces(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("agentstack:platform:Namespaces", name, None, opts)
-        self._protect = protect
+        self._durable = pulumi.ResourceOptions(parent=self, protect=protect, retain_on_delete=protect)
         self.agents = self._namespace("agents", spec.agents)
         self.data = self._namespace("data", spec.data)
         self.observability = self._namespace("observability", spec.observability)
@@ -66,7 +66,7 @@ class Namespaces(pulumi.ComponentResource):
                     **{f"pod-security.kubernetes.io/{mode}": pod_security for mode in ("enforce", "audit", "warn")},
                 },
             ),
-            opts=pulumi.ResourceOptions(parent=self, protect=self._protect, retain_on_delete=self._protect),
+            opts=self._durable,
         )
         ref = namespace.metadata.name
         quota = spec.quota

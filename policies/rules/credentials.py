@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from .model import Manifest, Rule, manifest_rule
-from .reading import get, objects, text
+from .reading import get, mapping, objects, strings, text
 from .workloads import containers, where
 
 _SECRET_NAME: Final = re.compile(
@@ -38,6 +38,7 @@ _PASSWORD_IN_VALUE: Final = re.compile(
 )
 # Filled in by Kubernetes, or by the program, from another variable.
 _REFERENCE: Final = re.compile(r"\$\([^()]+\)|\$\{[^{}]+\}")
+_VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 _SWITCHES: Final = frozenset({"", "true", "false", "yes", "no", "on", "off"})
 
 
@@ -45,23 +46,32 @@ _SWITCHES: Final = frozenset({"", "true", "false", "yes", "no", "on", "off"})
     "no-secret-in-plain-env", "error", "Secrets reach containers by reference, not as plain environment values."
 )
 def no_secret_in_plain_env(manifest: Manifest) -> Iterator[str]:
-    """Fires on a variable with a value whose name says secret, or whose value looks like one."""
+    """Fires on a variable or argument that looks like a secret, and on a ConfigMap that holds such variables."""
+    mend = "put the value into a Secret and refer to it with valueFrom.secretKeyRef"
     for container in containers(manifest):
         for variable in objects(container, "env"):
             value = get(variable, "value")
             name = text(variable, "name")
-            if value is None:
-                continue
-            if _names_secret(name) and not _is_harmless(str(value)):
-                reason = "by its name holds a secret"
-            elif _holds_secret(str(value)):
-                reason = "has a value that looks like a secret"
-            else:
-                continue
-            yield (
-                f"{where(container)}: the environment variable {name} {reason} in plain text; "
-                "put the value into a Secret and refer to it with valueFrom.secretKeyRef"
-            )
+            if value is not None and (reason := secret_in_plain_text(name, str(value))):
+                yield f"{where(container)}: the environment variable {name} {reason} in plain text; {mend}"
+        for field in ("command", "args"):
+            for number, argument in enumerate(strings(container, field)):
+                if _holds_secret(argument):
+                    yield f"{where(container)}: {field}[{number}] holds what looks like a secret; {mend}"
+    if text(manifest, "kind") == "ConfigMap":
+        for name, value in mapping(manifest, "data").items():
+            # Keys in lower case or with a dot are files, whose formats these patterns do not know.
+            if _VARIABLE.fullmatch(name) and (reason := secret_in_plain_text(name, str(value))):
+                yield f"the variable {name} {reason} in plain text; {mend}"
+
+
+def secret_in_plain_text(name: str, value: str) -> str | None:
+    """Say why an environment variable looks like a secret, without its value; None if it does not."""
+    if _names_secret(name) and not _is_harmless(value):
+        return "by its name holds a secret"
+    if _holds_secret(value):
+        return "has a value that looks like a secret"
+    return None
 
 
 def _names_secret(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -30,6 +31,10 @@ def tool(name: str) -> str:
     found = os.environ.get(name.upper()) or shutil.which(name)
     if found is None:
         pytest.skip(f"{name} is missing: put it on PATH or its path into {name.upper()}")
+    if name == "amtool":
+        version = re.search(r"version (\d+)\.(\d+)", check(found, "--version"))
+        if version is None or (int(version[1]), int(version[2])) < (0, 26):  # the first to know `url_file`
+            pytest.skip("amtool is older than 0.26: put a newer one on PATH or its path into AMTOOL")
     return found
 
 

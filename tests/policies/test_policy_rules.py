@@ -125,6 +125,7 @@ FIRES: list[tuple[str, str, list[Change], str]] = [
     ("no-secret-in-plain-env", "api", [env("MODEL", "ghp_" + "a1" * 18)], "looks like a secret"),
     ("no-secret-in-plain-env", "api", [env("MODEL", "AKIA" + "A1" * 8)], "looks like a secret"),
     ("no-secret-in-plain-env", "api", [env("PEM", "-----BEGIN RSA PRIVATE KEY-----")], "looks like a secret"),
+    ("no-secret-in-plain-env", "api", [main("args", ["--key", "ghp_" + "a1" * 18])], "args[1] holds what looks like"),
     ("image-tag", "api", [main("image", "nginx")], '"nginx"'),
     ("image-tag", "api", [main("image", "localhost:5000/nginx")], "localhost:5000/nginx"),
     ("image-tag", "api", [main("image", "nginx:latest")], "1.2.3"),
@@ -205,6 +206,7 @@ SILENT: list[tuple[str, list[Change]]] = [
     ("no-secret-in-plain-env", [env("URL", "redis://user@host")]),
     ("no-secret-in-plain-env", [env("URL", "redis://:${PW}@host")]),
     ("no-secret-in-plain-env", [env("MODEL", "task-sk-1")]),
+    ("no-secret-in-plain-env", [main("args", ["--password", "$(PASSWORD)", "--url=redis://:$(PASSWORD)@h"])]),
     ("image-tag", [main("image", "nginx@sha256:" + "0" * 64)]),
     ("image-tag", [main("image", "nginx:latest@sha256:" + "0" * 64)]),
     ("image-tag", [main("image", "nginx:latest-alpine")]),
@@ -381,6 +383,16 @@ def unknown(manifests: list[Any]) -> set[tuple[str, str]]:
 )
 def test_unknown_values_stop_only_the_rules_that_read_them(target, path, expected):
     assert unknown(changed((target, path, UNKNOWN))) == expected
+
+
+def test_a_config_map_of_variables_is_judged_like_them():
+    def found(data):
+        manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "n"}, "data": data}
+        return [v.message for v in evaluate([manifest]) if v.rule == "no-secret-in-plain-env"]
+
+    assert "STRIPE_KEY by its name holds a secret" in found({"STRIPE_KEY": CANARY, "LEVEL": "info"})[0]
+    assert CANARY not in found({"STRIPE_KEY": CANARY})[0]
+    assert found({"LEVEL": "info", "api_key.conf": "file", "SECRET_NAME": "redis"}) == []
 
 
 def test_unknown_labels_stop_only_the_selectors_that_need_them():

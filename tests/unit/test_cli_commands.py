@@ -134,11 +134,15 @@ def test_bad_input(
     assert written(project) == before
 
 
-def test_a_bug_shows_itself(project: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_shows_itself(
+    project: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_project(project, "1 / 0\n")
     monkeypatch.setattr(sys, "argv", ["agentstack", "preview"])
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(SystemExit) as ended:
         main()
+    assert ended.value.code == 70  # not 1, which says that a policy is violated
+    assert "ZeroDivisionError" in capsys.readouterr().err
 
 
 def test_other_agents_and_settings(project: pathlib.Path, call: Call) -> None:

@@ -52,8 +52,8 @@ def test_configuration_as_the_engine_hands_it_over(project: pathlib.Path) -> Non
     )
     config, secret = Environment.find(pathlib.Path(), "dev").runtime_config()
     assert config == {
-        "agentstack:agentsFolder": "agents",
-        "agentstack:settingsFile": "Pulumi.dev.yaml",
+        "preview:agentsFolder": "agents",
+        "preview:settingsFile": "Pulumi.dev.yaml",
         "agentstack:short": "text",
         "agentstack:n": "3",
         "x:y": '["<withheld>", "a"]',

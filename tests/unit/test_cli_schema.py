@@ -42,7 +42,7 @@ def test_shipped_environments(path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"env": {"PORTS": 8080, "DEBUG": True, "LEVEL": "info"}},
+        {"env": {"PORTS": "8080", "LEVEL": "info"}},
         {"resources": {"requests": {"cpu": 0.5}}},  # the rest is the default's
         {"probes": {"liveness": {"period": "20s"}}},
         {"scaling": None, "metrics": None},

@@ -147,8 +147,10 @@ def test_separate_mode_registers_two_roles(separate: Kafka) -> None:
 def test_all_nodes_share_the_generated_cluster_id(separate: Kafka) -> None:
     assert separate.seen["RandomId", "kafka-cluster-id"] == {"byteLength": 16}
     assert len(CLUSTER_ID) == 22
+    assert separate.seen["ConfigMap", "kafka-config"]["data"]["cluster-id"] == CLUSTER_ID
     for name in ("kafka-controller", "kafka-broker"):
-        assert environment(container(separate, name))["CLUSTER_ID"] == CLUSTER_ID
+        taken = {v["name"]: v["valueFrom"] for v in container(separate, name)["env"] if "valueFrom" in v}
+        assert taken["CLUSTER_ID"] == {"configMapKeyRef": {"name": "kafka-config", "key": "cluster-id"}}
 
 
 def test_the_heap_is_half_of_the_memory_limit(combined: Kafka, separate: Kafka) -> None:

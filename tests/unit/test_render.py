@@ -88,15 +88,6 @@ def test_encrypted_configuration_is_a_secret_of_unknown_value(tmp_path: pathlib.
     assert run(tmp_path, program, config).outputs == {"whole": Secret(WITHHELD), "size": 3, "marked": True}
 
 
-def test_a_secret_in_plain_text_is_handed_on_for_the_settings_to_refuse(tmp_path: pathlib.Path) -> None:
-    program = HEAD + (
-        "pulumi.export('marked', pulumi.runtime.is_config_secret('agentstack:secrets'))\n"
-        "pulumi.export('keys', sorted(pulumi.Config().require_object('secrets')['A']))\n"
-    )
-    config = "{agentstack:secrets: {A: {secure: v1:abc}, B: plain}}"
-    assert run(tmp_path, program, config).outputs == {"marked": False, "keys": ["secure"]}
-
-
 def test_warnings_of_the_program_are_kept(tmp_path: pathlib.Path) -> None:
     program = HEAD + "pulumi.log.info('quiet')\npulumi.log.warn('mind the gap')\n"
     assert run(tmp_path, program).warnings == ["mind the gap"]

@@ -77,8 +77,13 @@ def agent(**changes: Any) -> dict[str, Any]:
         pytest.param({"consumes": ["taks"]}, "consumes.0: unknown topic `taks`", "did you mean `tasks`?", id="topic"),
         pytest.param({"uses": ["reddis"]}, "uses.0: unknown value `reddis`", "did you mean `redis`?", id="uses"),
         pytest.param({"calls": ["nobody"]}, "calls.0: unknown agent `nobody`", "agent", id="calls"),
-        pytest.param({"image": "x/y"}, "agents.researcher.image: `x/y` has no tag", "`x/y:VERSION`", id="no tag"),
-        pytest.param({"image": "x/y:latest"}, "uses the tag `latest`", "name a version", id="latest"),
+        pytest.param(
+            {"image": "x/y"},
+            "agents.researcher.image: `x/y` has no tag, which means `latest`",
+            "`x/y:VERSION`",
+            id="no tag",
+        ),
+        pytest.param({"image": "x/y:latest"}, "has the tag `latest`", "write `x/y:VERSION`", id="latest"),
         pytest.param(
             {"secrets": {"OPENAI_API_KEY": {}}},
             "agents.researcher.secrets.OPENAI_API_KEY: required and not given",
@@ -97,6 +102,14 @@ def agent(**changes: Any) -> dict[str, Any]:
             "under `secrets`",
             id="secret by name",
         ),
+        pytest.param({"env": {"N": 1.10}}, "agents.researcher.env.N: must be text", "in quotes", id="number in env"),
+        pytest.param({"env": {"POD_NAME": "x"}}, "env.POD_NAME: is set by the stack", "remove it", id="taken variable"),
+        pytest.param({"image": "a:1:2"}, "`a:1:2` is not an image reference", "`registry/name:tag`", id="image"),
+        pytest.param({"name": "default"}, "`default` is taken by Kubernetes", "another name", id="taken name"),
+        pytest.param(
+            {"public": {"host": "h.example", "path": "/a//b"}}, "`/a//b` is not a route", "without", id="route"
+        ),
+        pytest.param({"shutdown": {"longestTask": "99999999d"}}, "longestTask: ", "lower it", id="longest task"),
         pytest.param({"port": 80}, "agents.researcher.port: 80 is below the minimum of 1024", "raise it", id="port"),
         pytest.param({"egress": [{"port": 443}]}, "egress.0.host: give either", "`cidr`", id="egress"),
         pytest.param(
@@ -164,7 +177,7 @@ def test_agent_mistakes(tmp_path: Path, changes: dict[str, Any], place: str, men
         ),
         pytest.param(
             {"namespaces": {"agents": {"quota": {"requests": {"cpu": "50m"}}}}},
-            "agentstack:namespaces.agents.quota.requests.cpu: 50m is below the 0.1 cores",
+            "agentstack:namespaces.agents.quota.requests.cpu: 50m is below the 0.2 cores",
             "raise it or lower",
             id="quota",
         ),
@@ -199,6 +212,18 @@ def test_duplicate_host_and_path(tmp_path: Path) -> None:
     assert "agents.writer.public.path: h.example/x belongs to agent `researcher` already: give one" in said
 
 
+def test_a_call_to_an_agent_that_is_off(tmp_path: Path) -> None:
+    said = messages(tmp_path, {"agents": {"writer": {"enabled": False}}}, agent(calls=["writer"]), agent(name="writer"))
+    assert "agents.researcher.calls.0: `writer` is not enabled here: enable it, or drop the call" in said
+
+
+def test_the_same_route_with_a_slash_at_its_end(tmp_path: Path) -> None:
+    first, second = ({"public": {"host": "h.example", "path": path}} for path in ("/x", "/x/"))
+    assert "belongs to agent `researcher` already" in messages(
+        tmp_path, None, agent(**first), agent(name="w", **second)
+    )
+
+
 def test_all_mistakes_at_once(tmp_path: Path) -> None:
     said = messages(tmp_path, {"redis": {"shards": 1}}, agent(replicas="x", prot=1))
     assert len(said.splitlines()) == 3
@@ -211,6 +236,7 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
         ("# only a comment\n", "agents/a0.yaml: is empty"),
         ("name: x\nname: y\n", "agents/a0.yaml:2: malformed YAML: the key `name` stands twice"),
         ("name: [x\n", "agents/a0.yaml:2: malformed YAML"),
+        ("name: x\nimage: {{ image }}\n", "agents/a0.yaml:2: malformed YAML: a key must be text"),
         ("- name: x\n", "must hold `key: value` lines, not a list"),
         ("image: x/y:1\n", "agents/a0.yaml: name: is missing: write `name: a0`"),
     ],

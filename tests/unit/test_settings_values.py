@@ -85,9 +85,14 @@ def test_merge_goes_deep_and_replaces_lists() -> None:
 def test_an_environment_overrides_any_field_of_an_agent(tmp_path: Path) -> None:
     folder = tmp_path / "agents"
     folder.mkdir()
-    declared = {"name": "a", "image": "x/y:1", "scaling": {"min": 2, "max": 9}, "env": {"LEVEL": "info", "N": 1}}
+    declared = {
+        "name": "a",
+        "image": "x/y:1",
+        "scaling": {"min": 2, "max": 9},
+        "env": {"LEVEL": "info", "N": "1", "GONE": "x"},
+    }
     (folder / "a.yaml").write_text(yaml.safe_dump(declared))
-    config = {"agents": {"a": {"scaling": {"max": 3}, "env": {"LEVEL": "debug"}}}}
+    config = {"agents": {"a": {"scaling": {"max": 3}, "env": {"LEVEL": "debug", "GONE": None}}}}
     settings = load(config, stack_file=tmp_path / "Pulumi.test.yaml", agents_folder=folder)
     agent = settings.agents["a"]
     assert (agent.scaling.min, agent.scaling.max) == (2, 3)
@@ -100,6 +105,7 @@ def test_an_environment_overrides_any_field_of_an_agent(tmp_path: Path) -> None:
     assert fixed.agents["a"].replicas == 4
     off = load({"agents": {"a": {"enabled": False}}}, stack_file=tmp_path / "x", agents_folder=folder)
     assert off.agents == {}
+    assert list(off.disabled) == ["a"]
 
 
 def test_settings_are_frozen_and_hide_rejected_input() -> None:
