@@ -31,16 +31,24 @@ class RedisSettings(Model):
     image: ImageRef | None = None
     """Another image than the pinned one."""
     shards: int = Field(default=3, le=100)
-    """Masters, each with its part of the 16,384 hash slots; at least 3."""
+    """Masters, each with its part of the 16,384 hash slots; at least 3.
+
+    May grow: the new nodes join, as masters without slots until a person moves some to them; the log of redis-keeper
+    has the command. Lowering it, or `replicas_per_shard`, is not supported yet: it stops the nodes with the highest
+    numbers, whatever they hold, so move their slots away first.
+    """
     replicas_per_shard: int = Field(default=1, ge=0, le=5)
-    """Replicas of each master; 0 keeps no second copy."""
+    """Replicas of each master; 0 keeps no second copy. May grow: the new nodes become replicas."""
     resources: Resources = Resources.of("250m", "1Gi", "1", "2Gi")
     """Of each Redis container; `maxmemory` is 65 % of the memory limit."""
     exporter_resources: Resources = Resources.of("10m", "32Mi", "100m", "64Mi")
-    job_resources: Resources = Resources.of("20m", "32Mi", "200m", "64Mi")
-    """Of the Job that forms the cluster."""
+    keeper_resources: Resources = Resources.of("20m", "32Mi", "200m", "64Mi")
+    """Of redis-keeper, which forms the cluster and heals it."""
     storage: Memory = Memory("8Gi")
-    """The claim of each node, for `nodes.conf` and the append-only file."""
+    """The claim of each node, for `nodes.conf` and the append-only file.
+
+    Fixed once the cluster exists: a change replaces the StatefulSet, which the engine refuses where data is protected.
+    """
     conversation_ttl: Duration = Field(default=timedelta(hours=24), ge=timedelta(seconds=1))
     """How long a conversation is kept after its last write; reaches agents as CONVERSATION_TTL_SECONDS."""
     checkpoint_ttl: Duration = Field(default=timedelta(hours=72), ge=timedelta(seconds=1))
@@ -68,5 +76,5 @@ class RedisSettings(Model):
         node = (self.resources, self.exporter_resources)
         return [
             Demand(source="redis", minimum=self.nodes, maximum=self.nodes, containers=node),
-            Demand(source="redis bootstrap", minimum=1, maximum=1, containers=(self.job_resources,)),
+            Demand(source="redis keeper", minimum=1, maximum=1, containers=(self.keeper_resources,)),
         ]

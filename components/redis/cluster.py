@@ -1,4 +1,4 @@
-"""A Redis Cluster: its nodes, its network, its password, and the Job that joins the nodes."""
+"""A Redis Cluster: its nodes, its network, its password, and the keeper that joins and heals them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from settings import RedisSettings
 from settings.types import image_tag
 
 from .connection import environment
-from .pods import BOOTSTRAP, BUS_PORT, FILES, METRICS_PORT, NODE, PORT, bootstrap_template, image_of, node_template
+from .pods import BUS_PORT, FILES, KEEPER, METRICS_PORT, NODE, PORT, image_of, keeper_template, node_template
 
 _CLIENT = {"agentstack.dev/redis": "true"}
 
@@ -29,6 +29,9 @@ class RedisCluster(pulumi.ComponentResource):
     in that time. With two or more replicas a shard, a master that has heard from none of them for 10 s refuses writes
     (`min-replicas-to-write 1`), which bounds the loss of a network partition too. With one it does not: the restart of
     that one replica would stop the shard's writes.
+
+    The nodes know each other by address, and pods get new ones. redis-keeper introduces them to each other, at first
+    and whenever they come back; it is ready while the cluster is whole.
 
     With `protect`, the engine refuses to delete nodes and password, and the claims outlive the StatefulSet.
     """
@@ -51,7 +54,7 @@ class RedisCluster(pulumi.ComponentResource):
         super().__init__("agentstack:data:RedisCluster", name, None, opts)
         self._spec = spec
         self._namespace = namespace
-        self._protect = protect
+        self._keep_data = protect
         self._domain = f"{namespace.name}.svc.{cluster_domain}"
         self._child = pulumi.ResourceOptions(parent=self)
 
@@ -70,15 +73,15 @@ class RedisCluster(pulumi.ComponentResource):
 
         config = k8s.core.v1.ConfigMap("redis", metadata=self._metadata("redis"), data=FILES, opts=self._child)
         policies = self._policies(agents, observability)
-        nodes = self._nodes(config.metadata.name, auth.metadata.name, storage_class)
-        bootstrap = self._bootstrap(config.metadata.name, auth.metadata.name, after=[nodes, *policies])
+        self._nodes(config.metadata.name, auth.metadata.name, storage_class)
+        keeper = self._keeper(config.metadata.name, auth.metadata.name, after=policies)
 
         self.connection = Connection(
             environment=environment(spec, host, PORT),
             secrets={"REDIS_URL": SecretRef("redis-connection", "REDIS_URL")},
             pod_labels=_CLIENT,
             egress=(Edge((Peer(namespace.name, NODE),), (PORT,)),),
-            ready=(bootstrap, connection),
+            ready=(keeper, connection),
         )
         self.register_outputs({})
 
@@ -102,7 +105,7 @@ class RedisCluster(pulumi.ComponentResource):
 
     def _policies(self, agents: Namespace, observability: Namespace) -> list[k8s.networking.v1.NetworkPolicy]:
         nodes = Peer(self._namespace.name, NODE)
-        bootstrap = Peer(self._namespace.name, BOOTSTRAP)
+        keeper = Peer(self._namespace.name, KEEPER)
         clients = Peer(agents.name, _CLIENT)
         prometheus = Peer(observability.name, selector("prometheus", "metrics"))
         # The bus knows no password: none but the nodes may reach it.
@@ -113,29 +116,27 @@ class RedisCluster(pulumi.ComponentResource):
                 namespace=self._namespace.ref,
                 object_name="redis",
                 pod_labels=NODE,
-                ingress=[among_nodes, Edge((bootstrap, clients), (PORT,)), Edge((prometheus,), (METRICS_PORT,))],
+                ingress=[among_nodes, Edge((keeper, clients), (PORT,)), Edge((prometheus,), (METRICS_PORT,))],
                 egress=[among_nodes],
                 opts=self._child,
             ),
             network_policy(
-                "redis-bootstrap",
+                "redis-keeper",
                 namespace=self._namespace.ref,
-                object_name="redis-bootstrap",
-                pod_labels=BOOTSTRAP,
+                object_name="redis-keeper",
+                pod_labels=KEEPER,
                 egress=[Edge((nodes,), (PORT,))],
                 opts=self._child,
             ),
         ]
 
-    def _nodes(
-        self, config: pulumi.Input[str], auth: pulumi.Input[str], storage_class: str | None
-    ) -> k8s.apps.v1.StatefulSet:
+    def _nodes(self, config: pulumi.Input[str], auth: pulumi.Input[str], storage_class: str | None) -> None:
         headless = k8s.core.v1.Service(
             "redis-headless",
             metadata=self._metadata("redis-headless"),
             spec=k8s.core.v1.ServiceSpecArgs(
                 cluster_ip="None",
-                # The nodes, and the Job that joins them, need each other's names before anyone is ready.
+                # The keeper needs the names of nodes that are not ready: those it heals.
                 publish_not_ready_addresses=True,
                 selector=NODE,
                 ports=[_service_port("redis", PORT), _service_port("bus", BUS_PORT)],
@@ -155,7 +156,7 @@ class RedisCluster(pulumi.ComponentResource):
             spec=k8s.policy.v1.PodDisruptionBudgetSpecArgs(max_unavailable=1, selector=selected),
             opts=self._child,
         )
-        return k8s.apps.v1.StatefulSet(
+        k8s.apps.v1.StatefulSet(
             "redis",
             metadata=self._metadata("redis"),
             spec=k8s.apps.v1.StatefulSetSpecArgs(
@@ -180,43 +181,37 @@ class RedisCluster(pulumi.ComponentResource):
                 ],
                 persistent_volume_claim_retention_policy=(
                     k8s.apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicyArgs(
-                        when_deleted="Retain" if self._protect else "Delete", when_scaled="Retain"
+                        when_deleted="Retain" if self._keep_data else "Delete", when_scaled="Retain"
                     )
                 ),
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                protect=self._protect,
-                retain_on_delete=self._protect,
+                protect=self._keep_data,
+                retain_on_delete=self._keep_data,
                 # An update takes the nodes one by one.
                 custom_timeouts=pulumi.CustomTimeouts(create="10m", update="30m"),
             ),
         )
 
-    def _bootstrap(
+    def _keeper(
         self, config: pulumi.Input[str], auth: pulumi.Input[str], *, after: Sequence[pulumi.Resource]
-    ) -> k8s.batch.v1.Job:
-        template, version = bootstrap_template(self._spec, self._headless_domain, config, auth)
-        return k8s.batch.v1.Job(
-            "redis-bootstrap",
-            metadata=self._metadata(f"redis-bootstrap-{version}", "bootstrap"),
-            spec=k8s.batch.v1.JobSpecArgs(
-                backoff_limit=6,
-                pod_failure_policy=k8s.batch.v1.PodFailurePolicyArgs(
-                    rules=[
-                        # The script's "a person must decide": trying again changes nothing.
-                        k8s.batch.v1.PodFailurePolicyRuleArgs(
-                            action="FailJob",
-                            on_exit_codes=k8s.batch.v1.PodFailurePolicyOnExitCodesRequirementArgs(
-                                container_name="bootstrap", operator="In", values=[2]
-                            ),
-                        )
-                    ]
-                ),
-                template=template,
+    ) -> k8s.apps.v1.Deployment:
+        return k8s.apps.v1.Deployment(
+            "redis-keeper",
+            metadata=self._metadata("redis-keeper", "keeper"),
+            spec=k8s.apps.v1.DeploymentSpecArgs(
+                replicas=1,
+                # Never two at once: each would run what the other has just run.
+                strategy=k8s.apps.v1.DeploymentStrategyArgs(type="Recreate"),
+                # Its readiness is the cluster's: as long as an update of the nodes may take.
+                progress_deadline_seconds=30 * 60,
+                selector=k8s.meta.v1.LabelSelectorArgs(match_labels=KEEPER),
+                template=keeper_template(self._spec, self._headless_domain, config, auth),
             ),
+            # Not after the nodes: those of kept claims become ready only once the keeper has healed them.
             opts=pulumi.ResourceOptions(
-                parent=self, depends_on=after, custom_timeouts=pulumi.CustomTimeouts(create="10m")
+                parent=self, depends_on=after, custom_timeouts=pulumi.CustomTimeouts(create="10m", update="30m")
             ),
         )
 

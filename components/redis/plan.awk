@@ -1,9 +1,9 @@
 # From what all nodes say about the cluster to the next steps, one a line:
 #   run HOST:PORT COMMAND...   a command for that node
 #   wait WHY                   look again a little later
-#   refuse WHY                 stop: a person must decide
+#   refuse WHY                 nothing: a person must decide
 #   done WHAT                  the cluster is whole
-# Every phase ends the round if it has something to do, so each begins from facts.
+# Every phase ends the round if it has something to do, so each begins from facts. The last line says how it stands.
 # Input, for every node in the order of ordinals: a line `NODE HOST:PORT`, then the replies to DBSIZE, CLUSTER INFO,
 # INFO replication and CLUSTER NODES. `shards`: the number of masters there shall be.
 # https://redis.io/docs/latest/commands/cluster-nodes/
@@ -12,6 +12,8 @@
 /^[0-9]+$/ { keys[n] = $1; next }
 /^cluster_state:/ { state[n] = substr($0, 15); next }
 /^cluster_slots_ok:/ { slots_ok[n] = substr($0, 18); next }
+/^master_host:/ { replicates[n] = substr($0, 13); next }
+/^master_port:/ { replicates[n] = replicates[n] ":" substr($0, 13); next }
 /^master_link_status:/ { link_status[n] = substr($0, 20); next }
 
 length($1) == 40 && $1 ~ /^[0-9a-f]+$/ && NF >= 8 {
@@ -37,16 +39,22 @@ length($1) == 40 && $1 ~ /^[0-9a-f]+$/ && NF >= 8 {
 }
 
 END {
-  if (answered() && safe() && acquainted() && assigned() && replicated()) whole()
+  answered()
+  if (safe() && acquainted() && assigned() && replicated()) whole()
 }
 
-function answered(   i, all) {
-  all = 1
-  for (i = 1; i <= n; i++) if (id[i] == "" || keys[i] == "" || state[i] == "") {
-    print "wait", host[i], "does not answer yet"
-    all = 0
+function answered(   i) {
+  for (i = 1; i <= n; i++) {
+    if (id[i] == "" || keys[i] == "" || state[i] == "")
+      print "wait", host[i], "does not answer yet"
+    else if (ordinal[id[i]] != i)
+      # An address that was its own until a restart, from some cache of names.
+      print "wait", host[i], "still has the address of", host[ordinal[id[i]]]
+    else
+      continue
+    silent[i]
+    silence++
   }
-  return all
 }
 
 # Nothing may be joined that would cost keys: neither a node that lost its nodes.conf, nor two separate clusters.
@@ -73,19 +81,27 @@ function safe(   i, s, other) {
 
 # All nodes know all others at their present addresses. The first introduces everyone, the rest is gossip. A node that
 # knows another at an old address meets it at the new one, which corrects the address: gossip alone would not, where
-# the old address is another node's now. At most 100 commands a round: gossip helps meanwhile.
-function acquainted(   i, j, knows, missing, commands) {
-  for (i = 1; i <= n; i++) for (j = 1; j <= n; j++) if (i != j) {
+# the old address is another node's now. And a replica that learned by gossip where its failed master is still copies
+# from the old address, whoever has it now, until it is told again (https://github.com/redis/redis/pull/13572).
+# That is all that is done while a node is silent: the others are to serve without it. At most 100 meetings a round:
+# gossip helps meanwhile.
+function acquainted(   i, j, knows, missing, commands, astray) {
+  for (i = 1; i <= n; i++) for (j = 1; j <= n; j++) if (i != j && !(i in silent) && !(j in silent)) {
     knows = (i, id[j]) in known # asked first: reading an element makes it
     if (knows && known[i, id[j]] == address[j]) {
       missing += !linked[i, id[j]]
+      if (master_of[i] == id[j] && replicates[i] != "" && replicates[i] != address[j]) {
+        print "run", host[i], "cluster replicate", id[j]
+        astray++
+      }
       continue
     }
     missing++
-    if ((knows || i == 1) && commands++ < 100) print "run", host[i], "cluster meet", ip(address[j]), port(address[j])
+    if ((knows || (i == 1 && !silence)) && commands++ < 100)
+      print "run", host[i], "cluster meet", ip(address[j]), port(address[j])
   }
   if (missing) print "wait", "until all nodes know all others"
-  return !missing
+  return !missing && !astray && !silence
 }
 
 # Each of the first `shards` nodes gets its range, if no node anywhere claims any of it.
@@ -144,7 +160,7 @@ function replicated(   i, j, best, empty, steps) {
   return !steps
 }
 
-function whole(   i) {
+function whole(   i, idle) {
   for (i = 1; i <= n; i++) {
     if (state[i] != "ok" || slots_ok[i] != 16384) {
       print "wait", host[i], "sees cluster_state:" state[i], "and", slots_ok[i], "of 16384 slots"
@@ -154,12 +170,10 @@ function whole(   i) {
       print "wait", host[i], "copies from its master"
       return
     }
+    if (own_slots[i] == "" && master_of[i] == "") idle++
   }
-  if (masters < shards)
-    print "refuse", "the cluster serves with", masters, "masters, and", shards, "are wanted. The new ones have joined;" \
-      " to give them slots run redis-cli --cluster rebalance", host[1], "--cluster-use-empty-masters"
-  else
-    print "done", masters, "masters,", n - masters, "replicas, 16384 slots"
+  print "done", masters, "masters,", n - masters - idle, "replicas, 16384 slots" (idle ? "; masters without slots: " \
+    idle ", to give them some run redis-cli --cluster rebalance " host[1] " --cluster-use-empty-masters" : "")
 }
 
 # Sets `expanded`, and `first` and `last` around it, from a list such as ` 0-99 105`.

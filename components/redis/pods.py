@@ -1,4 +1,4 @@
-"""The pods of a Redis Cluster: the nodes, and the Job's that joins them."""
+"""The pods of a Redis Cluster: the nodes, and the keeper that joins and heals them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from settings.types import image_tag
 
 PORT, BUS_PORT, METRICS_PORT = 6379, 16379, 9121
 NODE = selector("redis", "state")
-BOOTSTRAP = selector("redis", "bootstrap")
+KEEPER = selector("redis", "keeper")
 
 _ROOM = Path(__file__).parent
 _NODE_FILES = {file: (_ROOM / file).read_text() for file in ("redis.conf", "live.sh", "ready.sh")}
-_BOOTSTRAP_FILES = {file: (_ROOM / file).read_text() for file in ("bootstrap.sh", "plan.awk")}
-FILES = {**_NODE_FILES, **_BOOTSTRAP_FILES}
+_KEEPER_FILES = {file: (_ROOM / file).read_text() for file in ("keep.sh", "plan.awk")}
+FILES = {**_NODE_FILES, **_KEEPER_FILES}
 """Configuration and scripts: the data of the ConfigMap."""
-_CONFIG_DIR, _AUTH_DIR = "/etc/redis", "/etc/redis-auth"
+_CONFIG_DIR, _AUTH_DIR, _STATE_DIR = "/etc/redis", "/etc/redis-auth", "/run/keeper"
 
 
 def image_of(spec: RedisSettings) -> str:
@@ -108,9 +108,9 @@ def _redis(spec: RedisSettings, headless_domain: str, auth: pulumi.Input[str]) -
             k8s.core.v1.ContainerPortArgs(name="redis", container_port=PORT),
             k8s.core.v1.ContainerPortArgs(name="bus", container_port=BUS_PORT),
         ],
-        startup_probe=_script_probe("live.sh", period=2, failures=60),
-        liveness_probe=_script_probe("live.sh", period=10, failures=6),
-        readiness_probe=_script_probe("ready.sh", period=5, failures=2),
+        startup_probe=_probe(["sh", f"{_CONFIG_DIR}/live.sh"], period=2, failures=60),
+        liveness_probe=_probe(["sh", f"{_CONFIG_DIR}/live.sh"], period=10, failures=6),
+        readiness_probe=_probe(["sh", f"{_CONFIG_DIR}/ready.sh"], period=5, failures=2),
         resources=resource_requirements(spec.resources),
         security_context=container_security(),
         volume_mounts=[
@@ -138,40 +138,57 @@ def _exporter(spec: RedisSettings, auth: pulumi.Input[str]) -> k8s.core.v1.Conta
     )
 
 
-def bootstrap_template(
+def keeper_template(
     spec: RedisSettings, headless_domain: str, config: pulumi.Input[str], auth: pulumi.Input[str]
-) -> tuple[k8s.core.v1.PodTemplateSpecArgs, str]:
-    """Return the template of the pod that joins the nodes, with a hash of all that it does."""
+) -> k8s.core.v1.PodTemplateSpecArgs:
+    """Return the template of the pod that joins and heals the nodes; it is ready while the cluster is whole.
+
+    The arguments are those of `node_template`.
+    """
     variables = {
         "REDIS_NODES": " ".join(f"redis-{ordinal}.{headless_domain}:{PORT}" for ordinal in range(spec.nodes)),
         "REDIS_SHARDS": str(spec.shards),
+        "STATE_DIR": _STATE_DIR,
     }
-    image = image_of(spec)
-    template = k8s.core.v1.PodTemplateSpecArgs(
-        metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels("redis", "bootstrap", image_tag(image))),
+    return k8s.core.v1.PodTemplateSpecArgs(
+        metadata=k8s.meta.v1.ObjectMetaArgs(
+            labels=labels("redis", "keeper", image_tag(image_of(spec))),
+            annotations={CONFIG_HASH: config_hash(_KEEPER_FILES)},
+        ),
         spec=k8s.core.v1.PodSpecArgs(
-            restart_policy="Never",
             enable_service_links=False,
             automount_service_account_token=False,
             security_context=pod_security(REDIS.user),
+            # It may be killed at any point.
+            termination_grace_period_seconds=5,
             containers=[
                 k8s.core.v1.ContainerArgs(
-                    name="bootstrap",
-                    image=image,
-                    args=["sh", f"{_CONFIG_DIR}/bootstrap.sh"],
+                    name="keeper",
+                    image=image_of(spec),
+                    args=["sh", f"{_CONFIG_DIR}/keep.sh"],
                     env=[
                         *(k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in variables.items()),
                         _password_env("REDISCLI_AUTH", auth),
                     ],
-                    resources=resource_requirements(spec.job_resources),
+                    readiness_probe=_probe(["test", "-f", f"{_STATE_DIR}/ready"], period=5, failures=1),
+                    # A step takes 3 s at most.
+                    liveness_probe=_probe(
+                        ["sh", "-c", f'test -n "$(find {_STATE_DIR}/alive -mmin -1)"'], period=20, failures=3
+                    ),
+                    resources=resource_requirements(spec.keeper_resources),
                     security_context=container_security(),
-                    volume_mounts=[k8s.core.v1.VolumeMountArgs(name="config", mount_path=_CONFIG_DIR, read_only=True)],
+                    volume_mounts=[
+                        k8s.core.v1.VolumeMountArgs(name="config", mount_path=_CONFIG_DIR, read_only=True),
+                        k8s.core.v1.VolumeMountArgs(name="state", mount_path=_STATE_DIR),
+                    ],
                 )
             ],
-            volumes=[_files("config", config, _BOOTSTRAP_FILES)],
+            volumes=[
+                _files("config", config, _KEEPER_FILES),
+                k8s.core.v1.VolumeArgs(name="state", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs(size_limit="1Mi")),
+            ],
         ),
     )
-    return template, config_hash({**variables, "image": image, **_BOOTSTRAP_FILES})
 
 
 def _field_env(name: str, path: str) -> k8s.core.v1.EnvVarArgs:
@@ -184,9 +201,9 @@ def _password_env(name: str, auth: pulumi.Input[str]) -> k8s.core.v1.EnvVarArgs:
     return k8s.core.v1.EnvVarArgs(name=name, value_from=k8s.core.v1.EnvVarSourceArgs(secret_key_ref=key))
 
 
-def _script_probe(script: str, *, period: int, failures: int) -> k8s.core.v1.ProbeArgs:
+def _probe(command: list[str], *, period: int, failures: int) -> k8s.core.v1.ProbeArgs:
     return k8s.core.v1.ProbeArgs(
-        exec_=k8s.core.v1.ExecActionArgs(command=["sh", f"{_CONFIG_DIR}/{script}"]),
+        exec_=k8s.core.v1.ExecActionArgs(command=command),
         period_seconds=period,
         timeout_seconds=5,
         failure_threshold=failures,

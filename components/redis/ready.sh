@@ -1,7 +1,7 @@
 #!/bin/sh
 # Ready is a node that serves. As part of a whole cluster (all slots assigned) it must also see that cluster as ok
 # and, as a replica, follow its master: so a rolling update waits for each node before it takes the next.
-# Before that a node is ready at once: the bootstrap, and whoever waits for it, needs ready pods first.
+# Before that a node is ready at once, so that a half-made cluster can still be updated.
 state=$(printf 'ping\ncluster info\ninfo replication\n' | redis-cli 2>&1 | tr -d '\r')
 has() { printf '%s\n' "$state" | grep -q -x -e "$1"; }
 

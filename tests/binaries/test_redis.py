@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +67,19 @@ class Nodes:
         self.arguments = server_arguments(spec)
         self.count = spec.nodes
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
+        self.keepers: list[subprocess.Popen[bytes]] = []
         # Every test has a network of its own, so that tests can run side by side.
         self.network = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}"
         self.addresses = [f"{self.network}.{10 + node}" for node in range(self.count)]
+        self.state = folder / "state"
+        self.state.mkdir()
         (folder / "auth.conf").write_text(f"requirepass {PASSWORD}\nmasterauth {PASSWORD}\n")
         for node in range(self.count):
             (folder / f"data-{node}").mkdir()
 
     def start(self, *nodes: int) -> None:
         for node in nodes or range(self.count):
+            (self.folder / f"address-redis-{node}").write_text(self.addresses[node])
             replaced = {
                 "/etc/redis/redis.conf": str(ROOM / "redis.conf"),
                 "/etc/redis-auth": str(self.folder),
@@ -131,14 +136,37 @@ class Nodes:
             "REDISCLI_AUTH": PASSWORD,
             "REDIS_NODES": hosts,
             "REDIS_SHARDS": str(self.shards),
+            "STATE_DIR": str(self.state),
+            "ONCE": "1",
             "TIMEOUT_SECONDS": "60",
         }
 
-    def bootstrap(self) -> subprocess.CompletedProcess[str]:
-        script = ["sh", str(ROOM / "bootstrap.sh")]
+    def keep_once(self) -> subprocess.CompletedProcess[str]:
+        script = ["sh", str(ROOM / "keep.sh")]
         return subprocess.run(script, env=self.environment(), capture_output=True, text=True, timeout=90)
 
-    def bootstrap_killed_after_one_command(self) -> tuple[int, str]:
+    def keep(self) -> subprocess.Popen[bytes]:
+        """Start the endless loop, with names for the nodes that stay the same when their addresses change."""
+        wrapper = self.folder / "named" / "redis-cli"
+        wrapper.parent.mkdir()
+        real = shutil.which("redis-cli")
+        wrapper.write_text(
+            f'#!/bin/sh\naddress=$(cat "{self.folder}/address-$2")\nshift 2\nexec {real} -h "$address" "$@"\n'
+        )
+        wrapper.chmod(0o755)
+        environment = {
+            **self.environment(),
+            "PATH": f"{wrapper.parent}:{os.environ['PATH']}",
+            "REDIS_NODES": " ".join(f"redis-{node}:{PORT}" for node in range(self.count)),
+            "INTERVAL_SECONDS": "1",
+        }
+        del environment["ONCE"]
+        with (self.folder / "keeper.log").open("wb") as log:
+            keeper = subprocess.Popen(["sh", str(ROOM / "keep.sh")], env=environment, stdout=log, stderr=log)
+        self.keepers.append(keeper)
+        return keeper
+
+    def keep_killed_after_one_command(self) -> tuple[int, str]:
         """Run the script until its first changing command is carried out, and kill it there.
 
         Returns its exit code (negative: killed) and that command, if there was one.
@@ -155,7 +183,7 @@ class Nodes:
             )
             wrapper.chmod(0o755)
         environment = {**self.environment(), "PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
-        script = ["sh", "-c", f"export VICTIM=$$; exec sh {ROOM / 'bootstrap.sh'}"]
+        script = ["sh", "-c", f"export VICTIM=$$; exec sh {ROOM / 'keep.sh'}"]
         done = subprocess.run(script, env=environment, stdout=subprocess.DEVNULL, timeout=90)
         return done.returncode, log.read_text().splitlines()[0] if log.exists() else ""
 
@@ -172,6 +200,19 @@ class Nodes:
         """Who is who, by id: role, master, slots, addresses; without times and epochs."""
         lines = [line.split() for line in self.ask(0, "cluster", "nodes").splitlines()]
         return sorted(" ".join([*line[:2], line[2].replace("myself,", ""), line[3], *line[7:]]) for line in lines)
+
+    def address_of_master(self, node: int) -> str:
+        """Where a replica copies from."""
+        lines = self.ask(node, "info", "replication").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("master_host:"))
+
+    def seen_from(self, node: int, address: str) -> tuple[str, str, str]:
+        """What a node knows of the one at `address`: address, flags and link; empty if it knows none there."""
+        for line in self.ask(node, "cluster", "nodes").splitlines():
+            words = line.split()
+            if words[1].startswith(f"{address}:"):
+                return address, words[2], words[7]
+        return "", "", ""
 
     def assert_whole(self) -> None:
         for node in range(self.count):
@@ -199,7 +240,7 @@ def make_nodes(tmp_path: Path) -> Iterator[Any]:
 
     yield make
     for nodes in made:
-        for process in nodes.processes.values():
+        for process in [*nodes.keepers, *nodes.processes.values()]:
             process.kill()
             process.wait(10)
 
@@ -231,14 +272,14 @@ def test_forms_a_cluster_repeats_as_nothing_and_heals(make_nodes: Any) -> None:
     nodes = make_nodes(3, 1)
     assert [nodes.probe(script, 0) for script in ("live.sh", "ready.sh")] == [0, 0]
 
-    first = nodes.bootstrap()
+    first = nodes.keep_once()
     assert first.returncode == 0, first.stdout
     nodes.assert_whole()
     assert nodes.probe("ready.sh", 0) == 0
     sizes = nodes.write(50)
     before = nodes.table()
 
-    second = nodes.bootstrap()
+    second = nodes.keep_once()
     assert second.stdout.splitlines() == ["done: 3 masters, 3 replicas, 16384 slots"]
     assert nodes.table() == before
 
@@ -249,7 +290,7 @@ def test_forms_a_cluster_repeats_as_nothing_and_heals(make_nodes: Any) -> None:
     ):
         nodes.restart(addresses)
         assert nodes.probe("live.sh", 0) == 0
-        healed = nodes.bootstrap()
+        healed = nodes.keep_once()
         assert healed.returncode == 0, healed.stdout
         assert "cluster meet" in healed.stdout
         assert "addslotsrange" not in healed.stdout
@@ -258,12 +299,94 @@ def test_forms_a_cluster_repeats_as_nothing_and_heals(make_nodes: Any) -> None:
         assert nodes.sizes() == sizes
 
 
+def eventually(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not in {seconds} s: {what}"
+        time.sleep(0.2)
+
+
+@needs_redis
+@needs_linux_loopback
+def test_the_loop_heals_again_and_again(make_nodes: Any) -> None:
+    nodes = make_nodes(3, 1)
+    ready = nodes.state / "ready"
+    ready.touch()  # left by the container before
+    keeper = nodes.keep()
+    eventually(lambda: not ready.exists(), 5, "not ready before it has looked")
+    eventually(ready.exists, 60, "the cluster is formed")
+    nodes.assert_whole()
+    sizes = nodes.write(50)
+
+    nodes.stop()
+    eventually(lambda: not ready.exists(), 30, "not ready without nodes")
+
+    # All but one come back, with new addresses: they serve without waiting for the last.
+    nodes.addresses = [f"{nodes.network}.{50 + node}" for node in range(6)]
+    nodes.start(*range(5))
+    eventually(
+        lambda: all("cluster_state:ok" in nodes.ask(node, "cluster", "info") for node in range(5)),
+        60,
+        "five nodes serve",
+    )
+    assert not ready.exists()
+    nodes.start(5)
+    eventually(ready.exists, 60, "the cluster is healed")
+    nodes.assert_whole()
+    assert nodes.sizes() == sizes
+
+    # With each other's addresses.
+    nodes.stop()
+    eventually(lambda: not ready.exists(), 30, "not ready without nodes")
+    nodes.addresses = nodes.addresses[1:] + nodes.addresses[:1]
+    nodes.start()
+    eventually(ready.exists, 60, "the cluster is healed again")
+    nodes.assert_whole()
+    assert nodes.sizes() == sizes
+
+    assert time.time() - (nodes.state / "alive").stat().st_mtime < 10
+    log = (nodes.folder / "keeper.log").read_text().splitlines()
+    # What holds is told once, however often it is seen.
+    assert log.count("done: 3 masters, 3 replicas, 16384 slots") == 3
+    assert keeper.poll() is None
+    keeper.terminate()
+    assert keeper.wait(5) == 143
+
+
+@needs_redis
+@needs_linux_loopback
+def test_a_replica_that_copies_from_an_old_address_is_turned(make_nodes: Any) -> None:
+    nodes = make_nodes(3, 1)
+    assert nodes.keep_once().returncode == 0
+    master, other, replica = 0, 1, next(n for n in (3, 4, 5) if nodes.address_of_master(n) == nodes.addresses[0])
+    old = nodes.addresses[master]
+    nodes.restart([f"{nodes.network}.{50 + node}" for node in range(6)])
+    new = nodes.addresses[master]
+
+    # The replica is to hear of its master's address from another node, before its master itself meets it.
+    eventually(lambda: nodes.seen_from(replica, old)[1] in ("master,fail?", "master,fail"), 20, "it misses its master")
+    nodes.ask(master, "cluster", "meet", nodes.addresses[other], PORT)
+    eventually(lambda: nodes.seen_from(other, new)[1:] == ("master", "connected"), 20, "the other knows the master")
+    nodes.processes[master].send_signal(signal.SIGSTOP)
+    try:
+        nodes.ask(other, "cluster", "meet", nodes.addresses[replica], PORT)
+        eventually(lambda: nodes.seen_from(replica, new)[0] == new, 20, "the replica knows its master's address")
+    finally:
+        nodes.processes[master].send_signal(signal.SIGCONT)
+    assert nodes.address_of_master(replica) == old
+
+    healed = nodes.keep_once()
+    assert healed.returncode == 0, healed.stdout
+    assert nodes.address_of_master(replica) == new
+    nodes.assert_whole()
+
+
 @needs_redis
 @needs_linux_loopback
 def test_killed_after_each_command_it_still_converges(make_nodes: Any) -> None:
     nodes = make_nodes(3, 1)
     commands = []
-    while (outcome := nodes.bootstrap_killed_after_one_command())[0] == -9:
+    while (outcome := nodes.keep_killed_after_one_command())[0] == -9:
         commands.append(outcome[1].split(f"-p {PORT} ")[1])
         assert len(commands) < 40
     assert outcome == (0, "")
@@ -277,7 +400,7 @@ def test_killed_after_each_command_it_still_converges(make_nodes: Any) -> None:
 @needs_linux_loopback
 def test_refuses_where_nodes_hold_keys_and_know_nobody(make_nodes: Any) -> None:
     nodes = make_nodes(3, 0)
-    assert nodes.bootstrap().returncode == 0
+    assert nodes.keep_once().returncode == 0
     sizes = nodes.write(50)
     nodes.stop()
     for node in range(3):
@@ -285,26 +408,40 @@ def test_refuses_where_nodes_hold_keys_and_know_nobody(make_nodes: Any) -> None:
     nodes.start()
     nodes.wait_until_they_answer()
 
-    refused = nodes.bootstrap()
+    refused = nodes.keep_once()
     assert refused.returncode == 2
     assert f"holds {sizes[0]} keys but knows no other node" in refused.stdout
     assert "CLUSTER RESET HARD" in refused.stdout
     assert nodes.sizes() == sizes
     assert all("cluster_known_nodes:1" in nodes.ask(node, "cluster", "info") for node in range(3))
 
+    # The loop waits for the person who mends it.
+    keeper = nodes.keep()
+    log = nodes.folder / "keeper.log"
+    eventually(lambda: "refuse: " in log.read_text(), 30, "it says why it refuses")
+    time.sleep(5)
+    assert log.read_text().count("refuse: ") == 1
+    assert keeper.poll() is None
+    assert not (nodes.state / "ready").exists()
+    for node in range(3):
+        nodes.ask(node, "flushall")
+        nodes.ask(node, "cluster", "reset", "hard")
+    eventually((nodes.state / "ready").exists, 60, "a new cluster is formed")
+    nodes.assert_whole()
+
 
 @needs_redis
 @needs_linux_loopback
 def test_a_node_that_lost_its_volume_becomes_a_replica(make_nodes: Any) -> None:
     nodes = make_nodes(3, 1)
-    assert nodes.bootstrap().returncode == 0
+    assert nodes.keep_once().returncode == 0
     nodes.stop(0)
     shutil.rmtree(nodes.folder / "data-0")
     (nodes.folder / "data-0").mkdir()
     nodes.addresses[0] = f"{nodes.network}.99"
     nodes.start(0)
 
-    healed = nodes.bootstrap()
+    healed = nodes.keep_once()
     assert healed.returncode == 0, healed.stdout
     assert "addslotsrange" not in healed.stdout
     assert "role:slave" in nodes.ask(0, "info", "replication")
@@ -347,6 +484,29 @@ AWKS = [awk for awk in (["awk"], ["mawk"], ["gawk"], ["busybox", "awk"]) if shut
             [view(n, [(n, "master", "")]) for n in (1, 2, 3)],
             "run host1:6379 cluster meet 10.0.0.2 6379\nrun host1:6379 cluster meet 10.0.0.3 6379\nwait until all",
             id="strangers",
+        ),
+        pytest.param(
+            [view(1, [(1, "master", "")]), "NODE host2:6379\n", view(3, [(3, "master", "")])],
+            "wait host2:6379 does not answer yet\nwait until all",
+            id="strangers and a silent node",
+        ),
+        pytest.param(
+            [view(1, WHOLE), "NODE host2:6379\n", view(3, WHOLE).replace("10.0.0.3:", "10.0.0.9:")],
+            "wait host2:6379 does not answer yet\nrun host1:6379 cluster meet 10.0.0.9 6379\nwait until all",
+            id="a silent node and one with a new address",
+        ),
+        pytest.param(
+            [view(1, WHOLE), "NODE host2:6379\n" + view(3, WHOLE).partition("\n")[2], view(3, WHOLE)],
+            "wait host2:6379 still has the address of host3:6379\n",
+            id="a name that is cached",
+        ),
+        pytest.param(
+            [
+                *(view(n, [*WHOLE, (4, "3", "")]) for n in (1, 2, 3)),
+                view(4, [*WHOLE, (4, "3", "")]) + "master_host:10.0.0.2\nmaster_port:6379\nmaster_link_status:up\n",
+            ],
+            f"run host4:6379 cluster replicate {fake_id(3)}\n",
+            id="a replica that copies from another's master",
         ),
         pytest.param(
             [view(1, [(1, "master", "")]), view(2, [(2, "master", "")], keys=7), view(3, [(3, "master", "")])],
@@ -409,13 +569,44 @@ def test_the_plan(awk: list[str], views: list[str], plan: str) -> None:
     assert planned.startswith(plan)
 
 
+def test_a_refusal_needs_two_looks(tmp_path: Path) -> None:
+    # As between the two halves of a slot's move: nobody owns slot 5460, at the first look.
+    moving = [(1, "master", "0-5459"), *WHOLE[1:]]
+    for look, table in (("early", moving), ("late", WHOLE)):
+        for node in (1, 2, 3):
+            (tmp_path / f"{look}-host{node}").write_text(view(node, table).partition("\n")[2])
+    (tmp_path / "redis-cli").write_text(
+        f"#!/bin/sh\ncd {tmp_path}\necho >>calls\n"
+        '[ "$(wc -l <calls)" -le 3 ] && exec cat "early-$2"\n'
+        'exec cat "late-$2"\n'
+    )
+    (tmp_path / "redis-cli").chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "REDIS_NODES": "host1:6379 host2:6379 host3:6379",
+        "REDIS_SHARDS": "3",
+        "STATE_DIR": str(tmp_path),
+        "ONCE": "1",
+    }
+    done = subprocess.run(["sh", ROOM / "keep.sh"], env=environment, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (0, "done: 3 masters, 0 replicas, 16384 slots\n")
+    early = "".join(f"NODE host{n}:6379\n" + (tmp_path / f"early-host{n}").read_text() for n in (1, 2, 3))
+    command = ["awk", "-v", "shards=3", "-f", str(ROOM / "plan.awk")]
+    assert subprocess.run(command, input=early, capture_output=True, text=True).stdout.startswith(
+        "refuse 1 of the slots"
+    )
+
+
 def test_more_shards_join_as_empty_masters_and_are_reported() -> None:
     table = [*WHOLE, (4, "master", "")]
     command = ["awk", "-v", "shards=4", "-f", str(ROOM / "plan.awk")]
     views = "".join(view(n, table) for n in (1, 2, 3, 4))
     planned = subprocess.run(command, input=views, capture_output=True, text=True, check=True).stdout
-    assert planned.startswith("refuse the cluster serves with 3 masters, and 4 are wanted")
-    assert "--cluster rebalance host1:6379 --cluster-use-empty-masters" in planned
+    assert planned == (
+        "done 3 masters, 0 replicas, 16384 slots; masters without slots: 1,"
+        " to give them some run redis-cli --cluster rebalance host1:6379 --cluster-use-empty-masters\n"
+    )
 
 
 @pytest.mark.parametrize(

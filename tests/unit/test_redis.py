@@ -13,25 +13,32 @@ from pulumi.runtime import mocks
 from components.labels import selector
 from components.namespaces import Namespace
 from components.network import ANYWHERE, Edge, Peer
-from components.redis import RedisCluster, external
+from components.redis import RedisCluster, external, pods
 from settings import ExternalRedis, RedisSettings, Resources, SecretKey
 
 from .conftest import Recorder
 
 PASSWORD = "made-by-the-random-provider"
 NODE = selector("redis", "state")
-BOOTSTRAP = selector("redis", "bootstrap")
+KEEPER = selector("redis", "keeper")
 
 
 class Monitor(mocks.MockMonitor):
-    """Keeps what is protected and what is retained: mocks do not see resource options."""
+    """Keeps the options of every resource, by type and name: mocks do not see them."""
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__(recorder)
-        self.kept: dict[str, tuple[bool, bool]] = {}
+        self.protected: set[str] = set()
+        self.retained: set[str] = set()
+        self.depends: dict[str, list[str]] = {}
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802
-        self.kept[f"{request.type.rpartition(':')[2]} {request.name}"] = (request.protect, request.retainOnDelete)
+        key = f"{request.type.rpartition(':')[2]} {request.name}"
+        self.depends[key] = list(request.dependencies)
+        if request.protect:
+            self.protected.add(key)
+        if request.retainOnDelete:
+            self.retained.add(key)
         return super().RegisterResource(request)
 
 
@@ -71,8 +78,8 @@ class Rendered:
         return dict(zip(args[1::2], args[2::2], strict=True))
 
     @property
-    def job(self) -> dict[str, Any]:
-        return self["Job", "redis-bootstrap"]
+    def keeper(self) -> dict[str, Any]:
+        return self["Deployment", "redis-keeper"]["spec"]
 
 
 @pytest.fixture
@@ -90,7 +97,7 @@ def test_the_objects(rendered: Rendered) -> None:
         "StatefulSet": 1,
         "PodDisruptionBudget": 1,
         "NetworkPolicy": 2,
-        "Job": 1,
+        "Deployment": 1,
     }
     assert rendered.nodes["replicas"] == 6
     assert rendered["Service", "redis-headless"]["spec"]["publishNotReadyAddresses"] is True
@@ -125,9 +132,9 @@ def test_the_password_is_in_secrets_only_and_marked(rendered: Rendered) -> None:
 
 
 def test_redis_keeps_the_entrypoint_of_its_image(rendered: Rendered) -> None:
-    pods = [rendered.nodes["template"]["spec"], rendered.job["spec"]["template"]["spec"]]
+    pods = [rendered.nodes["template"]["spec"], rendered.keeper["template"]["spec"]]
     containers = [container for pod in pods for container in pod["containers"]]
-    assert [container["name"] for container in containers] == ["redis", "exporter", "bootstrap"]
+    assert [container["name"] for container in containers] == ["redis", "exporter", "keeper"]
     assert not any("command" in container for container in containers)
 
 
@@ -148,17 +155,56 @@ def test_nodes_announce_their_address_and_their_name() -> None:
     assert options["--cluster-announce-hostname"] == "$(POD_NAME).redis-headless.the-data.svc.corp.example"
 
 
-def test_the_job_knows_every_node_and_runs_again_only_when_its_work_changes(rendered: Rendered) -> None:
-    def name(**changes: Any) -> str:
-        return Rendered(RedisSettings(**changes)).job["metadata"]["name"]
-
-    env = {e["name"]: e.get("value") for e in rendered.job["spec"]["template"]["spec"]["containers"][0]["env"]}
+def test_one_keeper_knows_every_node(rendered: Rendered) -> None:
+    assert rendered.keeper["replicas"] == 1
+    assert rendered.keeper["strategy"] == {"type": "Recreate"}
+    assert rendered.keeper["selector"]["matchLabels"] == KEEPER
+    template = rendered.keeper["template"]
+    assert template["metadata"]["labels"].items() >= KEEPER.items()
+    env = {e["name"]: e.get("value") for e in template["spec"]["containers"][0]["env"]}
     assert env["REDIS_SHARDS"] == "3"
     hosts = [f"redis-{i}.redis-headless.the-data.svc.cluster.local:6379" for i in range(6)]
     assert env["REDIS_NODES"].split() == hosts
-    same = rendered.job["metadata"]["name"]
-    assert name(resources=Resources.of("1", "2Gi", "1", "2Gi"), conversation_ttl=timedelta(hours=1)) == same
-    assert len({same, name(shards=4), name(replicas_per_shard=2), name(image="redis:8.12.0")}) == 4
+    assert "ONCE" not in env
+
+
+def test_the_keeper_restarts_only_when_its_work_changes(rendered: Rendered) -> None:
+    def template(**changes: Any) -> str:
+        return str(Rendered(RedisSettings(**changes)).keeper["template"])
+
+    same = str(rendered.keeper["template"])
+    assert template(resources=Resources.of("1", "2Gi", "1", "2Gi"), conversation_ttl=timedelta(hours=1)) == same
+    assert len({same, template(shards=4), template(replicas_per_shard=2), template(image="redis:8.12.0")}) == 4
+
+
+def test_a_changed_script_rolls_its_pods_only(rendered: Rendered, monkeypatch: pytest.MonkeyPatch) -> None:
+    def templates(of: Rendered) -> tuple[str, str]:
+        return str(of.nodes["template"]), str(of.keeper["template"])
+
+    nodes, keeper = templates(rendered)
+    monkeypatch.setitem(pods._KEEPER_FILES, "keep.sh", "#!/bin/sh")
+    changed = templates(Rendered(RedisSettings()))
+    assert changed[0] == nodes
+    assert changed[1] != keeper
+
+
+def test_the_keeper_writes_where_its_probes_look(rendered: Rendered) -> None:
+    pod = rendered.keeper["template"]["spec"]
+    keeper = pod["containers"][0]
+    env = {e["name"]: e.get("value") for e in keeper["env"]}
+    mounts = {mount["mountPath"]: mount for mount in keeper["volumeMounts"]}
+    state = mounts[env["STATE_DIR"]]
+    assert not state.get("readOnly")
+    assert [volume["name"] for volume in pod["volumes"] if "emptyDir" in volume] == [state["name"]]
+    assert keeper["readinessProbe"]["exec"]["command"] == ["test", "-f", f"{env['STATE_DIR']}/ready"]
+    assert f"{env['STATE_DIR']}/alive" in keeper["livenessProbe"]["exec"]["command"][-1]
+
+
+def test_the_keeper_does_not_wait_for_the_nodes(rendered: Rendered) -> None:
+    # Nodes with kept claims are ready only when the keeper has healed them, and the engine waits for ready nodes.
+    depends = rendered.monitor.depends["Deployment redis-keeper"]
+    assert not any("StatefulSet" in urn for urn in depends)
+    assert sum("NetworkPolicy" in urn for urn in depends) == 2
 
 
 def edges(policy: dict[str, Any], direction: str, side: str) -> set[tuple[str, frozenset[Any], int]]:
@@ -178,28 +224,29 @@ def test_exactly_the_declared_edges(rendered: Rendered) -> None:
     def peer(namespace: str, labels: dict[str, str], port: int) -> tuple[str, frozenset[Any], int]:
         return namespace, frozenset(labels.items()), port
 
-    nodes, bootstrap = rendered["NetworkPolicy", "redis"], rendered["NetworkPolicy", "redis-bootstrap"]
+    nodes, keeper = rendered["NetworkPolicy", "redis"], rendered["NetworkPolicy", "redis-keeper"]
     assert nodes["spec"]["podSelector"]["matchLabels"] == NODE
-    assert bootstrap["spec"]["podSelector"]["matchLabels"] == BOOTSTRAP
+    assert keeper["spec"]["podSelector"]["matchLabels"] == KEEPER
     among = {peer("the-data", NODE, 6379), peer("the-data", NODE, 16379)}
     assert edges(nodes, "egress", "to") == among
     assert edges(nodes, "ingress", "from") == among | {
-        peer("the-data", BOOTSTRAP, 6379),
+        peer("the-data", KEEPER, 6379),
         peer("the-agents", {"agentstack.dev/redis": "true"}, 6379),
         peer("the-observability", selector("prometheus", "metrics"), 9121),
     }
-    assert edges(bootstrap, "egress", "to") == {peer("the-data", NODE, 6379)}
-    assert edges(bootstrap, "ingress", "from") == set()
+    assert edges(keeper, "egress", "to") == {peer("the-data", NODE, 6379)}
+    assert edges(keeper, "ingress", "from") == set()
     template = rendered.nodes["template"]["metadata"]["labels"]
     assert template.items() >= NODE.items()
-    assert not template.items() >= BOOTSTRAP.items()
+    assert not template.items() >= KEEPER.items()
 
 
 @pytest.mark.parametrize("protect", [True, False])
 def test_data_is_kept_where_it_is_protected(protect: bool) -> None:
     rendered = Rendered(RedisSettings(), protect=protect)
-    kept = {key for key, options in rendered.monitor.kept.items() if options == (True, True)}
-    assert kept == ({"StatefulSet redis", "RandomPassword redis-password"} if protect else set())
+    data = {"StatefulSet redis", "RandomPassword redis-password"} if protect else set()
+    assert rendered.monitor.protected == data
+    assert rendered.monitor.retained == data
     policy = rendered.nodes["persistentVolumeClaimRetentionPolicy"]
     assert policy == {"whenDeleted": "Retain" if protect else "Delete", "whenScaled": "Retain"}
 
@@ -230,7 +277,7 @@ def test_the_connection(rendered: Rendered) -> None:
     }
     assert connection.pod_labels == {"agentstack.dev/redis": "true"}
     assert connection.egress == (Edge((Peer("the-data", NODE),), (6379,)),)
-    assert [type(resource).__name__ for resource in connection.ready] == ["Job", "Secret"]
+    assert [type(resource).__name__ for resource in connection.ready] == ["Deployment", "Secret"]
 
 
 @pytest.mark.parametrize(("network", "peer"), [("10.9.0.0/24", Peer(cidr="10.9.0.0/24")), (None, ANYWHERE)])
