@@ -28,7 +28,8 @@ unit: $(VENV)/dev ## The tests alone
 	$(BIN)/python -m pytest -n auto --ignore=tests/cluster --ignore=tests/engine/test_lifecycle.py
 
 test-cluster: $(VENV)/dev ## Deploy dev to the cluster of KUBECONFIG (by kubectl, and by pulumi if on PATH), test it, remove it
-	$(BIN)/python -m pytest tests/cluster tests/engine/test_lifecycle.py
+	$(BIN)/python -m pytest tests/cluster
+	$(BIN)/python -m pytest tests/engine/test_lifecycle.py
 
 bench: $(VENV)/dev ## Measure preview side by side with a bare import, and 1,000 agents with 100
 	$(BIN)/python tests/bench/bench.py

@@ -116,6 +116,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         print(f"\nevery pod ready {cluster.seconds_to_ready:.0f} s after the apply")
         yield cluster
     finally:
-        cluster.kubectl(
-            "delete", "--recursive", "--filename", str(manifests), "--ignore-not-found", "--timeout=180s", timeout=300
-        )
+        cluster.kubectl("delete", "--recursive", "--filename", str(manifests), "--ignore-not-found", timeout=300)
+        gone = [f"namespace/{namespace}" for namespace in NAMESPACES]
+        cluster.kubectl("wait", "--for=delete", *gone, "--timeout=180s", timeout=200)
