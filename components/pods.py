@@ -52,6 +52,33 @@ def scrape_annotations(port: int, path: str = "/metrics") -> dict[str, str]:
     return {"prometheus.io/scrape": "true", "prometheus.io/port": str(port), "prometheus.io/path": path}
 
 
+def spread(pod_labels: Mapping[str, str]) -> list[k8s.core.v1.TopologySpreadConstraintArgs]:
+    """Spread the pods with these labels over zones and nodes as far as there are any: one node schedules all."""
+    return [
+        k8s.core.v1.TopologySpreadConstraintArgs(
+            max_skew=1,
+            topology_key=key,
+            when_unsatisfiable="ScheduleAnyway",
+            label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=dict(pod_labels)),
+        )
+        for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+    ]
+
+
+def claim(
+    size: str, storage_class: str | None, pod_labels: Mapping[str, str] | None = None
+) -> k8s.core.v1.PersistentVolumeClaimArgs:
+    """A claim template named `data`. Its labels hold no version: claim templates can never change."""
+    return k8s.core.v1.PersistentVolumeClaimArgs(
+        metadata=k8s.meta.v1.ObjectMetaArgs(name="data", labels=dict(pod_labels) if pod_labels else None),
+        spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
+            access_modes=["ReadWriteOnce"],
+            storage_class_name=storage_class,
+            resources=k8s.core.v1.VolumeResourceRequirementsArgs(requests={"storage": size}),
+        ),
+    )
+
+
 def config_hash(data: Mapping[str, str]) -> str:
     """A short hash of configuration; in a pod's annotation or a Job's name it makes a change roll or run again."""
     return hashlib.sha256(json.dumps(dict(data), sort_keys=True).encode()).hexdigest()[:10]

@@ -20,6 +20,7 @@ from components.pods import (
     pod_security,
     resource_requirements,
     scrape_annotations,
+    spread,
 )
 from settings import AgentSettings, Probe
 from settings.agents import MAX_SURGE_PERCENT
@@ -220,15 +221,7 @@ class Agent(pulumi.ComponentResource):
             else None,
             security_context=pod_security(settings.user),
             termination_grace_period_seconds=settings.shutdown.grace_seconds,
-            topology_spread_constraints=[
-                k8s.core.v1.TopologySpreadConstraintArgs(
-                    max_skew=1,
-                    topology_key=key,
-                    when_unsatisfiable="ScheduleAnyway",
-                    label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=self._selector()),
-                )
-                for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
-            ],
+            topology_spread_constraints=spread(self._selector()),
             containers=[container],
             volumes=[
                 k8s.core.v1.VolumeArgs(

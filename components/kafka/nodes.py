@@ -25,7 +25,15 @@ from components.kafka.common import (
 )
 from components.labels import labels
 from components.namespaces import Namespace
-from components.pods import CONFIG_HASH, config_hash, container_security, pod_security, resource_requirements
+from components.pods import (
+    CONFIG_HASH,
+    claim,
+    config_hash,
+    container_security,
+    pod_security,
+    resource_requirements,
+    spread,
+)
 from components.versions import KAFKA
 from settings import KafkaSettings, Memory, Resources
 
@@ -131,16 +139,7 @@ def nodes(
                 ),
                 spec=_pod(role, spec, namespace, cluster_domain, voters, config_map),
             ),
-            volume_claim_templates=[
-                k8s.core.v1.PersistentVolumeClaimArgs(
-                    metadata=k8s.meta.v1.ObjectMetaArgs(name="data", labels=role.selector),
-                    spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
-                        access_modes=["ReadWriteOnce"],
-                        storage_class_name=storage_class,
-                        resources=k8s.core.v1.VolumeResourceRequirementsArgs(requests={"storage": str(role.storage)}),
-                    ),
-                )
-            ],
+            volume_claim_templates=[claim(str(role.storage), storage_class, role.selector)],
         ),
         opts=pulumi.ResourceOptions(parent=parent, protect=protect, retain_on_delete=protect, custom_timeouts=TIMEOUTS),
     )
@@ -219,15 +218,7 @@ def _pod(
         # A controlled shutdown hands over the leadership of every partition.
         termination_grace_period_seconds=120,
         security_context=pod_security(KAFKA.user, owns_volumes=True),
-        topology_spread_constraints=[
-            k8s.core.v1.TopologySpreadConstraintArgs(
-                max_skew=1,
-                topology_key=key,
-                when_unsatisfiable="ScheduleAnyway",
-                label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=role.selector),
-            )
-            for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
-        ],
+        topology_spread_constraints=spread(role.selector),
         containers=[container],
         volumes=[files, tmp],
     )

@@ -9,6 +9,7 @@ import yaml
 from components.network import ANYWHERE, Edge, Peer, network_policy
 from components.pods import (
     CONFIG_HASH,
+    claim,
     config_hash,
     container_security,
     pod_security,
@@ -17,7 +18,7 @@ from components.pods import (
 )
 from settings import AlertmanagerSettings
 
-from .common import CONFIG, TIMEOUTS, Part, claim, files, http_probe
+from .common import CONFIG, TIMEOUTS, Part, files, http_probe
 
 _WEBHOOK = "/etc/alertmanager-webhook"
 

@@ -123,15 +123,3 @@ def files(name: str, config_map: k8s.core.v1.ConfigMap, paths: dict[str, str]) -
             items=[k8s.core.v1.KeyToPathArgs(key=key, path=path) for key, path in paths.items()],
         ),
     )
-
-
-def claim(size: str, storage_class: str | None) -> k8s.core.v1.PersistentVolumeClaimArgs:
-    """A claim named `data` for one pod."""
-    return k8s.core.v1.PersistentVolumeClaimArgs(
-        metadata=k8s.meta.v1.ObjectMetaArgs(name="data"),
-        spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
-            access_modes=["ReadWriteOnce"],
-            storage_class_name=storage_class,
-            resources=k8s.core.v1.VolumeResourceRequirementsArgs(requests={"storage": size}),
-        ),
-    )

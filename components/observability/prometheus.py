@@ -12,6 +12,7 @@ from components.namespaces import Namespaces
 from components.network import ANYWHERE, API_SERVER, Edge, Peer, network_policy
 from components.pods import (
     CONFIG_HASH,
+    claim,
     config_hash,
     container_security,
     pod_security,
@@ -21,7 +22,7 @@ from components.pods import (
 from settings import PrometheusSettings
 from settings.types import duration_text
 
-from .common import CONFIG, Part, claim, cluster_name, files, grant, http_probe, subject
+from .common import CONFIG, Part, cluster_name, files, grant, http_probe, subject
 
 _REDIS_EXPORTER, _KAFKA_EXPORTER, _KUBELET = 9121, 9308, 10250
 

@@ -12,6 +12,7 @@ from components.connection import Connection, SecretRef
 from components.labels import labels, selector
 from components.namespaces import Namespace
 from components.network import Edge, Peer, network_policy
+from components.pods import claim
 from settings import RedisSettings
 from settings.types import image_tag
 
@@ -166,19 +167,7 @@ class RedisCluster(pulumi.ComponentResource):
                 update_strategy=k8s.apps.v1.StatefulSetUpdateStrategyArgs(type="RollingUpdate"),
                 selector=selected,
                 template=node_template(self._spec, self._headless_domain, config, auth),
-                volume_claim_templates=[
-                    k8s.core.v1.PersistentVolumeClaimArgs(
-                        # No version among the labels: claim templates can never change.
-                        metadata=k8s.meta.v1.ObjectMetaArgs(name="data", labels=NODE),
-                        spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
-                            access_modes=["ReadWriteOnce"],
-                            storage_class_name=storage_class,
-                            resources=k8s.core.v1.VolumeResourceRequirementsArgs(
-                                requests={"storage": str(self._spec.storage)}
-                            ),
-                        ),
-                    )
-                ],
+                volume_claim_templates=[claim(str(self._spec.storage), storage_class, NODE)],
                 persistent_volume_claim_retention_policy=(
                     k8s.apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicyArgs(
                         when_deleted="Retain" if self._keep_data else "Delete", when_scaled="Retain"

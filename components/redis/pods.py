@@ -16,6 +16,7 @@ from components.pods import (
     pod_security,
     resource_requirements,
     scrape_annotations,
+    spread,
 )
 from components.versions import REDIS, REDIS_EXPORTER
 from settings import RedisSettings
@@ -56,15 +57,7 @@ def node_template(
             security_context=pod_security(REDIS.user, owns_volumes=True),
             # Time to let replicas catch up (shutdown-timeout, 10 s) and to write the append-only file out.
             termination_grace_period_seconds=60,
-            topology_spread_constraints=[
-                k8s.core.v1.TopologySpreadConstraintArgs(
-                    max_skew=1,
-                    topology_key=key,
-                    when_unsatisfiable="ScheduleAnyway",
-                    label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=NODE),
-                )
-                for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
-            ],
+            topology_spread_constraints=spread(NODE),
             containers=[_redis(spec, headless_domain, auth), _exporter(spec, auth)],
             volumes=[
                 _files("config", config, _NODE_FILES),
