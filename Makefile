@@ -8,7 +8,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-u
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help preview test lint unit test-cluster bench schema lock clean
+.PHONY: help preview test lint unit test-cluster chaos bench schema lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,11 +25,15 @@ lint: $(VENV)/dev ## ruff, mypy --strict, and whether generated files are curren
 	$(BIN)/agentstack schema --check
 
 unit: $(VENV)/dev ## The tests alone
-	$(BIN)/python -m pytest -n auto --ignore=tests/cluster --ignore=tests/engine/test_lifecycle.py
+	$(BIN)/python -m pytest -n auto --ignore=tests/cluster --ignore=tests/chaos \
+		--ignore=tests/engine/test_lifecycle.py --ignore=tests/engine/test_protection.py
 
 test-cluster: $(VENV)/dev ## Deploy dev to the cluster of KUBECONFIG (by kubectl, and by pulumi if on PATH), test it, remove it
 	$(BIN)/python -m pytest tests/cluster
-	$(BIN)/python -m pytest tests/engine/test_lifecycle.py
+	$(BIN)/python -m pytest tests/engine/test_lifecycle.py tests/engine/test_protection.py
+
+chaos: $(VENV)/dev ## Break Redis and Kafka under load, in namespaces chaos-* of the cluster of KUBECONFIG; ONLY=EXPRESSION
+	$(BIN)/python -m pytest tests/chaos $(if $(ONLY),-k '$(ONLY)')
 
 bench: $(VENV)/dev ## Measure preview side by side with a bare import, and 1,000 agents with 100
 	$(BIN)/python tests/bench/bench.py

@@ -1,5 +1,6 @@
 """One stack of Agent Stack: settings in, platform out. Run by `pulumi up` and by `agentstack preview`."""
 
+import signal
 from pathlib import Path
 
 import pulumi
@@ -9,6 +10,8 @@ from components.platform import Platform
 from settings import SettingsError
 from settings.engine import load_stack
 
+# The engine interrupts the program once a policy or the guard has refused: without a traceback below the reason.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 try:
     settings = load_stack(Path(__file__).parent)
 except SettingsError as error:

@@ -33,6 +33,7 @@ _FOLDERS = (
     ("10-limits", {"ResourceQuota", "LimitRange"}),
     ("15-network-policies", {"NetworkPolicy"}),
     ("20-access", {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}),
+    ("25-admission", {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}),
     ("30-configuration", {"ConfigMap", "Secret", "PersistentVolume", "PersistentVolumeClaim"}),
     ("40-services", {"Service"}),
     ("50-workloads", {"Deployment", "StatefulSet", "DaemonSet", "Pod"}),

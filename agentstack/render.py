@@ -47,8 +47,8 @@ class Registration:
 
     @property
     def is_kubernetes_object(self) -> bool:
-        """Whether the inputs are a manifest."""
-        return self.type.startswith("kubernetes:")
+        """Whether the inputs are a manifest; those of a patch are a part of an object that something else makes."""
+        return self.type.startswith("kubernetes:") and not self.type.endswith("Patch")
 
 
 @dataclass

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pulumi
+import pulumi_kubernetes as k8s
 
 from .network import Edge
+
+_FILES_DIR = "/etc/agentstack"
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,51 @@ class Connection:
     """Plain environment variables."""
     secrets: Mapping[str, SecretRef] = field(default_factory=dict)
     """Environment variables whose values are in Secrets."""
+    secret_values: Mapping[str, pulumi.Input[str]] = field(default_factory=dict, repr=False)
+    """Those values, as far as the stack makes them: pods roll when they change."""
+    files: Mapping[str, SecretRef] = field(default_factory=dict)
+    """Environment variables that hold the path of a file with a Secret's value, such as a certificate authority's."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables that hold a field of the pod itself, by its path."""
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     """Labels that let a pod through the NetworkPolicy of the other end."""
     egress: tuple[Edge, ...] = ()
     """Where the agent may open connections to."""
     ready: tuple[pulumi.Resource, ...] = ()
     """What must stand before an agent that uses the connection can become ready."""
+
+
+def secret_variable(name: str, ref: SecretRef, *, optional: bool = False) -> k8s.core.v1.EnvVarArgs:
+    """Return an environment variable with the Secret's value; a pod waits for a Secret that is not `optional`."""
+    return k8s.core.v1.EnvVarArgs(
+        name=name,
+        value_from=k8s.core.v1.EnvVarSourceArgs(
+            secret_key_ref=k8s.core.v1.SecretKeySelectorArgs(name=ref.name, key=ref.key, optional=optional or None)
+        ),
+    )
+
+
+def mounted_files(
+    connections: Iterable[Connection],
+) -> tuple[dict[str, str], list[k8s.core.v1.VolumeArgs], list[k8s.core.v1.VolumeMountArgs]]:
+    """Return the variables, volumes and mounts of the connections' files: the named keys alone, a folder a Secret."""
+    keys: dict[str, set[str]] = {}
+    paths: dict[str, str] = {}
+    for connection in connections:
+        for variable, ref in connection.files.items():
+            keys.setdefault(ref.name, set()).add(ref.key)
+            paths[variable] = f"{_FILES_DIR}/{ref.name}/{ref.key}"
+    volumes = [
+        k8s.core.v1.VolumeArgs(
+            name=f"connection-{number}",
+            secret=k8s.core.v1.SecretVolumeSourceArgs(
+                secret_name=secret, items=[k8s.core.v1.KeyToPathArgs(key=key, path=key) for key in sorted(wanted)]
+            ),
+        )
+        for number, (secret, wanted) in enumerate(keys.items())
+    ]
+    mounts = [
+        k8s.core.v1.VolumeMountArgs(name=f"connection-{number}", mount_path=f"{_FILES_DIR}/{secret}", read_only=True)
+        for number, secret in enumerate(keys)
+    ]
+    return paths, volumes, mounts

@@ -6,12 +6,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 
+import pulumi
 import pulumi_kubernetes as k8s
 
 from settings import Resources
 
 CONFIG_HASH = "agentstack.dev/config-hash"
 SECRET_HASH = "agentstack.dev/secret-hash"
+CLAIM_TEMPLATES = "spec.volumeClaimTemplates"
+"""For `ignore_changes` of a StatefulSet: only another one could have other templates. Claims grow by `sized_claims`."""
 
 
 def pod_security(user: int, *, owns_volumes: bool = False) -> k8s.core.v1.PodSecurityContextArgs:
@@ -77,6 +80,33 @@ def claim(
             resources=k8s.core.v1.VolumeResourceRequirementsArgs(requests={"storage": size}),
         ),
     )
+
+
+def sized_claims(nodes: k8s.apps.v1.StatefulSet, replicas: int, size: str, *, parent: pulumi.Resource) -> None:
+    """Give the claim of each of `nodes` this size, in place; a new claim has it already, or that of an old template.
+
+    `nodes` must have the same name in the program as in the cluster. The API server refuses a class that cannot grow.
+    """
+    for ordinal in range(replicas):
+        name = f"data-{nodes.pulumi_resource_name}-{ordinal}"
+        k8s.core.v1.PersistentVolumeClaimPatch(
+            name,
+            metadata=k8s.meta.v1.ObjectMetaPatchArgs(
+                name=name,
+                namespace=nodes.metadata.namespace,
+                annotations={
+                    # The StatefulSet's controller wrote the first size, and does not touch it again.
+                    "pulumi.com/patchForce": "true",
+                    # The provider waits for a claim to become bound, which these are: it would wait until it gives up.
+                    "pulumi.com/skipAwait": "true",
+                },
+            ),
+            spec=k8s.core.v1.PersistentVolumeClaimSpecPatchArgs(
+                resources=k8s.core.v1.VolumeResourceRequirementsPatchArgs(requests={"storage": size})
+            ),
+            # Without `retain_on_delete`, `destroy` would take the size away from a claim that stays.
+            opts=pulumi.ResourceOptions(parent=parent, depends_on=[nodes], retain_on_delete=True),
+        )
 
 
 def config_hash(data: Mapping[str, str]) -> str:

@@ -18,7 +18,10 @@ class Image(NamedTuple):
 
 
 REDIS = Image("redis:8.10.2", 999)
+VALKEY = Image("valkey/valkey:9.1.4", 999)
 REDIS_EXPORTER = Image("oliver006/redis_exporter:v1.89.0", 59000)
+# It runs as the user of the Redis pods, whose files it reads.
+RCLONE = Image("rclone/rclone:1.76.0", REDIS.user)
 # The image's own user has a name, not a number, which runAsNonRoot cannot check: appuser is 1000.
 KAFKA = Image("apache/kafka:4.3.1", 1000)
 KAFKA_EXPORTER = Image("danielqsj/kafka-exporter:v1.9.0", 65534)

@@ -13,7 +13,7 @@ from .agents import (
     Shutdown,
 )
 from .errors import SettingsError
-from .kafka import ExternalKafka, KafkaSettings, TopicSettings
+from .kafka import ExternalKafka, KafkaSettings, SaslLogin, TopicSettings
 from .model import Amounts, Demand, Resources, SecretKey
 from .observability import AlertmanagerSettings, GrafanaSettings, ObservabilitySettings, PrometheusSettings
 from .platform import (
@@ -27,7 +27,9 @@ from .platform import (
     Safeguards,
 )
 from .redis import ExternalRedis, RedisSettings
+from .redis_backup import BackupBucket, BackupClaim, RedisBackup
 from .root import Settings
+from .tls import Certificates, ExternalTls
 from .types import Cpu, Memory
 
 __all__ = [
@@ -36,11 +38,15 @@ __all__ = [
     "AgentSettings",
     "AlertmanagerSettings",
     "Amounts",
+    "BackupBucket",
+    "BackupClaim",
+    "Certificates",
     "Cpu",
     "Demand",
     "Egress",
     "ExternalKafka",
     "ExternalRedis",
+    "ExternalTls",
     "GatewayController",
     "GatewaySettings",
     "GatewayTls",
@@ -57,9 +63,11 @@ __all__ = [
     "PrometheusSettings",
     "Public",
     "Quota",
+    "RedisBackup",
     "RedisSettings",
     "Resources",
     "Safeguards",
+    "SaslLogin",
     "Scaling",
     "SecretKey",
     "Settings",

@@ -22,15 +22,29 @@ from .types import (
     Memory,
     Percent,
     Port,
+    RedisKeys,
     Route,
     TopicName,
     UnprivilegedPort,
 )
 
 _ALWAYS_SET = {"AGENT_NAME", "POD_NAME", "PORT"}
-_SET_WITH_REDIS = {"REDIS_HOST", "REDIS_PORT", "REDIS_URL", "CONVERSATION_TTL_SECONDS", "CHECKPOINT_TTL_SECONDS"}
+_SET_WITH_REDIS = {
+    "REDIS_HOST",
+    "REDIS_PORT",
+    "REDIS_URL",
+    "REDIS_CA_FILE",
+    "CONVERSATION_TTL_SECONDS",
+    "CHECKPOINT_TTL_SECONDS",
+}
 _SET_WITH_KAFKA = {
     "KAFKA_BOOTSTRAP_SERVERS",
+    "KAFKA_SECURITY_PROTOCOL",
+    "KAFKA_SASL_MECHANISM",
+    "KAFKA_USERNAME",
+    "KAFKA_PASSWORD",
+    "KAFKA_CA_FILE",
+    "KAFKA_CLIENT_RACK",
     "KAFKA_CONSUMER_GROUP",
     "KAFKA_CONSUME_TOPICS",
     "KAFKA_PRODUCE_TOPICS",
@@ -162,6 +176,11 @@ class AgentSettings(Model):
     secrets: dict[EnvName, AgentSecret] = {}
     uses: tuple[Literal["redis", "kafka"], ...] = ()
     """What the agent connects to; `consumes` and `produces` imply `kafka`."""
+    redis_keys: tuple[RedisKeys, ...] = ("conversation:*", "checkpoint:*")
+    """The keys and channels that an agent with `uses: [redis]` may read and write; nothing else is open to it.
+
+    Commands that name keys without such a check (`SCAN`, `RANDOMKEY`) are for an agent with the pattern `*` alone.
+    """
     consumes: tuple[TopicName, ...] = ()
     produces: tuple[TopicName, ...] = ()
     calls: tuple[AgentName, ...] = ()

@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from .model import Demand, Model, Resources
+from .model import Demand, Model, Resources, SecretKey
+from .tls import Certificates, ExternalTls
 from .types import Cidr, Duration, ImageRef, Memory, TopicName, quoted
 
 
@@ -20,6 +21,22 @@ class TopicSettings(Model):
     """How long a message is kept (`retention.ms`); without effect on a topic that is only compacted."""
     cleanup: Literal["delete", "compact", "compact,delete"] = "delete"
     """Kafka's `cleanup.policy`."""
+    event_log: bool = False
+    """Whether its messages are the only record of what happened (event sourcing): every one is kept for ever, or with
+    `cleanup: compact` the last of each key. Needs `authentication: scram` and `minInsyncReplicas: 2` or more."""
+
+    @model_validator(mode="after")
+    def _event_log_keeps(self) -> Self:
+        if self.event_log and self.cleanup == "compact,delete":
+            raise ValueError("cleanup: an event log deletes nothing: write `compact`, or leave `cleanup` out")
+        if self.event_log and "retention" in self.model_fields_set:
+            raise ValueError("retention: an event log is kept for ever: remove `retention` or `eventLog`")
+        return self
+
+    @property
+    def retention_ms(self) -> int:
+        """Kafka's `retention.ms`; -1 is for ever."""
+        return -1 if self.event_log else int(self.retention.total_seconds() * 1000)
 
 
 def _broker(text: str) -> str:
@@ -29,18 +46,47 @@ def _broker(text: str) -> str:
     return text
 
 
+class SaslLogin(Model):
+    """The user that all agents are to an external Kafka; name and password are in Secrets of the agents' namespace."""
+
+    mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = "SCRAM-SHA-512"
+    """How the password is proven. `PLAIN` sends it as it is: with `tls` only."""
+    username: SecretKey
+    password: SecretKey
+
+
 class ExternalKafka(Model):
-    """A Kafka that is not part of the stack. Its topics must exist; authentication is not configured yet."""
+    """A Kafka that is not part of the stack, such as a managed service. Its topics must exist."""
 
     brokers: tuple[Annotated[str, AfterValidator(_broker)], ...] = Field(min_length=1)
     """Bootstrap brokers as `host:port`."""
+    authentication: SaslLogin | None = None
+    """Absent: agents do not log in."""
+    tls: ExternalTls | None = None
+    """Absent: plain connections."""
     network: Cidr | None = None
     """The network of its brokers' addresses; absent: agents may reach any address on those ports."""
+    preflight: bool = True
+    """Whether a Job tries it before agents roll. It reads a message of each topic that agents consume, without a group,
+    and writes nothing. Its resources are `kafka.jobResources`."""
+
+    @model_validator(mode="after")
+    def _no_password_in_the_open(self) -> Self:
+        if self.tls is None and self.authentication is not None and self.authentication.mechanism == "PLAIN":
+            raise ValueError("authentication.mechanism: PLAIN sends the password in the open: set `tls`, or use SCRAM")
+        return self
 
     @property
     def ports(self) -> tuple[int, ...]:
         """The ports of the brokers, each once."""
         return tuple(sorted({int(broker.rpartition(":")[2]) for broker in self.brokers}))
+
+    @property
+    def security_protocol(self) -> Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]:
+        """Kafka's name for how clients speak to the brokers."""
+        if self.authentication is not None:
+            return "SASL_SSL" if self.tls else "SASL_PLAINTEXT"
+        return "SSL" if self.tls else "PLAINTEXT"
 
 
 class KafkaSettings(Model):
@@ -52,8 +98,14 @@ class KafkaSettings(Model):
     """Set if, and only if, the mode is `external`."""
     image: ImageRef | None = None
     """Another image than the pinned one."""
+    authentication: Literal["scram", "none"] = "scram"
+    """`scram`: each agent has a user (SASL/SCRAM-SHA-512) that may do what its `consumes` and `produces` say, and no
+    other gets in; `none`: whoever reaches the brokers may do anything. A change stops Kafka for a minute: see
+    docs/kafka.md."""
+    tls: Certificates | None = None
+    """TLS on every connection; absent: plain connections. A change stops Kafka for a minute: see docs/kafka.md."""
     controllers: int = Field(default=3, ge=1, le=9)
-    """Voters of the metadata quorum; odd. Fixed once the cluster exists, as is `mode`: nothing checks that yet."""
+    """Voters of the metadata quorum; odd. Fixed once the cluster exists, as is `mode` (docs/data.md)."""
     brokers: int = Field(default=3, ge=1, le=100)
     replication_factor: int = Field(default=3, ge=1)
     """Copies of every partition, internal topics included; at most one per broker."""
@@ -61,19 +113,22 @@ class KafkaSettings(Model):
     """Copies that must hold a message before `acks=all` succeeds; below the factor, so that one broker may end."""
     controller_resources: Resources = Resources.of("250m", "1Gi", "1", "1Gi")
     broker_resources: Resources = Resources.of("500m", "2Gi", "2", "2Gi")
-    """The heap is half of the memory limit; the rest is page cache."""
+    """The heap is half of the memory limit, at most 6Gi; the rest is page cache."""
     exporter_resources: Resources = Resources.of("10m", "32Mi", "100m", "64Mi")
     job_resources: Resources = Resources.of("100m", "256Mi", "1", "512Mi")
-    """Of the Job that creates the topics: it runs Kafka's command-line tools, each a JVM."""
-    # The size of a claim cannot change in a StatefulSet: another one replaces the set.
+    """Of the Job that makes users and topics: it runs Kafka's command-line tools, each a JVM."""
     controller_storage: Memory = Memory("4Gi")
+    """The claim of each controller. May grow where the StorageClass lets claims grow; to shrink: docs/data.md."""
     broker_storage: Memory = Memory("20Gi")
+    """The claim of each broker, likewise."""
     topics: dict[TopicName, TopicSettings] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.mode == "external") != (self.external is not None):
             raise ValueError("external: set it with `mode: external`, and only then")
+        if self.external is not None and self.tls is not None:
+            raise ValueError("tls: holds the certificates of the stack's own Kafka: write `external.tls` instead")
         if self.mode == "external":
             return self
         metric_names: dict[str, str] = {}
@@ -102,7 +157,35 @@ class KafkaSettings(Model):
                 f"{self.replication_factor}, so one broker's end stops all writes: write "
                 f"{max(self.replication_factor - 1, 1)}"
             )
+        for topic, settings in self.topics.items():
+            if settings.event_log and self.min_insync_replicas < 2:
+                raise ValueError(
+                    f"topics.{topic}.eventLog: an acknowledged event must be on two brokers, and minInsyncReplicas is "
+                    f"{self.min_insync_replicas}: write `minInsyncReplicas: 2` and `replicationFactor: 3`, or leave "
+                    "`eventLog` out where there is no second copy"
+                )
+            if settings.event_log and self.authentication == "none":
+                raise ValueError(
+                    f"topics.{topic}.eventLog: without users anybody may delete it: write `authentication: scram`"
+                )
         return self
+
+    @property
+    def secured(self) -> bool:
+        """Whether clients must log in."""
+        return self.authentication == "scram"
+
+    @property
+    def has_job(self) -> bool:
+        """Whether there are users or topics to make."""
+        return self.secured or bool(self.topics)
+
+    @property
+    def security_protocol(self) -> Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]:
+        """Kafka's name for how everybody speaks to the brokers."""
+        if self.secured:
+            return "SASL_SSL" if self.tls else "SASL_PLAINTEXT"
+        return "SSL" if self.tls else "PLAINTEXT"
 
     def demands(self) -> list[Demand]:
         """Pods in the data namespace."""
@@ -127,6 +210,12 @@ class KafkaSettings(Model):
                     containers=(self.controller_resources,),
                 )
             )
-        if self.topics:
+        if self.has_job:
             demands.append(Demand(source="kafka topics", minimum=1, maximum=1, containers=(self.job_resources,)))
         return demands
+
+    def preflight_demands(self) -> list[Demand]:
+        """Pods in the agents' namespace."""
+        if self.external is None or not self.external.preflight:
+            return []
+        return [Demand(source="kafka preflight", minimum=1, maximum=1, containers=(self.job_resources,))]

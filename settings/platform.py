@@ -17,6 +17,9 @@ class Safeguards(Model):
     """Protect and retain namespaces, stateful sets and passwords: `pulumi destroy` refuses to delete them."""
     require_secrets: bool = True
     """Refuse to deploy while a secret that an agent requires is not given."""
+    accept: tuple[str, ...] = ()
+    """Changes that would lose data and that somebody has prepared (docs/data.md), as the refusal names them, such as
+    `redis.shards: 4 -> 3`. Remove them after the `up`: the same change would be let through again."""
 
 
 class PlatformSettings(Model):
@@ -28,8 +31,7 @@ class PlatformSettings(Model):
     cluster_domain: HostName = "cluster.local"
     """The DNS domain of the cluster."""
     storage_class: DnsSubdomain | None = None
-    """The StorageClass of every claim; the cluster's default class if absent. Fixed once there is data: another
-    class replaces the stateful sets."""
+    """The StorageClass of every claim; the cluster's default class if absent. Fixed once there is data."""
     image_pull_secret: DnsSubdomain | None = None
     """An existing Secret of type `kubernetes.io/dockerconfigjson` in the agents' namespace."""
     safeguards: Safeguards = Safeguards()

@@ -52,7 +52,14 @@ class Settings(Model):
     def demands(self) -> dict[str, tuple[NamespaceSettings, list[Demand]]]:
         """Return what the pods of each namespace ask for, by the settings' name of the namespace."""
         return {
-            "agents": (self.namespaces.agents, [agent.demand(name) for name, agent in self.agents.items()]),
+            "agents": (
+                self.namespaces.agents,
+                [
+                    *(agent.demand(name) for name, agent in self.agents.items()),
+                    *self.redis.preflight_demands(),
+                    *self.kafka.preflight_demands(),
+                ],
+            ),
             "data": (self.namespaces.data, [*self.redis.demands(), *self.kafka.demands()]),
             "observability": (self.namespaces.observability, self.observability.demands()),
             "collectors": (self.namespaces.collectors, self.observability.collector_demands()),

@@ -299,6 +299,12 @@ def _route(path: str) -> str:
 Route = Annotated[HttpPath, AfterValidator(_route)]
 """The beginning of the HTTP paths that lead somewhere; a slash at its end means nothing."""
 
+RedisKeys = Annotated[
+    str,
+    _matching(r"^[A-Za-z0-9_.:{}*?\[\]-]+$", 128, "a pattern of Redis keys", "write a prefix such as `conversation:*`"),
+]
+"""A glob-style pattern of Redis keys, such as `conversation:*`. https://redis.io/docs/latest/commands/keys/"""
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 """A TCP port."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.connection import Connection, SecretRef
+from components.connection import Connection, SecretRef, mounted_files, secret_variable
 from components.labels import labels, selector
 from components.namespaces import Namespace
 from components.network import PUBLIC_INTERNET, Edge, Peer, network_policy
@@ -87,12 +87,14 @@ class Agent(pulumi.ComponentResource):
             name, metadata=self._metadata(), automount_service_account_token=False, opts=self._child
         )
         config = self._config()
-        config_map = k8s.core.v1.ConfigMap(name, metadata=self._metadata(), data=config, opts=self._child)
+        ready = [resource for connection in self._connections for resource in connection.ready]
+        # What the pods that run live by stays as it is, too, until what they are to use is ready.
+        after = pulumi.ResourceOptions(parent=self, depends_on=ready)
+        config_map = k8s.core.v1.ConfigMap(name, metadata=self._metadata(), data=config, opts=after)
         secret = self._secret()
-        policy = self._network_policy()
+        policy = self._network_policy(after)
         # The engine waits for readiness, and readiness needs all of these.
-        needs: list[pulumi.Resource] = [account, config_map, policy, *([secret] if secret else [])]
-        needs += [resource for connection in self._connections for resource in connection.ready]
+        needs: list[pulumi.Resource] = [account, config_map, policy, *([secret] if secret else []), *ready]
         deployment = self._deployment(config_hash(config), needs)
         self._service()
         if settings.scaling is not None:
@@ -134,6 +136,8 @@ class Agent(pulumi.ComponentResource):
         config = {"AGENT_NAME": self._agent, "PORT": str(settings.port)}
         for connection in self._connections:
             config |= connection.environment
+        paths, _, _ = mounted_files(self._connections)
+        config |= paths
         if settings.consumes:
             # One group per agent: its pods share the partitions.
             config |= {"KAFKA_CONSUMER_GROUP": self._agent, "KAFKA_CONSUME_TOPICS": ",".join(settings.consumes)}
@@ -155,12 +159,12 @@ class Agent(pulumi.ComponentResource):
     def _secret_variables(self) -> list[k8s.core.v1.EnvVarArgs]:
         variables = []
         for connection in self._connections:
-            variables += [_secret_variable(key, ref, optional=False) for key, ref in connection.secrets.items()]
+            variables += [secret_variable(key, ref) for key, ref in connection.secrets.items()]
         for key, wanted in self._settings.secrets.items():
             existing = wanted.existing_secret
             ref = SecretRef(existing.name, existing.key) if existing else SecretRef(self._agent, key)
             needed = wanted.required and self._environment.require_secrets
-            variables.append(_secret_variable(key, ref, optional=not needed))
+            variables.append(secret_variable(key, ref, optional=not needed))
         return variables
 
     def _deployment(self, hashed: str, needs: list[pulumi.Resource]) -> k8s.apps.v1.Deployment:
@@ -171,7 +175,10 @@ class Agent(pulumi.ComponentResource):
         for called in settings.calls:
             pod_labels |= caller_label(called)
         annotations: dict[str, pulumi.Input[str]] = {CONFIG_HASH: hashed}
-        if values := self._own_values():
+        values = self._own_values()
+        for connection in self._connections:
+            values |= connection.secret_values
+        if values:
             # A shortened hash gives nothing away, as long as the secret is no guessable word; pods with a revoked key
             # would be worse.
             annotations[SECRET_HASH] = pulumi.Output.unsecret(pulumi.Output.all(**values).apply(config_hash))
@@ -180,6 +187,7 @@ class Agent(pulumi.ComponentResource):
         ports = [k8s.core.v1.ContainerPortArgs(name="http", container_port=settings.port)]
         if settings.metrics_port not in (None, settings.port):
             ports.append(k8s.core.v1.ContainerPortArgs(name="metrics", container_port=settings.metrics_port))
+        _, file_volumes, file_mounts = mounted_files(self._connections)
         pause = int(settings.shutdown.pre_stop.total_seconds())
         container = k8s.core.v1.ContainerArgs(
             name=self._agent,
@@ -191,12 +199,8 @@ class Agent(pulumi.ComponentResource):
             ],
             env=[
                 *self._secret_variables(),
-                k8s.core.v1.EnvVarArgs(
-                    name="POD_NAME",
-                    value_from=k8s.core.v1.EnvVarSourceArgs(
-                        field_ref=k8s.core.v1.ObjectFieldSelectorArgs(field_path="metadata.name")
-                    ),
-                ),
+                _field_variable("POD_NAME", "metadata.name"),
+                *(_field_variable(key, path) for uses in self._connections for key, path in uses.fields.items()),
             ],
             resources=resource_requirements(settings.resources),
             startup_probe=_probe(settings.probes.startup),
@@ -210,7 +214,7 @@ class Agent(pulumi.ComponentResource):
             if pause
             else None,
             security_context=container_security(),
-            volume_mounts=[k8s.core.v1.VolumeMountArgs(name="scratch", mount_path="/tmp")],
+            volume_mounts=[k8s.core.v1.VolumeMountArgs(name="scratch", mount_path="/tmp"), *file_mounts],
         )
         pod = k8s.core.v1.PodSpecArgs(
             service_account_name=self._agent,
@@ -226,7 +230,8 @@ class Agent(pulumi.ComponentResource):
             volumes=[
                 k8s.core.v1.VolumeArgs(
                     name="scratch", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs(size_limit=str(settings.scratch))
-                )
+                ),
+                *file_volumes,
             ],
         )
         return k8s.apps.v1.Deployment(
@@ -269,7 +274,7 @@ class Agent(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _network_policy(self) -> k8s.networking.v1.NetworkPolicy:
+    def _network_policy(self, opts: pulumi.ResourceOptions) -> k8s.networking.v1.NetworkPolicy:
         settings, environment = self._settings, self._environment
         namespace = environment.namespace
         ingress = [Edge((Peer(namespace.name, caller_label(self._agent)),), (settings.port,))]
@@ -292,16 +297,14 @@ class Agent(pulumi.ComponentResource):
             pod_labels=self._selector(),
             ingress=ingress,
             egress=egress,
-            opts=self._child,
+            opts=opts,
         )
 
 
-def _secret_variable(name: str, ref: SecretRef, *, optional: bool) -> k8s.core.v1.EnvVarArgs:
+def _field_variable(name: str, path: str) -> k8s.core.v1.EnvVarArgs:
     return k8s.core.v1.EnvVarArgs(
         name=name,
-        value_from=k8s.core.v1.EnvVarSourceArgs(
-            secret_key_ref=k8s.core.v1.SecretKeySelectorArgs(name=ref.name, key=ref.key, optional=optional or None)
-        ),
+        value_from=k8s.core.v1.EnvVarSourceArgs(field_ref=k8s.core.v1.ObjectFieldSelectorArgs(field_path=path)),
     )
 
 

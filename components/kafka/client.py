@@ -1,37 +1,41 @@
-"""What clients of a Kafka need, in the stack or not."""
+"""What clients of the stack's own Kafka need."""
 
 from __future__ import annotations
 
 import pulumi
 
-from components.connection import Connection
-from components.kafka.common import BROKER_PORT, CLIENT_LABELS, bootstrap_servers, brokers
+from components.connection import Connection, SecretRef
+from components.kafka.access import Access
+from components.kafka.common import BROKER_PORT, CLIENT_LABELS, ZONE_FIELD, bootstrap_servers, brokers
 from components.namespaces import Namespace
-from components.network import ANYWHERE, Edge, Peer
-from settings import KafkaSettings
+from components.network import Edge
 
 _BOOTSTRAP_SERVERS = "KAFKA_BOOTSTRAP_SERVERS"
 
 
-def internal(namespace: Namespace, cluster_domain: str, ready: tuple[pulumi.Resource, ...]) -> Connection:
-    """The connection to the stack's own brokers."""
+def internal(
+    agent: str, access: Access, namespace: Namespace, cluster_domain: str, ready: tuple[pulumi.Resource, ...]
+) -> Connection:
+    """The connection of one agent to the stack's own brokers."""
+    environment = {
+        _BOOTSTRAP_SERVERS: bootstrap_servers(namespace, cluster_domain),
+        "KAFKA_SECURITY_PROTOCOL": access.protocol,
+    }
+    files = {}
+    login = access.logins.get(agent)
+    if login is not None:
+        environment["KAFKA_SASL_MECHANISM"] = "SCRAM-SHA-512"
+        ready = (*ready, login.secret)
+    if access.certificates is not None:
+        files = {"KAFKA_CA_FILE": SecretRef(access.certificates.name, "ca.crt")}
+        ready = (*ready, *access.certificates.resources)
     return Connection(
-        environment={_BOOTSTRAP_SERVERS: bootstrap_servers(namespace, cluster_domain)},
+        environment=environment,
+        secrets=login.references if login is not None else {},
+        secret_values=login.values if login is not None else {},
+        files=files,
+        fields={"KAFKA_CLIENT_RACK": ZONE_FIELD},
         pod_labels=CLIENT_LABELS,
         egress=(Edge((brokers(namespace),), (BROKER_PORT,)),),
         ready=ready,
-    )
-
-
-def external(spec: KafkaSettings) -> Connection:
-    """The connection to a Kafka that is not part of the stack (`mode: external`).
-
-    Raises ValueError in another mode.
-    """
-    if spec.external is None:
-        raise ValueError(f"kafka.mode is {spec.mode}: only `external` has brokers elsewhere")
-    network = spec.external.network
-    return Connection(
-        environment={_BOOTSTRAP_SERVERS: ",".join(spec.external.brokers)},
-        egress=(Edge((Peer(cidr=network) if network else ANYWHERE,), spec.external.ports),),
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pulumi
 import pulumi_kubernetes as k8s
 import pulumi_random as random
 
 from components.connection import Connection
+from components.kafka.access import access
 from components.kafka.client import internal
 from components.kafka.common import (
     BOOTSTRAP,
@@ -26,24 +29,26 @@ from components.kafka.topics import topics_job
 from components.labels import labels, selector
 from components.namespaces import Namespace
 from components.network import Edge, Peer, network_policy
-from settings import KafkaSettings
+from settings import AgentSettings, KafkaSettings
 
 
 class KafkaCluster(pulumi.ComponentResource):
     """Kafka in KRaft mode: `separate` controllers and brokers, or one `combined` node.
 
-    Agents reach it through `connection`. With `protect`, the engine refuses to delete the StatefulSets and the
-    cluster id, and the volumes outlive them; without, the volumes go when the StatefulSets go.
+    Agents reach it through `connections`. With `protect`, the engine refuses to delete the StatefulSets, the cluster id
+    and the passwords of its own users, and the volumes outlive them; without, the volumes go when the StatefulSets go.
     Raises ValueError if the mode is `external`.
     """
 
-    connection: Connection
+    connections: Mapping[str, Connection]
+    """How each of `clients` reaches it, by the agent's name."""
 
     def __init__(
         self,
         name: str,
         spec: KafkaSettings,
         *,
+        clients: Mapping[str, AgentSettings],
         namespace: Namespace,
         agents: Namespace,
         observability: Namespace,
@@ -73,11 +78,23 @@ class KafkaCluster(pulumi.ComponentResource):
         )
         policies = _policies(spec, namespace, agents, observability, child)
         roles = _roles(spec)
+        users = {agent: settings for agent, settings in clients.items() if settings.uses_kafka}
+        host = f"{BOOTSTRAP}.{namespace.name}.svc.{cluster_domain}"
+        granted = access(
+            spec,
+            clients=users,
+            namespace=namespace,
+            agents=agents,
+            dns_names=[host, *(f"*.{role.domain(namespace, cluster_domain)}" for role in roles)],
+            protect=protect,
+            parent=self,
+        )
         voters = next(role for role in roles if "controller" in role.processes).voters(namespace, cluster_domain)
         sets = [
             nodes(
                 role,
                 spec,
+                access=granted,
                 namespace=namespace,
                 cluster_domain=cluster_domain,
                 voters=voters,
@@ -99,13 +116,29 @@ class KafkaCluster(pulumi.ComponentResource):
             opts=child,
         )
         cluster = [*sets, bootstrap, *policies]
-        exporter(spec, namespace=namespace, cluster_domain=cluster_domain, parent=self, depends_on=cluster)
         ready: tuple[pulumi.Resource, ...] = tuple(sets)
-        if spec.topics:
-            job = topics_job(spec, namespace=namespace, cluster_domain=cluster_domain, parent=self, depends_on=cluster)
+        if spec.has_job:
+            job = topics_job(
+                spec,
+                access=granted,
+                clients=users,
+                namespace=namespace,
+                cluster_domain=cluster_domain,
+                parent=self,
+                depends_on=cluster,
+            )
             ready = (job,)
-        self.connection = internal(namespace, cluster_domain, ready)
-        self.register_outputs({"connection": dict(self.connection.environment)})
+        # After the Job, which makes its user.
+        exporter(
+            spec,
+            access=granted,
+            namespace=namespace,
+            cluster_domain=cluster_domain,
+            parent=self,
+            depends_on=[*cluster, *ready],
+        )
+        self.connections = {agent: internal(agent, granted, namespace, cluster_domain, ready) for agent in clients}
+        self.register_outputs({})
 
 
 def _roles(spec: KafkaSettings) -> list[Role]:
@@ -156,7 +189,7 @@ def _policies(
         brokers(namespace),
         Peer(agents.name, CLIENT_LABELS),
         Peer(namespace.name, EXPORTER),
-        *([Peer(namespace.name, TOPICS)] if spec.topics else []),
+        *([Peer(namespace.name, TOPICS)] if spec.has_job else []),
     ]
     to_brokers = Edge((brokers(namespace),), (BROKER_PORT,))
     to_controllers = Edge((controllers,), (CONTROLLER_PORT,))
@@ -188,6 +221,6 @@ def _policies(
     if separate:
         to_quorum = Edge((brokers(namespace), controllers), (CONTROLLER_PORT,))
         policies.append(policy("kafka-controller", CONTROLLER, [to_quorum], [to_controllers]))
-    if spec.topics:
+    if spec.has_job:
         policies.append(policy("kafka-topics", TOPICS, [], [to_brokers]))
     return policies

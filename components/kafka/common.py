@@ -31,6 +31,10 @@ EXPORTER = selector("kafka-exporter", "metrics")
 CLIENT_LABELS = {"agentstack.dev/kafka": "true"}
 """The labels that let an agent's pod through to the brokers."""
 
+ZONE_FIELD = "metadata.labels['topology.kubernetes.io/zone']"
+"""Since Kubernetes 1.35 a pod has its node's zone as a label; before that, or on a node without a zone, it is empty.
+https://www.kubernetes.dev/resources/keps/4742/"""
+
 # A fresh node pulls an image of some hundred MiB; brokers are rolled one after another.
 TIMEOUTS = pulumi.CustomTimeouts(create="10m", update="30m", delete="10m")
 
@@ -55,9 +59,13 @@ def bootstrap_servers(namespace: Namespace, cluster_domain: str) -> str:
     return f"{BOOTSTRAP}.{namespace.name}.svc.{cluster_domain}:{BROKER_PORT}"
 
 
+_LARGEST_HEAP = 6 * 1024
+"""In mebibytes: what Kafka's authors recommend. https://kafka.apache.org/41/operations/java-version/"""
+
+
 def heap(resources: Resources) -> k8s.core.v1.EnvVarArgs:
     """Give the JVM half of the container's memory, at once; a broker's other half is page cache."""
-    mebibytes = int(resources.limits.memory.amount // 2 // 1024**2)
+    mebibytes = min(int(resources.limits.memory.amount // 2 // 1024**2), _LARGEST_HEAP)
     return variable("KAFKA_HEAP_OPTS", f"-Xms{mebibytes}m -Xmx{mebibytes}m")
 
 

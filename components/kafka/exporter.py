@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.kafka.access import AUTH_DIR, EXPORTER_ARGUMENTS, EXPORTER_USER, TLS_DIR, Access
 from components.kafka.common import EXPORTER, TIMEOUTS, bootstrap_servers
 from components.labels import labels
 from components.namespaces import Namespace
-from components.pods import container_security, pod_security, resource_requirements, scrape_annotations
+from components.pods import SECRET_HASH, container_security, pod_security, resource_requirements, scrape_annotations
 from components.versions import KAFKA_EXPORTER
 from settings import KafkaSettings
 
@@ -23,6 +24,7 @@ _PROTOCOL_VERSION = "3.8.1"
 def exporter(
     spec: KafkaSettings,
     *,
+    access: Access,
     namespace: Namespace,
     cluster_domain: str,
     parent: pulumi.Resource,
@@ -30,6 +32,22 @@ def exporter(
 ) -> k8s.apps.v1.Deployment:
     """Create the Deployment. The exporter ends when it finds no Kafka at its start; it is then started again."""
     metadata_labels = labels("kafka-exporter", "metrics", KAFKA_EXPORTER.version)
+    annotations: dict[str, pulumi.Input[str]] = {**scrape_annotations(EXPORTER_PORT)}
+    login = []
+    volumes, mounts = access.volumes("ca.crt")
+    if access.exporter_hash is not None:
+        annotations[SECRET_HASH] = access.exporter_hash
+        # The password in a file of arguments: others on the node can read a command line.
+        login = [
+            "--sasl.enabled",
+            "--sasl.mechanism=scram-sha512",
+            f"--sasl.username={EXPORTER_USER}",
+            f"@{AUTH_DIR}/{EXPORTER_ARGUMENTS}",
+        ]
+        volume, mount = access.auth_file(EXPORTER_ARGUMENTS)
+        volumes, mounts = [*volumes, volume], [*mounts, mount]
+    if access.certificates is not None:
+        login += ["--tls.enabled", f"--tls.ca-file={TLS_DIR}/ca.crt"]
     probe = k8s.core.v1.HTTPGetActionArgs(path="/healthz", port="metrics")
     return k8s.apps.v1.Deployment(
         "kafka-exporter",
@@ -38,9 +56,7 @@ def exporter(
             replicas=1,
             selector=k8s.meta.v1.LabelSelectorArgs(match_labels=EXPORTER),
             template=k8s.core.v1.PodTemplateSpecArgs(
-                metadata=k8s.meta.v1.ObjectMetaArgs(
-                    labels=metadata_labels, annotations=scrape_annotations(EXPORTER_PORT)
-                ),
+                metadata=k8s.meta.v1.ObjectMetaArgs(labels=metadata_labels, annotations=annotations),
                 spec=k8s.core.v1.PodSpecArgs(
                     enable_service_links=False,
                     automount_service_account_token=False,
@@ -55,10 +71,12 @@ def exporter(
                                 # Scrapes that share one collection lose its last sample now and then, often a group's
                                 # lag: the reader of the shared channel is not waited for.
                                 "--concurrent.enable",
+                                *login,
                             ],
                             ports=[k8s.core.v1.ContainerPortArgs(name="metrics", container_port=EXPORTER_PORT)],
                             resources=resource_requirements(spec.exporter_resources),
                             security_context=container_security(),
+                            volume_mounts=mounts or None,
                             # It listens once it is connected: give the first connection a minute.
                             startup_probe=k8s.core.v1.ProbeArgs(http_get=probe, period_seconds=5, failure_threshold=12),
                             readiness_probe=k8s.core.v1.ProbeArgs(http_get=probe, period_seconds=10),
@@ -67,6 +85,7 @@ def exporter(
                             ),
                         )
                     ],
+                    volumes=volumes or None,
                 ),
             ),
         ),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.kafka.access import Access
 from components.kafka.common import (
     BROKER,
     BROKER_PORT,
@@ -16,6 +17,8 @@ from components.kafka.common import (
     FILES,
     KAFKA_HOME,
     TIMEOUTS,
+    ZONE_FIELD,
+    bootstrap_servers,
     config,
     heap,
     image,
@@ -26,23 +29,33 @@ from components.kafka.common import (
 from components.labels import labels
 from components.namespaces import Namespace
 from components.pods import (
+    CLAIM_TEMPLATES,
     CONFIG_HASH,
     claim,
     config_hash,
     container_security,
     pod_security,
     resource_requirements,
+    sized_claims,
     spread,
 )
 from components.versions import KAFKA
 from settings import KafkaSettings, Memory, Resources
 
-CONFIG_FILES = {name: (FILES / name).read_text() for name in ("server.properties", "log4j2.properties", "start.sh")}
+CONFIG_FILES = {
+    name: (FILES / name).read_text()
+    for name in ("server.properties", "log4j2.properties", "start.sh", "client.sh", "renew.sh", "stop.sh")
+}
 CLUSTER_ID_KEY = "cluster-id"
 _PORTS = {"broker": BROKER_PORT, "controller": CONTROLLER_PORT}
 
 # The very path of a VOLUME of the image: above it, the runtime would put a volume of its own there, gone with the pod.
 DATA_DIR = "/var/lib/kafka/data"
+
+_WAIT_TO_STOP = 300
+"""How many seconds a broker waits at most for other copies to be in sync before it ends."""
+_CONTROLLED_SHUTDOWN = 120
+"""How many seconds it then has to hand over the leadership of its partitions and to close its logs."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +77,12 @@ class Role:
     @property
     def selector(self) -> dict[str, str]:
         """The labels that select its pods."""
-        return BROKER if "broker" in self.processes else CONTROLLER
+        return BROKER if self.is_broker else CONTROLLER
+
+    @property
+    def is_broker(self) -> bool:
+        """Whether its nodes hold topics."""
+        return "broker" in self.processes
 
     @property
     def ports(self) -> dict[str, int]:
@@ -88,6 +106,7 @@ def nodes(
     role: Role,
     spec: KafkaSettings,
     *,
+    access: Access,
     namespace: Namespace,
     cluster_domain: str,
     voters: str,
@@ -119,7 +138,7 @@ def nodes(
         ),
         opts=child,
     )
-    return k8s.apps.v1.StatefulSet(
+    stateful_set = k8s.apps.v1.StatefulSet(
         role.name,
         metadata=k8s.meta.v1.ObjectMetaArgs(name=role.name, namespace=namespace.ref, labels=metadata_labels),
         spec=k8s.apps.v1.StatefulSetSpecArgs(
@@ -127,6 +146,8 @@ def nodes(
             service_name=service.metadata.name,
             # One at a time never gets a quorum: the first waits for the others.
             pod_management_policy="Parallel",
+            # A controller listens before it has read what it missed: that takes it a moment.
+            min_ready_seconds=None if role.is_broker else 10,
             persistent_volume_claim_retention_policy=(
                 k8s.apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicyArgs(
                     when_deleted="Retain" if protect else "Delete", when_scaled="Retain"
@@ -137,17 +158,27 @@ def nodes(
                 metadata=k8s.meta.v1.ObjectMetaArgs(
                     labels=metadata_labels, annotations={CONFIG_HASH: config_hash(CONFIG_FILES)}
                 ),
-                spec=_pod(role, spec, namespace, cluster_domain, voters, config_map),
+                spec=_pod(role, spec, access, namespace, cluster_domain, voters, config_map),
             ),
             volume_claim_templates=[claim(str(role.storage), storage_class, role.selector)],
         ),
-        opts=pulumi.ResourceOptions(parent=parent, protect=protect, retain_on_delete=protect, custom_timeouts=TIMEOUTS),
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            protect=protect,
+            retain_on_delete=protect,
+            depends_on=access.resources,
+            ignore_changes=[CLAIM_TEMPLATES],
+            custom_timeouts=TIMEOUTS,
+        ),
     )
+    sized_claims(stateful_set, role.replicas, str(role.storage), parent=parent)
+    return stateful_set
 
 
 def _pod(
     role: Role,
     spec: KafkaSettings,
+    access: Access,
     namespace: Namespace,
     cluster_domain: str,
     voters: str,
@@ -155,6 +186,9 @@ def _pod(
 ) -> k8s.core.v1.PodSpecArgs:
     tmp, tmp_mount = scratch()
     files, files_mount = config(config_map)
+    tls, tls_mounts = access.volumes("tls.crt", "tls.key", "ca.crt")
+    # Where there is one copy of everything, there is nothing to wait for.
+    waits = role.is_broker and spec.replication_factor > 1
     host = f"$(POD_NAME).{role.domain(namespace, cluster_domain)}"
     probe = k8s.core.v1.TCPSocketActionArgs(port=role.processes[0])
     container = k8s.core.v1.ContainerArgs(
@@ -189,6 +223,15 @@ def _pod(
             variable("CONTROLLER_QUORUM_VOTERS", voters),
             variable("REPLICATION_FACTOR", str(spec.replication_factor)),
             variable("MIN_INSYNC_REPLICAS", str(spec.min_insync_replicas)),
+            k8s.core.v1.EnvVarArgs(
+                name="ZONE",
+                value_from=k8s.core.v1.EnvVarSourceArgs(
+                    field_ref=k8s.core.v1.ObjectFieldSelectorArgs(field_path=ZONE_FIELD)
+                ),
+            ),
+            variable("BOOTSTRAP_SERVERS", bootstrap_servers(namespace, cluster_domain)),
+            *access.variables(BROKER_PASSWORD="broker-password", OPERATOR_PASSWORD="operator-password"),
+            *([variable("WAIT_SECONDS", str(_WAIT_TO_STOP))] if waits else []),
             heap(role.resources),
             variable("KAFKA_LOG4J_OPTS", f"-Dlog4j2.configurationFile={CONFIG_DIR}/log4j2.properties"),
             # Kafka's script makes this folder in any case, and by default inside its own installation.
@@ -203,6 +246,7 @@ def _pod(
             k8s.core.v1.VolumeMountArgs(name="data", mount_path=DATA_DIR),
             files_mount,
             tmp_mount,
+            *tls_mounts,
         ],
         # Kafka accepts connections after it recovered its logs: after a crash that takes a large broker long.
         startup_probe=k8s.core.v1.ProbeArgs(tcp_socket=probe, period_seconds=5, failure_threshold=720),
@@ -210,15 +254,23 @@ def _pod(
         liveness_probe=k8s.core.v1.ProbeArgs(
             tcp_socket=probe, period_seconds=10, timeout_seconds=5, failure_threshold=6
         ),
+        # An open port does not say that a restarted broker is in sync again. So the next one asks before it ends, which
+        # holds for rolling updates, drains and a person's `kubectl delete pod` alike.
+        lifecycle=k8s.core.v1.LifecycleArgs(
+            pre_stop=k8s.core.v1.LifecycleHandlerArgs(
+                exec_=k8s.core.v1.ExecActionArgs(command=["/bin/sh", f"{CONFIG_DIR}/stop.sh"])
+            )
+        )
+        if waits
+        else None,
     )
     return k8s.core.v1.PodSpecArgs(
         # A Service named kafka would otherwise inject KAFKA_PORT and the like.
         enable_service_links=False,
         automount_service_account_token=False,
-        # A controlled shutdown hands over the leadership of every partition.
-        termination_grace_period_seconds=120,
+        termination_grace_period_seconds=_CONTROLLED_SHUTDOWN + (_WAIT_TO_STOP if waits else 0),
         security_context=pod_security(KAFKA.user, owns_volumes=True),
         topology_spread_constraints=spread(role.selector),
         containers=[container],
-        volumes=[files, tmp],
+        volumes=[files, tmp, *tls],
     )

@@ -1,17 +1,18 @@
-"""The Job that makes the topics as declared."""
+"""The Job that makes users, ACLs and topics as declared."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.jobs import job
+from components.kafka.access import AUTH_DIR, USERS_KEY, Access, acls
 from components.kafka.common import (
     CONFIG_DIR,
     FILES,
     KAFKA_HOME,
-    TIMEOUTS,
     bootstrap_servers,
     config,
     heap,
@@ -24,93 +25,112 @@ from components.labels import labels
 from components.namespaces import Namespace
 from components.pods import config_hash, container_security, pod_security, resource_requirements
 from components.versions import KAFKA
-from settings import KafkaSettings
+from settings import AgentSettings, KafkaSettings
 
-_SCRIPTS = {name: (FILES / name).read_text() for name in ("topics.sh", "topics.awk")}
-_REFUSED = 2
-"""The exit code of topics.sh when a person must decide: trying again would not help."""
+_SCRIPTS = ("client.sh", "topics.sh", "topics.awk", "users.sh", "users.awk")
+_TIMEOUT_SECONDS = 600
+"""Each script's, in which it tries again: without the engine, the Job starts together with the brokers."""
 
 
 def declared(spec: KafkaSettings) -> str:
-    """The topics as topics.sh reads them, a line each: name, partitions, cleanup policy, retention in milliseconds."""
+    """The topics as topics.sh reads them, a line each: name, partitions, cleanup policy, retention in milliseconds
+    (-1: for ever)."""
     return "\n".join(
-        f"{name} {topic.partitions} {topic.cleanup} {int(topic.retention.total_seconds() * 1000)}"
-        for name, topic in sorted(spec.topics.items())
+        f"{name} {topic.partitions} {topic.cleanup} {topic.retention_ms}" for name, topic in sorted(spec.topics.items())
     )
 
 
 def topics_job(
     spec: KafkaSettings,
     *,
+    access: Access,
+    clients: Mapping[str, AgentSettings],
     namespace: Namespace,
     cluster_domain: str,
     parent: pulumi.Resource,
     depends_on: Sequence[pulumi.Resource],
 ) -> k8s.batch.v1.Job:
-    """Create the Job and its scripts; its name changes with whatever it does, so that a change runs it again."""
+    """Create the Job and its scripts; its name changes with whatever it does, so that a change runs it again.
+
+    The ConfigMap's key `topics` has the declared topics.
+    """
     metadata_labels = labels("kafka", "topics", version(spec))
     environment = {
         "KAFKA_HOME": KAFKA_HOME,
+        "CONFIG_DIR": CONFIG_DIR,
+        "AUTH_DIR": AUTH_DIR,
         "BOOTSTRAP_SERVERS": bootstrap_servers(namespace, cluster_domain),
-        "TOPICS": declared(spec),
         "REPLICATION_FACTOR": str(spec.replication_factor),
         "MIN_INSYNC_REPLICAS": str(spec.min_insync_replicas),
+        "TIMEOUT_SECONDS": str(_TIMEOUT_SECONDS),
         "LOG_DIR": "/tmp",
-        # The tools run for seconds: starting fast is all that counts.
-        "KAFKA_JVM_PERFORMANCE_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+        # The tools run for seconds: starting fast is all that counts. The first writes down the classes that it loaded,
+        # which saves the others a third of their time; Java before 19 cannot.
+        "KAFKA_JVM_PERFORMANCE_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:+IgnoreUnrecognizedVMOptions "
+        "-XX:+AutoCreateSharedArchive -XX:SharedArchiveFile=/tmp/tools.jsa",
     }
-    identity = config_hash(
-        {**_SCRIPTS, **environment, "image": image(spec), "resources": spec.job_resources.model_dump_json()}
+    data = {name: (FILES / name).read_text() for name in _SCRIPTS}
+    data |= {"topics": declared(spec), "acls": acls(clients)}
+    known = {
+        **data,
+        **environment,
+        "protocol": access.protocol,
+        "image": image(spec),
+        "resources": spec.job_resources.model_dump_json(),
+    }
+    identity = pulumi.Output.from_input(access.users_hash).apply(
+        lambda users: config_hash({**known, "users": users or ""})
     )
-    scripts = k8s.core.v1.ConfigMap(
+    config_map = k8s.core.v1.ConfigMap(
         "kafka-topics",
         metadata=k8s.meta.v1.ObjectMetaArgs(name="kafka-topics", namespace=namespace.ref, labels=metadata_labels),
-        data=_SCRIPTS,
+        data=data,
         opts=pulumi.ResourceOptions(parent=parent),
     )
     tmp, tmp_mount = scratch()
-    files, files_mount = config(scripts.metadata.name)
-    return k8s.batch.v1.Job(
+    files, files_mount = config(config_map.metadata.name)
+    tls, tls_mounts = access.volumes("ca.crt")
+    volumes, mounts = [files, tmp, *tls], [files_mount, tmp_mount, *tls_mounts]
+    if access.secret is not None:
+        auth, auth_mount = access.auth_file(USERS_KEY)
+        volumes, mounts = [*volumes, auth], [*mounts, auth_mount]
+
+    def container(name: str) -> k8s.core.v1.ContainerArgs:
+        return k8s.core.v1.ContainerArgs(
+            name=name,
+            image=image(spec),
+            command=["/bin/sh", f"{CONFIG_DIR}/{name}.sh"],
+            env=[
+                *(variable(key, value) for key, value in environment.items()),
+                *access.variables(OPERATOR_PASSWORD="operator-password"),
+                heap(spec.job_resources),
+            ],
+            resources=resource_requirements(spec.job_resources),
+            security_context=container_security(),
+            volume_mounts=mounts,
+            # What it says last is the reason that the engine and kubectl show.
+            termination_message_policy="FallbackToLogsOnError",
+        )
+
+    # One after the other. Users first: a topic that is refused shuts nobody out.
+    *first, last = [*(["users"] if spec.secured else []), *(["topics"] if spec.topics else [])]
+    pod = k8s.core.v1.PodSpecArgs(
+        restart_policy="Never",
+        enable_service_links=False,
+        automount_service_account_token=False,
+        security_context=pod_security(KAFKA.user),
+        init_containers=[container(name) for name in first] or None,
+        containers=[container(last)],
+        volumes=volumes,
+    )
+    return job(
         "kafka-topics",
-        metadata=k8s.meta.v1.ObjectMetaArgs(
-            name=f"kafka-topics-{identity}", namespace=namespace.ref, labels=metadata_labels
-        ),
-        spec=k8s.batch.v1.JobSpecArgs(
-            backoff_limit=3,
-            pod_failure_policy=k8s.batch.v1.PodFailurePolicyArgs(
-                rules=[
-                    k8s.batch.v1.PodFailurePolicyRuleArgs(
-                        action="FailJob",
-                        on_exit_codes=k8s.batch.v1.PodFailurePolicyOnExitCodesRequirementArgs(
-                            operator="In", values=[_REFUSED]
-                        ),
-                    )
-                ]
-            ),
-            template=k8s.core.v1.PodTemplateSpecArgs(
-                metadata=k8s.meta.v1.ObjectMetaArgs(labels=metadata_labels),
-                spec=k8s.core.v1.PodSpecArgs(
-                    restart_policy="Never",
-                    enable_service_links=False,
-                    automount_service_account_token=False,
-                    security_context=pod_security(KAFKA.user),
-                    containers=[
-                        k8s.core.v1.ContainerArgs(
-                            name="topics",
-                            image=image(spec),
-                            command=["/bin/sh", f"{CONFIG_DIR}/topics.sh"],
-                            env=[
-                                *(variable(name, value) for name, value in environment.items()),
-                                heap(spec.job_resources),
-                            ],
-                            resources=resource_requirements(spec.job_resources),
-                            security_context=container_security(),
-                            volume_mounts=[files_mount, tmp_mount],
-                        )
-                    ],
-                    volumes=[files, tmp],
-                ),
-            ),
-        ),
-        opts=pulumi.ResourceOptions(parent=parent, depends_on=list(depends_on), custom_timeouts=TIMEOUTS),
+        namespace=namespace.ref,
+        labels=metadata_labels,
+        identity=identity,
+        pod=pod,
+        # For the image, and for both scripts one after the other.
+        deadline_minutes=25,
+        parent=parent,
+        depends_on=depends_on,
     )

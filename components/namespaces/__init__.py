@@ -31,7 +31,8 @@ class Namespaces(pulumi.ComponentResource):
     """The four namespaces: agents, data, observability and collectors.
 
     Each denies all traffic but DNS, and enforces the Pod Security Standard `restricted`; the collectors' is
-    `privileged`, since reading the host is what they are for. With `protect`, the engine refuses to delete them.
+    `privileged`, since reading the host is what they are for. With `protect`, the engine refuses to delete
+    them, and the API server to delete those with volumes, whoever asks.
     """
 
     agents: Namespace
@@ -53,7 +54,52 @@ class Namespaces(pulumi.ComponentResource):
         self.data = self._namespace("data", spec.data)
         self.observability = self._namespace("observability", spec.observability)
         self.collectors = self._namespace("collectors", spec.collectors, pod_security="privileged")
+        if protect:
+            self._keep([spec.data.name, spec.observability.name])
         self.register_outputs({})
+
+    def _keep(self, names: list[str]) -> None:
+        """Have the API server refuse to delete these: their claims would go with them, and most volumes with those.
+
+        https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
+        """
+        child = pulumi.ResourceOptions(parent=self)
+        # Cluster-scoped: other stacks in the cluster have other namespaces.
+        metadata = k8s.meta.v1.ObjectMetaArgs(name=f"agentstack-keep-{names[0]}", labels=PART_OF)
+        policy = k8s.admissionregistration.v1.ValidatingAdmissionPolicy(
+            "keep-namespaces",
+            metadata=metadata,
+            spec=k8s.admissionregistration.v1.ValidatingAdmissionPolicySpecArgs(
+                failure_policy="Fail",
+                match_constraints=k8s.admissionregistration.v1.MatchResourcesArgs(
+                    resource_rules=[
+                        k8s.admissionregistration.v1.NamedRuleWithOperationsArgs(
+                            api_groups=[""],
+                            api_versions=["*"],
+                            operations=["DELETE"],
+                            resources=["namespaces"],
+                            resource_names=names,
+                        )
+                    ]
+                ),
+                validations=[
+                    k8s.admissionregistration.v1.ValidationArgs(
+                        expression="false",
+                        message="it holds data; docs/data.md of Agent Stack says how to delete it deliberately",
+                        reason="Forbidden",
+                    )
+                ],
+            ),
+            opts=child,
+        )
+        k8s.admissionregistration.v1.ValidatingAdmissionPolicyBinding(
+            "keep-namespaces",
+            metadata=metadata,
+            spec=k8s.admissionregistration.v1.ValidatingAdmissionPolicyBindingSpecArgs(
+                policy_name=policy.metadata.name, validation_actions=["Deny"]
+            ),
+            opts=child,
+        )
 
     def _namespace(self, key: str, spec: NamespaceSettings, pod_security: str = "restricted") -> Namespace:
         child = pulumi.ResourceOptions(parent=self)

@@ -8,6 +8,7 @@ import yaml
 
 from components.network import ANYWHERE, Edge, Peer, network_policy
 from components.pods import (
+    CLAIM_TEMPLATES,
     CONFIG_HASH,
     claim,
     config_hash,
@@ -93,7 +94,13 @@ def deploy(
             ),
             volume_claim_templates=[claim("1Gi", storage_class)],
         ),
-        opts=pulumi.ResourceOptions(parent=parent, protect=protect, retain_on_delete=protect, custom_timeouts=TIMEOUTS),
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            protect=protect,
+            retain_on_delete=protect,
+            ignore_changes=[CLAIM_TEMPLATES],
+            custom_timeouts=TIMEOUTS,
+        ),
     )
     network_policy(
         part.name,

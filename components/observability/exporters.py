@@ -17,7 +17,7 @@ _OBJECTS = {
     "": ["persistentvolumeclaims", "pods", "resourcequotas"],
     "apps": ["daemonsets", "deployments", "statefulsets"],
     "autoscaling": ["horizontalpodautoscalers"],
-    "batch": ["jobs"],
+    "batch": ["cronjobs", "jobs"],
 }
 _LABELS = "app.kubernetes.io/name,app.kubernetes.io/component"
 _TELEMETRY = 8081

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from grafana_foundation_sdk.builders import bargauge, common, dashboard, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.cog.builder import Builder
@@ -24,6 +25,20 @@ _GREEN, _YELLOW, _RED = "green", "yellow", "red"
 Panel = stat.Panel | timeseries.Panel | bargauge.Panel | table.Panel
 Query = tuple[str, str]
 """A PromQL expression and its legend."""
+Steps = Sequence[tuple[float | None, str]]
+"""From which value on which colour."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table: the value of its expression in each row."""
+
+    name: str
+    expression: str
+    unit: str = "short"
+    steps: Steps = ()
+    words: Mapping[int, str] = field(default_factory=dict)
+    """What is shown in place of a value."""
 
 
 def _query(expression: str, legend: str = "") -> prometheus.Dataquery:
@@ -72,7 +87,7 @@ def _shares(title: str, expression: str, legend: str, about: str = "") -> bargau
     """Used shares, 0 to 1, as bars."""
     panel = bargauge.Panel().title(title).description(about).datasource(_SOURCE).unit("percentunit").min(0).max(1)
     panel.orientation(VizOrientation.HORIZONTAL).span(8).height(8)
-    panel.thresholds(_thresholds((None, _GREEN), (0.8, _YELLOW), (0.9, _RED)))
+    panel.thresholds(_thresholds(*_FILLS))
     _with_targets(panel, [_query(expression, legend).instant()])
     return panel
 
@@ -83,6 +98,34 @@ def _rows(title: str, expression: str, about: str = "") -> table.Panel:
     _with_targets(panel, [_query(expression).instant().format(PromQueryFormat.TABLE)])
     hidden = {"Time": True, "Value": True, "__name__": True, "alertstate": True, "instance": True, "job": True}
     panel.with_transformation(model.DataTransformerConfig(id_val="organize", options={"excludeByName": hidden}))
+    return panel
+
+
+def _columns(title: str, key: str, *columns: Column, about: str = "") -> table.Panel:
+    """A table with a row for each value of the label `key`, and a column for each query."""
+    panel = table.Panel().title(title).description(about).datasource(_SOURCE).span(24).height(8)
+    queries = [_query(column.expression).instant().format(PromQueryFormat.TABLE) for column in columns]
+    _with_targets(panel, queries)
+    # Rows of all queries with the same time and key become one.
+    panel.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
+    names = {f"Value #{chr(ord('A') + index)}": column.name for index, column in enumerate(columns)}
+    order = {name: index for index, name in enumerate([key, *names])}
+    options = {"excludeByName": {"Time": True}, "renameByName": names, "indexByName": order}
+    panel.with_transformation(model.DataTransformerConfig(id_val="organize", options=options))
+    for column in columns:
+        unit = model.DynamicConfigValue(id_val="unit", value=column.unit)
+        steps = model.ThresholdsConfig(
+            mode=model.ThresholdsMode.ABSOLUTE,
+            steps=[model.Threshold(value=value, color=color) for value, color in column.steps or ((None, "text"),)],
+        )
+        cell = model.DynamicConfigValue(id_val="custom.cellOptions", value={"type": "color-text"})
+        values = [unit, model.DynamicConfigValue(id_val="thresholds", value=steps), cell]
+        if column.words:
+            mapping = model.ValueMap(
+                options={str(value): model.ValueMappingResult(text=text) for value, text in column.words.items()}
+            )
+            values.append(model.DynamicConfigValue(id_val="mappings", value=[mapping]))
+        panel.override_by_name(column.name, values)
     return panel
 
 
@@ -113,6 +156,8 @@ def _add(board: dashboard.Dashboard, title: str, panels: Sequence[Builder[model.
 
 
 _BAD_ABOVE_ZERO = ((None, _GREEN), (1, _RED))
+_BAD_BELOW_ONE = ((None, _RED), (1, _GREEN))
+_FILLS = ((None, _GREEN), (0.8, _YELLOW), (0.9, _RED))
 
 
 def platform() -> dashboard.Dashboard:
@@ -366,17 +411,93 @@ def data() -> dashboard.Dashboard:
     board = _dashboard("data", "Data", "Redis and Kafka: is the data safe, and do they keep up?")
     _add(
         board,
+        "Alerts",
+        [
+            _rows(
+                "Alerts firing on data",
+                'ALERTS{alertstate="firing", alertname=~"Redis.+|Kafka.+|Volume.+"}',
+                about="What each means and what to do: docs/alerts.md.",
+            )
+        ],
+    )
+    _add(
+        board,
         "Redis now",
         [
             _number("Nodes down", "count(redis_up == 0) or vector(0)", *_BAD_ABOVE_ZERO),
-            _number("Nodes that see the cluster ok", "sum(redis_cluster_state)"),
+            _number(
+                "Cluster whole",
+                'max(kube_deployment_status_replicas_available{deployment="redis-keeper"})',
+                *_BAD_BELOW_ONE,
+                about="1 while redis-keeper is ready: every node known, every slot served, every replica in its place.",
+            ),
             _number("Slots served", "min(redis_cluster_slots_ok)", (None, _RED), (16384, _GREEN)),
-            _number("Masters", "max(redis_cluster_size)", (None, _RED), (3, _GREEN)),
-            _number("Replicas without master", "count(redis_master_link_up == 0) or vector(0)", *_BAD_ABOVE_ZERO),
+            _number("Masters with slots", "max(redis_cluster_size)", (None, _RED), (3, _GREEN)),
             _number(
                 "Keys evicted in the last hour",
                 "sum(increase(redis_evicted_keys_total[1h])) or vector(0)",
                 *_BAD_ABOVE_ZERO,
+            ),
+            _number(
+                "Since the last good backup",
+                'time() - max(kube_cronjob_status_last_successful_time{cronjob="redis-backup"})',
+                unit="s",
+                about="Empty where no backup is declared or none has succeeded yet.",
+            ),
+            _columns(
+                "Nodes",
+                "pod",
+                Column(
+                    "Role",
+                    'max by (pod) (redis_instance_info{role="master"}) or 0 * max by (pod) (redis_instance_info)',
+                    words={1: "master", 0: "replica"},
+                ),
+                Column(
+                    "Link to master",
+                    "max by (pod) (redis_master_link_up)",
+                    "short",
+                    _BAD_BELOW_ONE,
+                    {1: "up", 0: "down"},
+                ),
+                Column(
+                    "Replicas in step",
+                    """count by (pod) (redis_connected_slave_lag_seconds{slave_state="online"} <= 10)
+                    or 0 * max by (pod) (redis_instance_info{role="master"})""",
+                ),
+                Column(
+                    "Memory of maxmemory",
+                    "max by (pod) (redis_memory_used_bytes / (redis_memory_max_bytes > 0))",
+                    "percentunit",
+                    _FILLS,
+                ),
+                Column("Keys", "sum by (pod) (redis_db_keys)"),
+                Column("... without expiry", "sum by (pod) (redis_db_keys - redis_db_keys_expiring)"),
+                Column(
+                    "Evicted in the last hour",
+                    "sum by (pod) (increase(redis_evicted_keys_total[1h]))",
+                    "short",
+                    _BAD_ABOVE_ZERO,
+                ),
+                Column(
+                    "Last write to volume",
+                    "min by (pod) (redis_aof_last_write_status)",
+                    "short",
+                    _BAD_BELOW_ONE,
+                    {1: "ok", 0: "failed"},
+                ),
+                Column(
+                    "Last rewrite",
+                    "min by (pod) (redis_aof_last_bgrewrite_status)",
+                    "short",
+                    _BAD_BELOW_ONE,
+                    {1: "ok", 0: "failed"},
+                ),
+                Column(
+                    "Clients of maxclients",
+                    "max by (pod) (redis_connected_clients / redis_max_clients)",
+                    "percentunit",
+                    _FILLS,
+                ),
             ),
         ],
     )
@@ -400,6 +521,26 @@ def data() -> dashboard.Dashboard:
                 ("sum by (pod) (increase(redis_rejected_connections_total[$__rate_interval])) > 0", "{{pod}} rejected"),
             ),
             _lines(
+                "Keys",
+                (
+                    'sum(redis_db_keys and on (namespace, pod) redis_instance_info{role="master"})',
+                    "all",
+                ),
+                ("namespace:redis_keys_without_expiry:sum", "without expiry"),
+                about="Of the masters.",
+            ),
+            _lines(
+                "Commands refused",
+                ("sum by (err) (rate(redis_errors_total[$__rate_interval])) > 0", "{{err}}"),
+                unit="ops",
+                about="OOM: memory is full. MISCONF: the volume. NOREPLICAS: too few are in step. MOVED: no fault.",
+            ),
+            _lines(
+                "Keys evicted",
+                ("sum by (pod) (increase(redis_evicted_keys_total[$__rate_interval])) > 0", "{{pod}}"),
+                about="Lost before their time to live.",
+            ),
+            _lines(
                 "Hit rate",
                 (
                     """sum(rate(redis_keyspace_hits_total[$__rate_interval])) / (
@@ -410,12 +551,17 @@ def data() -> dashboard.Dashboard:
                 ),
                 unit="percentunit",
             ),
-            _lines("Keys", ("sum by (pod) (redis_db_keys)", "{{pod}}")),
             _lines(
                 "Replication lag",
                 ("max by (pod) (redis_connected_slave_lag_seconds)", "{{pod}}"),
                 unit="s",
                 about="Of the slowest replica of each master.",
+            ),
+            _lines(
+                "Append-only file",
+                ("max by (pod) (redis_aof_current_size_bytes)", "{{pod}}"),
+                unit="bytes",
+                about="It is rewritten when it has doubled.",
             ),
         ],
     )
@@ -429,6 +575,16 @@ def data() -> dashboard.Dashboard:
                 'sum(max by (namespace, statefulset) (kube_statefulset_replicas{statefulset=~"kafka|kafka-broker"}))',
             ),
             _number(
+                "Controllers ready, of all",
+                'sum(kube_statefulset_status_replicas_ready{statefulset="kafka-controller"})'
+                ' / sum(kube_statefulset_replicas{statefulset="kafka-controller"})',
+                (None, _RED),
+                (0.5001, _YELLOW),
+                (1, _GREEN),
+                unit="percentunit",
+                about="Up to one half, they have no majority. Empty for a combined Kafka, which is its own controller.",
+            ),
+            _number(
                 "Under-replicated partitions",
                 "sum(kafka_topic_partition_under_replicated_partition)",
                 *_BAD_ABOVE_ZERO,
@@ -438,8 +594,49 @@ def data() -> dashboard.Dashboard:
                 "sum(kafka_topic_partitions) - (count(kafka_topic_partition_leader >= 0) or vector(0))",
                 *_BAD_ABOVE_ZERO,
             ),
-            _number("Topics", 'count(kafka_topic_partitions{topic!~"__.+"})'),
-            _number("Messages not yet read", "sum(kafka_consumergroup_lag_sum)"),
+            _number(
+                "Exporter answers",
+                'min(up{app="kafka-exporter"})',
+                *_BAD_BELOW_ONE,
+                about="0: what is shown of Kafka is old. It answers too late where many partitions have no leader.",
+            ),
+            _columns(
+                "Topics",
+                "topic",
+                Column("Partitions", "sum by (topic) (kafka_topic_partitions)"),
+                Column("Copies", "max by (topic) (kafka_topic_partition_replicas)"),
+                Column(
+                    "Under-replicated",
+                    "sum by (topic) (kafka_topic_partition_under_replicated_partition)",
+                    "short",
+                    _BAD_ABOVE_ZERO,
+                ),
+                Column(
+                    "Two or more copies missing",
+                    """count by (topic) (kafka_topic_partition_in_sync_replica < kafka_topic_partition_replicas - 1)
+                    or 0 * sum by (topic) (kafka_topic_partitions)""",
+                    "short",
+                    _BAD_ABOVE_ZERO,
+                ),
+                Column(
+                    "Without leader",
+                    """sum by (topic) (kafka_topic_partitions) - (
+                      count by (topic) (kafka_topic_partition_leader >= 0)
+                      or 0 * sum by (topic) (kafka_topic_partitions)
+                    )""",
+                    "short",
+                    _BAD_ABOVE_ZERO,
+                ),
+                Column(
+                    "Largest lag of a group",
+                    "max by (topic) (sum by (topic, consumergroup) (kafka_consumergroup_lag_sum))",
+                ),
+                Column(
+                    "Messages kept",
+                    "sum by (topic) (kafka_topic_partition_current_offset - kafka_topic_partition_oldest_offset)",
+                ),
+                Column("Written per second", "sum by (topic) (rate(kafka_topic_partition_current_offset[5m]))", "mps"),
+            ),
         ],
     )
     _add(
@@ -461,14 +658,12 @@ def data() -> dashboard.Dashboard:
                 ("sum by (consumergroup, topic) (kafka_consumergroup_lag_sum)", "{{consumergroup}} {{topic}}"),
             ),
             _lines(
-                "Messages kept",
+                "Copies not in step",
                 (
-                    """sum by (topic) (
-                      kafka_topic_partition_current_offset{topic!~"__.+"} - kafka_topic_partition_oldest_offset
-                    )""",
+                    """sum by (topic) (kafka_topic_partition_replicas - kafka_topic_partition_in_sync_replica) > 0""",
                     "{{topic}}",
                 ),
-                about="From the oldest offset to the newest; fewer where the topic is compacted.",
+                about="Falls while a broker catches up.",
             ),
         ],
     )
@@ -483,6 +678,20 @@ def data() -> dashboard.Dashboard:
                 }""",
                 "{{persistentvolumeclaim}}",
                 about="Empty where the volume driver reports no usage.",
+            ),
+            _lines(
+                "Days until full",
+                (
+                    """max by (persistentvolumeclaim) (
+                      kubelet_volume_stats_available_bytes{persistentvolumeclaim=~".*(redis|kafka).*"}
+                    ) / (
+                      max by (persistentvolumeclaim) (
+                        -deriv(kubelet_volume_stats_available_bytes{persistentvolumeclaim=~".*(redis|kafka).*"}[6h])
+                      ) > 0
+                    ) / 86400 < 30""",
+                    "{{persistentvolumeclaim}}",
+                ),
+                about="As it went in the last six hours; those of less than a month.",
             ),
             _lines(
                 "CPU",

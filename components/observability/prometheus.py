@@ -11,6 +11,7 @@ import yaml
 from components.namespaces import Namespaces
 from components.network import ANYWHERE, API_SERVER, Edge, Peer, network_policy
 from components.pods import (
+    CLAIM_TEMPLATES,
     CONFIG_HASH,
     claim,
     config_hash,
@@ -18,6 +19,7 @@ from components.pods import (
     pod_security,
     resource_requirements,
     scrape_annotations,
+    sized_claims,
 )
 from settings import PrometheusSettings
 from settings.types import duration_text
@@ -30,7 +32,7 @@ _REDIS_EXPORTER, _KAFKA_EXPORTER, _KUBELET = 9121, 9308, 10250
 def configuration(spec: PrometheusSettings, namespaces: Namespaces) -> dict[str, str]:
     """Return the files below /etc/prometheus by path: the configuration with the settings put in, and the rules."""
     config = yaml.load((CONFIG / "prometheus.yml").read_text(), yaml.CSafeLoader)
-    config["global"]["scrape_interval"] = duration_text(spec.scrape_interval)
+    config["global"]["scrape_interval"] = config["global"]["scrape_timeout"] = duration_text(spec.scrape_interval)
     stack = [
         namespace.name
         for namespace in (namespaces.agents, namespaces.data, namespaces.observability, namespaces.collectors)
@@ -88,7 +90,7 @@ def deploy(
             k8s.core.v1.VolumeMountArgs(name="data", mount_path="/prometheus"),
         ],
     )
-    k8s.apps.v1.StatefulSet(
+    stateful_set = k8s.apps.v1.StatefulSet(
         part.name,
         metadata=part.metadata(),
         spec=k8s.apps.v1.StatefulSetSpecArgs(
@@ -114,9 +116,11 @@ def deploy(
             parent=parent,
             protect=protect,
             retain_on_delete=protect,
+            ignore_changes=[CLAIM_TEMPLATES],
             custom_timeouts=pulumi.CustomTimeouts(create="20m", update="20m", delete="10m"),
         ),
     )
+    sized_claims(stateful_set, 1, str(spec.storage), parent=parent)
     network_policy(
         part.name,
         namespace=part.namespace.ref,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pulumi
 
@@ -15,6 +16,8 @@ from components.namespaces import Namespaces
 from components.network import Peer
 from components.observability import Observability
 from settings import Settings
+
+from .guard import facts, guarded
 
 
 class Platform(pulumi.ComponentResource):
@@ -34,7 +37,7 @@ class Platform(pulumi.ComponentResource):
         secrets: Mapping[str, pulumi.Input[str]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("agentstack:platform:Platform", name, None, opts)
+        super().__init__("agentstack:platform:Platform", name, dict(facts(settings)), guarded(settings, opts))
         child = pulumi.ResourceOptions(parent=self)
         safeguards = settings.platform.safeguards
         self._settings = settings
@@ -49,15 +52,17 @@ class Platform(pulumi.ComponentResource):
         )
         environment = AgentEnvironment(
             namespace=self._namespaces.agents,
-            connections={"redis": self._redis(child), "kafka": self._kafka(child)},
             secrets=secrets or {},
             require_secrets=safeguards.require_secrets,
             image_pull_secret=settings.platform.image_pull_secret,
             prometheus=Peer(self._namespaces.observability.name, selector("prometheus", "metrics")),
             gateway=controller(settings.gateway) if settings.gateway.enabled else None,
         )
+        redis_connections, kafka_connections = self._redis(child), self._kafka(child)
         for agent, spec in settings.agents.items():
-            Agent(agent, spec, environment, child)
+            offered = {"redis": redis_connections, "kafka": kafka_connections}
+            connections = {kind: to[agent] for kind, to in offered.items() if agent in to}
+            Agent(agent, spec, replace(environment, connections=connections), child)
         urls: dict[str, str] = {}
         if settings.gateway.enabled:
             gateway = Gateway(
@@ -67,13 +72,17 @@ class Platform(pulumi.ComponentResource):
         self.outputs = self._outputs(urls)
         self.register_outputs(self.outputs)
 
-    def _redis(self, child: pulumi.ResourceOptions) -> Connection:
+    def _redis(self, child: pulumi.ResourceOptions) -> Mapping[str, Connection]:
         spec = self._settings.redis
-        if spec.mode == "external":
-            return redis.external(spec)
+        if spec.external is not None:
+            clients, agents = self._settings.agents, self._namespaces.agents
+            tried = spec.external.preflight
+            preflight = redis.preflight("redis", spec, clients=clients, namespace=agents, opts=child) if tried else None
+            return dict.fromkeys(clients, redis.external(spec, preflight=preflight))
         return redis.RedisCluster(
             "redis",
             spec,
+            clients=self._settings.agents,
             namespace=self._namespaces.data,
             agents=self._namespaces.agents,
             observability=self._namespaces.observability,
@@ -81,15 +90,19 @@ class Platform(pulumi.ComponentResource):
             storage_class=self._settings.platform.storage_class,
             protect=self._settings.platform.safeguards.protect_data,
             opts=child,
-        ).connection
+        ).connections
 
-    def _kafka(self, child: pulumi.ResourceOptions) -> Connection:
+    def _kafka(self, child: pulumi.ResourceOptions) -> Mapping[str, Connection]:
         spec = self._settings.kafka
-        if spec.mode == "external":
-            return kafka.external(spec)
+        if spec.external is not None:
+            clients, agents = self._settings.agents, self._namespaces.agents
+            tried = spec.external.preflight
+            preflight = kafka.preflight("kafka", spec, clients=clients, namespace=agents, opts=child) if tried else None
+            return dict.fromkeys(clients, kafka.external(spec, preflight=preflight))
         return kafka.KafkaCluster(
             "kafka",
             spec,
+            clients=self._settings.agents,
             namespace=self._namespaces.data,
             agents=self._namespaces.agents,
             observability=self._namespaces.observability,
@@ -97,7 +110,7 @@ class Platform(pulumi.ComponentResource):
             storage_class=self._settings.platform.storage_class,
             protect=self._settings.platform.safeguards.protect_data,
             opts=child,
-        ).connection
+        ).connections
 
     def _outputs(self, urls: Mapping[str, str]) -> dict[str, pulumi.Input[object]]:
         observability = self._namespaces.observability.name

@@ -1,6 +1,6 @@
 """Conversation and checkpoint state: a Redis Cluster in the stack, or the connection to one outside."""
 
 from .cluster import RedisCluster
-from .connection import external
+from .external import external, preflight
 
-__all__ = ["RedisCluster", "external"]
+__all__ = ["RedisCluster", "external", "preflight"]

@@ -1,4 +1,4 @@
-"""A Redis Cluster: its nodes, its network, its password, and the keeper that joins and heals them."""
+"""A Redis Cluster: its nodes, its network, its users, and the keeper that joins and heals them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,34 @@ import pulumi
 import pulumi_kubernetes as k8s
 import pulumi_random as random
 
+from components.certificates import CertificateSecret, certificates
 from components.connection import Connection, SecretRef
 from components.labels import labels, selector
 from components.namespaces import Namespace
 from components.network import Edge, Peer, network_policy
-from components.pods import claim
-from settings import RedisSettings
+from components.pods import CLAIM_TEMPLATES, claim, sized_claims
+from settings import AgentSettings, RedisSettings
 from settings.types import image_tag
 
+from .backup import backup
 from .connection import environment
-from .pods import BUS_PORT, FILES, KEEPER, METRICS_PORT, NODE, PORT, image_of, keeper_template, node_template
+from .pods import (
+    ACL_FILE,
+    BUS_PORT,
+    EXPORTER_PASSWORD,
+    FILES,
+    KEEPER,
+    METRICS_PORT,
+    NODE,
+    OPERATOR_PASSWORD,
+    PORT,
+    REPLICATION_FILE,
+    Sources,
+    image_of,
+    keeper_template,
+    node_template,
+)
+from .users import EXPORTER, OPERATOR, REPLICA, SYSTEM_RIGHTS, acl_file, agent_rights
 
 _CLIENT = {"agentstack.dev/redis": "true"}
 
@@ -25,25 +43,30 @@ _CLIENT = {"agentstack.dev/redis": "true"}
 class RedisCluster(pulumi.ComponentResource):
     """A Redis Cluster of `spec.shards` masters with `spec.replicas_per_shard` replicas each.
 
-    Agents reach it through `connection`. A write is acknowledged once it is in the master's memory; it reaches the
-    disk within a second and the replicas within milliseconds, so a master's sudden death may cost what it acknowledged
-    in that time. With two or more replicas a shard, a master that has heard from none of them for 10 s refuses writes
-    (`min-replicas-to-write 1`), which bounds the loss of a network partition too. With one it does not: the restart of
-    that one replica would stop the shard's writes.
+    Each of `clients` that uses Redis is a user of its own, limited to its keys, and reaches it through `connections`.
+
+    A write is acknowledged once it is in the master's memory; it reaches the disk within a second and the replicas
+    within milliseconds, so a master's sudden death may cost what it acknowledged in that time. With two or more
+    replicas a shard, a master that has heard from none of them for 10 s refuses writes (`min-replicas-to-write 1`),
+    which bounds the loss of a network partition too. With one it does not: the restart of that one replica would stop
+    the shard's writes.
 
     The nodes know each other by address, and pods get new ones. redis-keeper introduces them to each other, at first
     and whenever they come back; it is ready while the cluster is whole.
 
-    With `protect`, the engine refuses to delete nodes and password, and the claims outlive the StatefulSet.
+    With `protect`, the engine refuses to delete the nodes and the passwords that they share, and the claims outlive the
+    StatefulSet.
     """
 
-    connection: Connection
+    connections: Mapping[str, Connection]
+    """How each of `clients` that uses Redis reaches it, by the agent's name."""
 
     def __init__(
         self,
         name: str,
         spec: RedisSettings,
         *,
+        clients: Mapping[str, AgentSettings],
         namespace: Namespace,
         agents: Namespace,
         observability: Namespace,
@@ -59,32 +82,85 @@ class RedisCluster(pulumi.ComponentResource):
         self._domain = f"{namespace.name}.svc.{cluster_domain}"
         self._child = pulumi.ResourceOptions(parent=self)
 
-        password = random.RandomPassword(
-            "redis-password",
+        users = {agent: settings for agent, settings in clients.items() if settings.uses_redis}
+        passwords = {user: self._password(user, keep=protect) for user in SYSTEM_RIGHTS}
+        passwords |= {agent: self._password(agent, keep=False) for agent in users}
+        rights = SYSTEM_RIGHTS | {agent: agent_rights(settings.redis_keys) for agent, settings in users.items()}
+        auth = self._secret(
+            "redis-auth",
+            namespace,
+            {
+                ACL_FILE: pulumi.Output.all(**passwords).apply(lambda known: acl_file(rights, known)),
+                REPLICATION_FILE: pulumi.Output.format("masteruser {0}\nmasterauth {1}\n", REPLICA, passwords[REPLICA]),
+                OPERATOR_PASSWORD: passwords[OPERATOR],
+                EXPORTER_PASSWORD: passwords[EXPORTER],
+            },
+        )
+        tls = self._certificates(agents)
+        config = k8s.core.v1.ConfigMap("redis", metadata=self._metadata("redis"), data=FILES, opts=self._child)
+        sources = Sources(config.metadata.name, auth.metadata.name, tls.name if tls else None)
+        made_before = tls.resources if tls else ()
+        policies = self._policies(agents, observability)
+        self._nodes(sources, storage_class, after=made_before)
+        keeper = self._keeper(sources, after=[*policies, *made_before])
+        if spec.backup is not None:
+            backup(
+                spec,
+                spec.backup,
+                namespace=namespace,
+                address=f"redis.{self._domain}:{PORT}",
+                auth=auth.metadata.name,
+                certificates=tls.name if tls else None,
+                storage_class=storage_class,
+                protect=protect,
+                parent=self,
+            )
+        self.connections = {
+            agent: self._connection(agent, passwords[agent], agents, tls, ready=(keeper, *made_before))
+            for agent in users
+        }
+        self.register_outputs({})
+
+    def _password(self, user: str, *, keep: bool) -> pulumi.Output[str]:
+        return random.RandomPassword(
+            f"redis-{user}",
             length=32,
             special=False,
-            opts=pulumi.ResourceOptions(parent=self, protect=protect, retain_on_delete=protect),
+            opts=pulumi.ResourceOptions(parent=self, protect=keep, retain_on_delete=keep),
         ).result
-        conf = pulumi.Output.format("requirepass {0}\nmasterauth {0}\n", password)
-        auth = self._secret("redis-auth", namespace, {"password": password, "auth.conf": conf})
-        host = f"redis.{self._domain}"
-        # redis-cli takes an empty user for a user whose name is empty; `default` is what every client understands.
-        url = pulumi.Output.format("redis://default:{0}@{1}:{2}", password, host, PORT)
-        connection = self._secret("redis-connection", agents, {"REDIS_URL": url})
 
-        config = k8s.core.v1.ConfigMap("redis", metadata=self._metadata("redis"), data=FILES, opts=self._child)
-        policies = self._policies(agents, observability)
-        self._nodes(config.metadata.name, auth.metadata.name, storage_class)
-        keeper = self._keeper(config.metadata.name, auth.metadata.name, after=policies)
-
-        self.connection = Connection(
-            environment=environment(spec, host, PORT),
-            secrets={"REDIS_URL": SecretRef("redis-connection", "REDIS_URL")},
-            pod_labels=_CLIENT,
-            egress=(Edge((Peer(namespace.name, NODE),), (PORT,)),),
-            ready=(keeper, connection),
+    def _certificates(self, agents: Namespace) -> CertificateSecret | None:
+        if self._spec.tls is None:
+            return None
+        # The agents' names for the Service and for the nodes, and the name by which the pod's own containers call it.
+        names = [f"redis.{self._domain}", f"*.{self._headless_domain}", "localhost"]
+        return certificates(
+            "redis", self._spec.tls, namespace=self._namespace, agents=agents, dns_names=names, opts=self._child
         )
-        self.register_outputs({})
+
+    def _connection(
+        self,
+        agent: str,
+        password: pulumi.Output[str],
+        agents: Namespace,
+        tls: CertificateSecret | None,
+        *,
+        ready: Sequence[pulumi.Resource],
+    ) -> Connection:
+        host = f"redis.{self._domain}"
+        url = pulumi.Output.format("{0}://{1}:{2}@{3}:{4}", "rediss" if tls else "redis", agent, password, host, PORT)
+        # A dot cannot be in an agent's name: no Secret of an agent's own is called so.
+        name = f"{agent}.redis"
+        secret = self._secret(name, agents, {"REDIS_URL": url})
+        return Connection(
+            environment=environment(self._spec, host, PORT),
+            secrets={"REDIS_URL": SecretRef(name, "REDIS_URL")},
+            secret_values={"REDIS_URL": url},
+            files={"REDIS_CA_FILE": SecretRef(tls.name, "ca.crt")} if tls else {},
+            pod_labels=_CLIENT,
+            egress=(Edge((Peer(self._namespace.name, NODE),), (PORT,)),),
+            ready=(*ready, secret),
+        )
 
     @property
     def _headless_domain(self) -> str:
@@ -109,7 +185,7 @@ class RedisCluster(pulumi.ComponentResource):
         keeper = Peer(self._namespace.name, KEEPER)
         clients = Peer(agents.name, _CLIENT)
         prometheus = Peer(observability.name, selector("prometheus", "metrics"))
-        # The bus knows no password: none but the nodes may reach it.
+        # The bus knows no password: none but the nodes may reach it, with TLS or without.
         among_nodes = Edge((nodes,), (PORT, BUS_PORT))
         return [
             network_policy(
@@ -131,7 +207,7 @@ class RedisCluster(pulumi.ComponentResource):
             ),
         ]
 
-    def _nodes(self, config: pulumi.Input[str], auth: pulumi.Input[str], storage_class: str | None) -> None:
+    def _nodes(self, sources: Sources, storage_class: str | None, *, after: Sequence[pulumi.Resource]) -> None:
         headless = k8s.core.v1.Service(
             "redis-headless",
             metadata=self._metadata("redis-headless"),
@@ -157,7 +233,7 @@ class RedisCluster(pulumi.ComponentResource):
             spec=k8s.policy.v1.PodDisruptionBudgetSpecArgs(max_unavailable=1, selector=selected),
             opts=self._child,
         )
-        k8s.apps.v1.StatefulSet(
+        nodes = k8s.apps.v1.StatefulSet(
             "redis",
             metadata=self._metadata("redis"),
             spec=k8s.apps.v1.StatefulSetSpecArgs(
@@ -166,7 +242,7 @@ class RedisCluster(pulumi.ComponentResource):
                 pod_management_policy="Parallel",
                 update_strategy=k8s.apps.v1.StatefulSetUpdateStrategyArgs(type="RollingUpdate"),
                 selector=selected,
-                template=node_template(self._spec, self._headless_domain, config, auth),
+                template=node_template(self._spec, self._headless_domain, sources),
                 volume_claim_templates=[claim(str(self._spec.storage), storage_class, NODE)],
                 persistent_volume_claim_retention_policy=(
                     k8s.apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicyArgs(
@@ -178,14 +254,15 @@ class RedisCluster(pulumi.ComponentResource):
                 parent=self,
                 protect=self._keep_data,
                 retain_on_delete=self._keep_data,
+                depends_on=after,
+                ignore_changes=[CLAIM_TEMPLATES],
                 # An update takes the nodes one by one.
                 custom_timeouts=pulumi.CustomTimeouts(create="10m", update="30m"),
             ),
         )
+        sized_claims(nodes, self._spec.nodes, str(self._spec.storage), parent=self)
 
-    def _keeper(
-        self, config: pulumi.Input[str], auth: pulumi.Input[str], *, after: Sequence[pulumi.Resource]
-    ) -> k8s.apps.v1.Deployment:
+    def _keeper(self, sources: Sources, *, after: Sequence[pulumi.Resource]) -> k8s.apps.v1.Deployment:
         return k8s.apps.v1.Deployment(
             "redis-keeper",
             metadata=self._metadata("redis-keeper", "keeper"),
@@ -196,7 +273,7 @@ class RedisCluster(pulumi.ComponentResource):
                 # Its readiness is the cluster's: as long as an update of the nodes may take.
                 progress_deadline_seconds=30 * 60,
                 selector=k8s.meta.v1.LabelSelectorArgs(match_labels=KEEPER),
-                template=keeper_template(self._spec, self._headless_domain, config, auth),
+                template=keeper_template(self._spec, self._headless_domain, sources),
             ),
             # Not after the nodes: those of kept claims become ready only once the keeper has healed them.
             opts=pulumi.ResourceOptions(

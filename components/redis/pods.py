@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -18,34 +19,49 @@ from components.pods import (
     scrape_annotations,
     spread,
 )
-from components.versions import REDIS, REDIS_EXPORTER
+from components.versions import REDIS, REDIS_EXPORTER, VALKEY
 from settings import RedisSettings
 from settings.types import image_tag
+
+from .users import EXPORTER, OPERATOR
 
 PORT, BUS_PORT, METRICS_PORT = 6379, 16379, 9121
 NODE = selector("redis", "state")
 KEEPER = selector("redis", "keeper")
 
 _ROOM = Path(__file__).parent
-_NODE_FILES = {file: (_ROOM / file).read_text() for file in ("redis.conf", "live.sh", "ready.sh")}
-_KEEPER_FILES = {file: (_ROOM / file).read_text() for file in ("keep.sh", "plan.awk")}
+_NODE_FILES = {
+    file: (_ROOM / file).read_text() for file in ("redis.conf", "client.sh", "live.sh", "ready.sh", "leave.sh")
+}
+_KEEPER_FILES = {file: (_ROOM / file).read_text() for file in ("client.sh", "keep.sh", "plan.awk")}
 FILES = {**_NODE_FILES, **_KEEPER_FILES}
 """Configuration and scripts: the data of the ConfigMap."""
-_CONFIG_DIR, _AUTH_DIR, _STATE_DIR = "/etc/redis", "/etc/redis-auth", "/run/keeper"
+_CONFIG_DIR, _AUTH_DIR, _TLS_DIR, _STATE_DIR = "/etc/redis", "/etc/redis-auth", "/etc/redis-tls", "/run/keeper"
+_ENGINES = {"redis": REDIS, "valkey": VALKEY}
+
+ACL_FILE, REPLICATION_FILE = "users.acl", "replication.conf"
+OPERATOR_PASSWORD, EXPORTER_PASSWORD = "operator-password", "exporter-password"
+"""The keys of the Secret `redis-auth`."""
+
+
+class Sources(NamedTuple):
+    """The names of the objects that the pods read."""
+
+    config: pulumi.Input[str]
+    """The ConfigMap with `FILES`."""
+    auth: pulumi.Input[str]
+    """The Secret with the ACL file, the configuration of replication, and passwords."""
+    certificates: str | None
+    """The Secret with `tls.crt`, `tls.key` and `ca.crt`; None without TLS."""
 
 
 def image_of(spec: RedisSettings) -> str:
     """Return the image of all Redis containers."""
-    return spec.image or REDIS.reference
+    return spec.image or _ENGINES[spec.engine].reference
 
 
-def node_template(
-    spec: RedisSettings, headless_domain: str, config: pulumi.Input[str], auth: pulumi.Input[str]
-) -> k8s.core.v1.PodTemplateSpecArgs:
-    """Return the template of a node, which announces itself under `headless_domain`.
-
-    `config` names the ConfigMap with `FILES`, `auth` the Secret with `password` and `auth.conf`.
-    """
+def node_template(spec: RedisSettings, headless_domain: str, sources: Sources) -> k8s.core.v1.PodTemplateSpecArgs:
+    """Return the template of a node, which announces itself under `headless_domain`."""
     return k8s.core.v1.PodTemplateSpecArgs(
         metadata=k8s.meta.v1.ObjectMetaArgs(
             labels=labels("redis", "state", image_tag(image_of(spec))),
@@ -54,48 +70,66 @@ def node_template(
         spec=k8s.core.v1.PodSpecArgs(
             enable_service_links=False,
             automount_service_account_token=False,
-            security_context=pod_security(REDIS.user, owns_volumes=True),
-            # Time to let replicas catch up (shutdown-timeout, 10 s) and to write the append-only file out.
+            security_context=pod_security(_ENGINES[spec.engine].user, owns_volumes=True),
+            # Time to hand mastership over (leave.sh), to let replicas catch up (shutdown-timeout, 10 s) and to write
+            # the append-only file out.
             termination_grace_period_seconds=60,
             topology_spread_constraints=spread(NODE),
-            containers=[_redis(spec, headless_domain, auth), _exporter(spec, auth)],
+            containers=[_redis(spec, headless_domain, sources), _exporter(spec, sources)],
             volumes=[
-                _files("config", config, _NODE_FILES),
-                k8s.core.v1.VolumeArgs(
-                    name="auth",
-                    secret=k8s.core.v1.SecretVolumeSourceArgs(
-                        secret_name=auth,
-                        items=[k8s.core.v1.KeyToPathArgs(key="auth.conf", path="auth.conf")],
-                        default_mode=0o440,
-                    ),
+                _config_files(sources, _NODE_FILES),
+                _secret_files("auth", sources.auth, (ACL_FILE, REPLICATION_FILE)),
+                *(
+                    [_secret_files("certificates", sources.certificates, ("ca.crt", "tls.crt", "tls.key"))]
+                    if sources.certificates
+                    else []
                 ),
+                *_authority(sources),
             ],
         ),
     )
 
 
-def _redis(spec: RedisSettings, headless_domain: str, auth: pulumi.Input[str]) -> k8s.core.v1.ContainerArgs:
+def _redis(spec: RedisSettings, headless_domain: str, sources: Sources) -> k8s.core.v1.ContainerArgs:
     options = {
-        "include": f"{_AUTH_DIR}/auth.conf",
+        "include": f"{_AUTH_DIR}/{REPLICATION_FILE}",
+        "aclfile": f"{_AUTH_DIR}/{ACL_FILE}",
         "dir": "/data",
         "cluster-announce-ip": "$(POD_IP)",
         "cluster-announce-hostname": f"$(POD_NAME).{headless_domain}",
+        # By which the keeper sees which nodes share a Kubernetes node.
+        "cluster-announce-human-nodename": "$(NODE_NAME)",
         # The rest of the limit is for the copied pages of a rewrite, for replication and for client buffers.
         "maxmemory": str(int(spec.resources.limits.memory.amount * 65 / 100)),
         "min-replicas-to-write": "1" if spec.replicas_per_shard >= 2 else "0",
     }
+    if sources.certificates:
+        options |= {
+            "port": "0",
+            "tls-port": str(PORT),
+            "tls-cert-file": f"{_TLS_DIR}/tls.crt",
+            "tls-key-file": f"{_TLS_DIR}/tls.key",
+            "tls-ca-cert-file": f"{_TLS_DIR}/ca.crt",
+            "tls-replication": "yes",
+            # The bus demands a certificate of every node, whatever the next line says.
+            "tls-cluster": "yes",
+            # Clients prove who they are by their passwords.
+            "tls-auth-clients": "no",
+        }
     return k8s.core.v1.ContainerArgs(
         name="redis",
         image=image_of(spec),
         # Not `command`: the image's entrypoint loads the modules of Redis 8.
         args=[
+            f"{spec.engine}-server",
             f"{_CONFIG_DIR}/redis.conf",
             *(argument for key, value in options.items() for argument in (f"--{key}", value)),
         ],
         env=[
             _field_env("POD_NAME", "metadata.name"),
             _field_env("POD_IP", "status.podIP"),
-            _password_env("REDISCLI_AUTH", auth),
+            _field_env("NODE_NAME", "spec.nodeName"),
+            *_client_env(spec, sources),
         ],
         ports=[
             k8s.core.v1.ContainerPortArgs(name="redis", container_port=PORT),
@@ -104,36 +138,45 @@ def _redis(spec: RedisSettings, headless_domain: str, auth: pulumi.Input[str]) -
         startup_probe=_probe(["sh", f"{_CONFIG_DIR}/live.sh"], period=2, failures=60),
         liveness_probe=_probe(["sh", f"{_CONFIG_DIR}/live.sh"], period=10, failures=6),
         readiness_probe=_probe(["sh", f"{_CONFIG_DIR}/ready.sh"], period=5, failures=2),
+        lifecycle=k8s.core.v1.LifecycleArgs(
+            pre_stop=k8s.core.v1.LifecycleHandlerArgs(
+                exec_=k8s.core.v1.ExecActionArgs(command=["sh", f"{_CONFIG_DIR}/leave.sh"])
+            )
+        ),
         resources=resource_requirements(spec.resources),
         security_context=container_security(),
         volume_mounts=[
             k8s.core.v1.VolumeMountArgs(name="data", mount_path="/data"),
-            k8s.core.v1.VolumeMountArgs(name="config", mount_path=_CONFIG_DIR, read_only=True),
-            k8s.core.v1.VolumeMountArgs(name="auth", mount_path=_AUTH_DIR, read_only=True),
+            _mount("config", _CONFIG_DIR),
+            _mount("auth", _AUTH_DIR),
+            *([_mount("certificates", _TLS_DIR)] if sources.certificates else []),
         ],
     )
 
 
-def _exporter(spec: RedisSettings, auth: pulumi.Input[str]) -> k8s.core.v1.ContainerArgs:
+def _exporter(spec: RedisSettings, sources: Sources) -> k8s.core.v1.ContainerArgs:
     health = k8s.core.v1.HTTPGetActionArgs(path="/health", port="metrics")
+    variables = {
+        "REDIS_ADDR": f"{'rediss' if sources.certificates else 'redis'}://localhost:{PORT}",
+        "REDIS_USER": EXPORTER,
+        # No CONFIG GET, which its user may not run.
+        "REDIS_EXPORTER_CONFIG_COMMAND": "-",
+        **({"REDIS_EXPORTER_TLS_CA_CERT_FILE": f"{_TLS_DIR}/ca.crt"} if sources.certificates else {}),
+    }
     return k8s.core.v1.ContainerArgs(
         name="exporter",
         image=REDIS_EXPORTER.reference,
-        env=[
-            k8s.core.v1.EnvVarArgs(name="REDIS_ADDR", value=f"redis://localhost:{PORT}"),
-            _password_env("REDIS_PASSWORD", auth),
-        ],
+        env=[*_plain_env(variables), _password_env("REDIS_PASSWORD", sources, EXPORTER_PASSWORD)],
         ports=[k8s.core.v1.ContainerPortArgs(name="metrics", container_port=METRICS_PORT)],
         liveness_probe=k8s.core.v1.ProbeArgs(http_get=health, period_seconds=20, timeout_seconds=5),
         readiness_probe=k8s.core.v1.ProbeArgs(http_get=health, period_seconds=10, timeout_seconds=5),
         resources=resource_requirements(spec.exporter_resources),
         security_context=container_security(),
+        volume_mounts=[_mount("authority", _TLS_DIR)] if sources.certificates else None,
     )
 
 
-def keeper_template(
-    spec: RedisSettings, headless_domain: str, config: pulumi.Input[str], auth: pulumi.Input[str]
-) -> k8s.core.v1.PodTemplateSpecArgs:
+def keeper_template(spec: RedisSettings, headless_domain: str, sources: Sources) -> k8s.core.v1.PodTemplateSpecArgs:
     """Return the template of the pod that joins and heals the nodes; it is ready while the cluster is whole.
 
     The arguments are those of `node_template`.
@@ -151,7 +194,7 @@ def keeper_template(
         spec=k8s.core.v1.PodSpecArgs(
             enable_service_links=False,
             automount_service_account_token=False,
-            security_context=pod_security(REDIS.user),
+            security_context=pod_security(_ENGINES[spec.engine].user),
             # It may be killed at any point.
             termination_grace_period_seconds=5,
             containers=[
@@ -159,10 +202,7 @@ def keeper_template(
                     name="keeper",
                     image=image_of(spec),
                     args=["sh", f"{_CONFIG_DIR}/keep.sh"],
-                    env=[
-                        *(k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in variables.items()),
-                        _password_env("REDISCLI_AUTH", auth),
-                    ],
+                    env=[*_plain_env(variables), *_client_env(spec, sources)],
                     readiness_probe=_probe(["test", "-f", f"{_STATE_DIR}/ready"], period=5, failures=1),
                     # A step takes 3 s at most.
                     liveness_probe=_probe(
@@ -171,17 +211,33 @@ def keeper_template(
                     resources=resource_requirements(spec.keeper_resources),
                     security_context=container_security(),
                     volume_mounts=[
-                        k8s.core.v1.VolumeMountArgs(name="config", mount_path=_CONFIG_DIR, read_only=True),
+                        _mount("config", _CONFIG_DIR),
+                        *([_mount("authority", _TLS_DIR)] if sources.certificates else []),
                         k8s.core.v1.VolumeMountArgs(name="state", mount_path=_STATE_DIR),
                     ],
                 )
             ],
             volumes=[
-                _files("config", config, _KEEPER_FILES),
+                _config_files(sources, _KEEPER_FILES),
+                *_authority(sources),
                 k8s.core.v1.VolumeArgs(name="state", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs(size_limit="1Mi")),
             ],
         ),
     )
+
+
+def _client_env(spec: RedisSettings, sources: Sources) -> list[k8s.core.v1.EnvVarArgs]:
+    """What client.sh needs to speak to a node."""
+    variables = {
+        "REDIS_CLI": f"{spec.engine}-cli",
+        "REDIS_USER": OPERATOR,
+        **({"REDIS_TLS_DIR": _TLS_DIR} if sources.certificates else {}),
+    }
+    return [*_plain_env(variables), _password_env("REDISCLI_AUTH", sources, OPERATOR_PASSWORD)]
+
+
+def _plain_env(variables: Mapping[str, str]) -> list[k8s.core.v1.EnvVarArgs]:
+    return [k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in variables.items()]
 
 
 def _field_env(name: str, path: str) -> k8s.core.v1.EnvVarArgs:
@@ -189,9 +245,9 @@ def _field_env(name: str, path: str) -> k8s.core.v1.EnvVarArgs:
     return k8s.core.v1.EnvVarArgs(name=name, value_from=k8s.core.v1.EnvVarSourceArgs(field_ref=field))
 
 
-def _password_env(name: str, auth: pulumi.Input[str]) -> k8s.core.v1.EnvVarArgs:
-    key = k8s.core.v1.SecretKeySelectorArgs(name=auth, key="password")
-    return k8s.core.v1.EnvVarArgs(name=name, value_from=k8s.core.v1.EnvVarSourceArgs(secret_key_ref=key))
+def _password_env(name: str, sources: Sources, key: str) -> k8s.core.v1.EnvVarArgs:
+    ref = k8s.core.v1.SecretKeySelectorArgs(name=sources.auth, key=key)
+    return k8s.core.v1.EnvVarArgs(name=name, value_from=k8s.core.v1.EnvVarSourceArgs(secret_key_ref=ref))
 
 
 def _probe(command: list[str], *, period: int, failures: int) -> k8s.core.v1.ProbeArgs:
@@ -203,6 +259,26 @@ def _probe(command: list[str], *, period: int, failures: int) -> k8s.core.v1.Pro
     )
 
 
-def _files(name: str, config: pulumi.Input[str], files: Mapping[str, str]) -> k8s.core.v1.VolumeArgs:
-    items = [k8s.core.v1.KeyToPathArgs(key=file, path=file) for file in files]
-    return k8s.core.v1.VolumeArgs(name=name, config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=config, items=items))
+def _mount(volume: str, path: str) -> k8s.core.v1.VolumeMountArgs:
+    return k8s.core.v1.VolumeMountArgs(name=volume, mount_path=path, read_only=True)
+
+
+def _authority(sources: Sources) -> list[k8s.core.v1.VolumeArgs]:
+    """What clients need of the certificates, which is no secret."""
+    return [_secret_files("authority", sources.certificates, ("ca.crt",), mode=0o444)] if sources.certificates else []
+
+
+def _secret_files(
+    volume: str, secret: pulumi.Input[str], keys: Iterable[str], mode: int = 0o440
+) -> k8s.core.v1.VolumeArgs:
+    source = k8s.core.v1.SecretVolumeSourceArgs(secret_name=secret, items=_items(keys), default_mode=mode)
+    return k8s.core.v1.VolumeArgs(name=volume, secret=source)
+
+
+def _config_files(sources: Sources, files: Iterable[str]) -> k8s.core.v1.VolumeArgs:
+    source = k8s.core.v1.ConfigMapVolumeSourceArgs(name=sources.config, items=_items(files))
+    return k8s.core.v1.VolumeArgs(name="config", config_map=source)
+
+
+def _items(keys: Iterable[str]) -> list[k8s.core.v1.KeyToPathArgs]:
+    return [k8s.core.v1.KeyToPathArgs(key=key, path=key) for key in keys]

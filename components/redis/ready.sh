@@ -2,7 +2,10 @@
 # Ready is a node that serves. As part of a whole cluster (all slots assigned) it must also see that cluster as ok
 # and, as a replica, follow its master: so a rolling update waits for each node before it takes the next.
 # Before that a node is ready at once, so that a half-made cluster can still be updated.
-state=$(printf 'ping\ncluster info\ninfo replication\n' | redis-cli 2>&1 | tr -d '\r')
+# shellcheck source=components/redis/client.sh
+. "${0%/*}/client.sh"
+# Insecure: while a new authority's certificates come into use, the node's may still be of the old one.
+state=$(printf 'ping\ncluster info\ninfo replication\n' | cli localhost:6379 --insecure 2>&1 | tr -d '\r')
 has() { printf '%s\n' "$state" | grep -q -x -e "$1"; }
 
 if ! has PONG; then

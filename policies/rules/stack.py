@@ -10,7 +10,7 @@ from typing import Any
 
 from .model import Manifest
 from .reading import UNKNOWN, UnknownValueError, get, mapping, objects, strings, text
-from .workloads import WORKLOAD_KINDS, kind_of, namespace_of, pod_template
+from .workloads import SCALED_KINDS, WORKLOAD_KINDS, kind_of, namespace_of, pod_template
 
 
 class Stack:
@@ -52,12 +52,13 @@ class Stack:
     def _workloads(self) -> Mapping[tuple[str, str, str], Manifest]:
         return {
             (kind, namespace_of(manifest), text(manifest, "metadata", "name")): manifest
-            for kind in WORKLOAD_KINDS
+            # Not those of Jobs, whose names may not be known before deployment.
+            for kind in SCALED_KINDS
             for manifest in self.of_kind(kind)
         }
 
     def workload(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        """The workload of this kind and name, if the stack declares it."""
+        """The workload of this kind, one of `SCALED_KINDS`, and name, if the stack declares it."""
         return self._workloads.get((kind, namespace, name))
 
     @cached_property

@@ -11,7 +11,8 @@ SHELLCHECK = Path(sys.executable).parent / "shellcheck"  # from the development 
 
 
 def test_scripts_pass_shellcheck() -> None:
-    scripts = [*sorted((ROOT / "components").rglob("*.sh")), ROOT / ".ci/run", ROOT / ".ci/kind"]
+    folders = (ROOT / "components", ROOT / "tests")
+    scripts = [*(s for f in folders for s in sorted(f.rglob("*.sh"))), ROOT / ".ci/run", ROOT / ".ci/kind"]
     assert len(scripts) >= 7
     done = subprocess.run([SHELLCHECK, *scripts], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -15,7 +15,8 @@ import yaml
 from .conftest import READY_WITHIN, ROOT, Cluster, eventually
 
 KAFKA = "/opt/kafka/bin"
-BROKER = ("--bootstrap-server", "localhost:9092")
+AS_OPERATOR = 'redis-cli --user "$REDIS_USER"'  # which reads the password from its environment
+BROKER = ("--bootstrap-server", "localhost:9092", "--command-config", "/tmp/client.properties")
 
 
 def declared_topics() -> set[str]:
@@ -27,7 +28,7 @@ def test_every_pod_is_ready_in_time(cluster: Cluster) -> None:
 
 
 def test_redis_is_one_whole_cluster(cluster: Cluster) -> None:
-    info = cluster.run("data", "pod/redis-0", "sh", "-c", "redis-cli cluster info", container="redis")
+    info = cluster.run("data", "pod/redis-0", "sh", "-c", f"{AS_OPERATOR} cluster info", container="redis")
     facts = dict(line.strip().split(":", 1) for line in info.splitlines() if ":" in line)
     assert facts["cluster_state"] == "ok"
     assert facts["cluster_slots_ok"] == "16384"
@@ -112,7 +113,7 @@ PING = """
 import os, socket, urllib.parse
 url = urllib.parse.urlsplit(os.environ['REDIS_URL'])
 s = socket.create_connection((url.hostname, url.port), 5)
-s.sendall(f'AUTH {url.password}\\r\\nPING\\r\\n'.encode())
+s.sendall(f'AUTH {url.username} {url.password}\\r\\nPING\\r\\n'.encode())
 print(s.recv(100).decode())
 """
 
@@ -128,8 +129,8 @@ def test_a_second_apply_changes_nothing(cluster: Cluster) -> None:
 
 
 def test_applying_again_without_secrets_keeps_them(cluster: Cluster, tmp_path: Path) -> None:
-    def passwords() -> list[str]:
-        return [secret["data"]["password"] for secret in cluster.get("secrets", "--namespace", "data")]
+    def passwords() -> list[dict[str, str]]:
+        return [secret["data"] for secret in cluster.get("secrets", "--namespace", "data")]
 
     before = passwords()
     assert before
@@ -143,7 +144,7 @@ def test_applying_again_without_secrets_keeps_them(cluster: Cluster, tmp_path: P
 def test_redis_heals_when_all_its_pods_come_back_with_new_addresses(cluster: Cluster) -> None:
     def redis(*command: str) -> str:
         # Through the Service, and on to the node that has the key, as any client.
-        asked = " ".join(("redis-cli", "-c", "-h", "redis", *command))
+        asked = " ".join((AS_OPERATOR, "-c", "-h", "redis", *command))
         return cluster.run("data", "pod/redis-0", "sh", "-c", asked, container="redis", check=False).strip()
 
     keys = {f"heal:{number}": str(uuid.uuid4()) for number in range(10)}

@@ -1,4 +1,4 @@
-"""What the engine refuses to delete: namespaces, stateful sets and passwords, and nothing that updates replace."""
+"""What the engine refuses to delete: namespaces, stateful sets and their passwords, not what an update replaces."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .conftest import ROOT
 
 DATA = {
     "kubernetes:core/v1:Namespace",
+    "kubernetes:core/v1:PersistentVolumeClaim",
     "kubernetes:apps/v1:StatefulSet",
     "random:index/randomPassword:RandomPassword",
     "random:index/randomId:RandomId",
@@ -26,7 +27,10 @@ DATA = {
 def test_only_what_holds_data_is_protected(environment: str) -> None:
     registrations = render(Environment.find(ROOT, environment)).registrations
     protected = {r.urn for r in registrations if r.protected}
-    assert protected == {r.urn for r in registrations if r.type in DATA}
+    # An agent's password goes with the agent.
+    names = {r.name for r in registrations if r.type == "agentstack:agents:Agent"}
+    agents = {password for name in names for password in (f"redis-{name}", f"{name}.kafka")}
+    assert protected == {r.urn for r in registrations if r.type in DATA and r.name not in agents}
 
 
 def test_nothing_is_protected_in_dev() -> None:

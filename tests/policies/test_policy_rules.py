@@ -377,6 +377,7 @@ def unknown(manifests: list[Any]) -> set[tuple[str, str]]:
         ("Deployment/api", "spec.template.metadata.labels.version", set()),
         ("Service/db", "spec.selector", {("service-selects-pods", "db")}),
         ("PodDisruptionBudget/db", "spec.maxUnavailable", {("pdb-allows-drain", "db")}),
+        ("Job/once", "metadata.name", set()),
         ("Job/once", f"{API}.resources.limits.cpu", {("cpu-limit", "once")}),
         ("Deployment/api", f"{API}.env[2]", {("no-secret-in-plain-env", "api")}),
     ],

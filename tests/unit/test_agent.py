@@ -70,6 +70,23 @@ def test_connections_give_environment_secrets_labels_and_edges(render: Render) -
     assert [rule["ports"][0]["port"] for rule in egress] == [6379]
 
 
+def test_the_files_of_a_connection_are_mounted_and_their_paths_given(render: Render) -> None:
+    connection = Connection(
+        files={"CA": SecretRef("redis-tls", "ca.crt"), "CERTIFICATE": SecretRef("redis-tls", "tls.crt")}
+    )
+    settings = AgentSettings(image="x/y:1", uses=("redis",))
+    seen = render(lambda: Agent("a", settings, AgentEnvironment(connections={"redis": connection})))
+    config = seen.seen["ConfigMap", "a"]["data"]
+    assert config["CA"] == "/etc/agentstack/redis-tls/ca.crt"
+    assert config["CERTIFICATE"] == "/etc/agentstack/redis-tls/tls.crt"
+    spec = pod(seen, "a")["spec"]
+    (mount,) = (m for m in spec["containers"][0]["volumeMounts"] if m["mountPath"] == "/etc/agentstack/redis-tls")
+    (volume,) = (v for v in spec["volumes"] if v["name"] == mount["name"])
+    assert volume["secret"]["secretName"] == "redis-tls"
+    # Never the private key beside them.
+    assert [item["key"] for item in volume["secret"]["items"]] == ["ca.crt", "tls.crt"]
+
+
 def test_a_connection_that_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match="agent a uses kafka: give AgentEnvironment"):
         Agent("a", AgentSettings(image="x/y:1", consumes=("tasks",)))

@@ -23,3 +23,5 @@ def test_an_agent_without_yaml(render: Callable[[Callable[[], object]], Recorder
     egress = seen.seen["NetworkPolicy", "researcher"]["spec"]["egress"]
     assert egress[0]["to"] == [{"ipBlock": {"cidr": "10.20.0.0/16"}}]
     assert egress[0]["ports"][0]["port"] == 6380
+    assert seen.seen["NetworkPolicy", "redis-preflight"]["spec"]["egress"] == egress
+    assert ("Job", "redis-preflight") in seen.seen

@@ -12,7 +12,7 @@ from pulumi.runtime import mocks
 from components.kafka import KafkaCluster, external
 from components.kafka.topics import declared
 from components.namespaces import Namespace
-from settings import KafkaSettings, TopicSettings
+from settings import AgentSettings, KafkaSettings, TopicSettings
 
 from .conftest import Recorder
 
@@ -28,6 +28,12 @@ COMBINED: dict[str, Any] = {
     "replication_factor": 1,
     "min_insync_replicas": 1,
 }
+IMAGE = "example.com/agent:1"
+CLIENTS = {
+    "researcher": AgentSettings(image=IMAGE, consumes=("events",), produces=("state-changes", "events")),
+    "bystander": AgentSettings(image=IMAGE),
+}
+PASSWORD = "made-by-the-provider"
 Object = dict[str, Any]
 
 
@@ -40,6 +46,8 @@ class Kafka(Recorder):
         identity, outputs = super().new_resource(args)
         if args.typ == "random:index/randomId:RandomId":
             return identity, {**outputs, "b64Url": CLUSTER_ID}
+        if args.typ == "random:index/randomPassword:RandomPassword":
+            return identity, {**outputs, "result": f"{PASSWORD}-{args.name}"}
         return identity, outputs
 
 
@@ -53,6 +61,7 @@ def build(protect: bool = True, **fields: Any) -> Kafka:
         recorder.cluster = KafkaCluster(
             "kafka",
             KafkaSettings(**{"topics": TOPICS, **fields}),
+            clients=CLIENTS,
             namespace=Namespace.existing("data"),
             agents=Namespace.existing("agents"),
             observability=Namespace.existing("observability"),
@@ -108,8 +117,15 @@ def test_combined_mode_registers_one_node_and_nothing_else(combined: Kafka) -> N
         "NetworkPolicy",
         "NetworkPolicy",
         "NetworkPolicy",
+        "PersistentVolumeClaimPatch",
         "PodDisruptionBudget",
         "RandomId",
+        "RandomPassword",
+        "RandomPassword",
+        "RandomPassword",
+        "RandomPassword",
+        "Secret",
+        "Secret",
         "Service",
         "Service",
         "StatefulSet",
@@ -124,7 +140,7 @@ def test_combined_mode_registers_one_node_and_nothing_else(combined: Kafka) -> N
 
 def test_separate_mode_registers_two_roles(separate: Kafka) -> None:
     kinds = separate.kinds()
-    assert len(kinds) == 17
+    assert len(kinds) == 29
     counts = {kind: kinds.count(kind) for kind in ("StatefulSet", "Service", "PodDisruptionBudget", "NetworkPolicy")}
     assert counts == {"StatefulSet": 2, "Service": 3, "PodDisruptionBudget": 2, "NetworkPolicy": 4}
     controller = environment(container(separate, "kafka-controller"))
@@ -158,6 +174,12 @@ def test_the_heap_is_half_of_the_memory_limit(combined: Kafka, separate: Kafka) 
     assert environment(container(combined, "kafka"))["KAFKA_HEAP_OPTS"] == "-Xms1024m -Xmx1024m"
 
 
+def test_a_larger_heap_than_6_gi_would_only_take_page_cache_away() -> None:
+    large = {"requests": {"cpu": "1", "memory": "64Gi"}, "limits": {"cpu": "8", "memory": "64Gi"}}
+    kafka = build(**COMBINED, broker_resources=large)
+    assert environment(container(kafka, "kafka"))["KAFKA_HEAP_OPTS"] == "-Xms6144m -Xmx6144m"
+
+
 @pytest.mark.parametrize("name", ["kafka-controller", "kafka-broker"])
 def test_nodes_find_each_other_before_they_are_ready(separate: Kafka, name: str) -> None:
     service = separate.seen["Service", name]["spec"]
@@ -172,7 +194,6 @@ def test_nodes_find_each_other_before_they_are_ready(separate: Kafka, name: str)
 def test_pods_are_restricted_and_disturbed_one_at_a_time(separate: Kafka, name: str) -> None:
     pod = stateful_set(separate, name)["template"]["spec"]
     assert pod["enableServiceLinks"] is pod["automountServiceAccountToken"] is False
-    assert pod["terminationGracePeriodSeconds"] == 120
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["runAsUser"] == pod["securityContext"]["fsGroup"] == 1000
     assert {c["whenUnsatisfiable"] for c in pod["topologySpreadConstraints"]} == {"ScheduleAnyway"}
@@ -185,6 +206,125 @@ def test_pods_are_restricted_and_disturbed_one_at_a_time(separate: Kafka, name: 
     budget = separate.seen["PodDisruptionBudget", name]["spec"]
     assert budget["maxUnavailable"] == 1
     assert budget["selector"]["matchLabels"] == stateful_set(separate, name)["selector"]["matchLabels"]
+
+
+def test_a_broker_has_time_to_wait_for_its_copies_and_to_hand_over(separate: Kafka, combined: Kafka) -> None:
+    broker = stateful_set(separate, "kafka-broker")["template"]["spec"]
+    assert broker["containers"][0]["lifecycle"]["preStop"]["exec"]["command"] == ["/bin/sh", "/etc/agentstack/stop.sh"]
+    waits = int(environment(broker["containers"][0])["WAIT_SECONDS"])
+    assert broker["terminationGracePeriodSeconds"] == waits + 120
+    assert "stop.sh" in separate.seen["ConfigMap", "kafka-config"]["data"]
+    # Nobody else has a copy that could be waited for.
+    for alone in (stateful_set(separate, "kafka-controller"), stateful_set(combined, "kafka")):
+        pod = alone["template"]["spec"]
+        assert "lifecycle" not in pod["containers"][0]
+        assert pod["terminationGracePeriodSeconds"] == 120
+
+
+def references(holder: Object) -> dict[str, tuple[str, str]]:
+    """(Secret, key) of each environment variable that has its value from one."""
+    taken = {
+        v["name"]: v["valueFrom"]["secretKeyRef"] for v in holder["env"] if "secretKeyRef" in v.get("valueFrom", {})
+    }
+    return {name: (ref["name"], ref["key"]) for name, ref in taken.items()}
+
+
+def job_containers(kafka: Kafka) -> list[Object]:
+    pod = kafka.seen["Job", "kafka-topics"]["spec"]["template"]["spec"]
+    return [*pod.get("initContainers", []), *pod["containers"]]
+
+
+def test_the_stacks_own_passwords_stay_in_the_data_namespace(separate: Kafka) -> None:
+    assert separate.seen["Secret", "kafka-auth"]["metadata"]["namespace"] == "data"
+    for name in ("kafka-broker", "kafka-controller"):
+        node = container(separate, name)
+        assert environment(node)["SECURITY_PROTOCOL"] == "SASL_PLAINTEXT"
+        assert references(node) == {
+            "BROKER_PASSWORD": ("kafka-auth", "broker-password"),
+            "OPERATOR_PASSWORD": ("kafka-auth", "operator-password"),
+        }
+    for tool in job_containers(separate):
+        assert references(tool) == {"OPERATOR_PASSWORD": ("kafka-auth", "operator-password")}
+    exporter = separate.seen["Deployment", "kafka-exporter"]["spec"]["template"]["spec"]["containers"][0]
+    file = "@/etc/kafka-auth/exporter-arguments"
+    assert {"--sasl.enabled", "--sasl.mechanism=scram-sha512", "--sasl.username=_exporter", file} <= set(
+        exporter["args"]
+    )
+    assert "env" not in exporter
+
+
+def test_each_agent_that_uses_kafka_has_a_user(separate: Kafka) -> None:
+    own = separate.seen["Secret", "researcher.kafka"]
+    password = f"{PASSWORD}-researcher.kafka"
+    assert own["metadata"]["namespace"] == "agents"
+    assert own["stringData"]["value"] == {"KAFKA_USERNAME": "researcher", "KAFKA_PASSWORD": password}
+    users = separate.seen["Secret", "kafka-auth"]["stringData"]["value"]["users"]
+    assert users == f"_exporter {PASSWORD}-kafka-exporter-password\nresearcher {password}\n"
+    assert ("Secret", "bystander.kafka") not in separate.seen
+
+
+def test_acls_follow_from_what_agents_consume_and_produce(separate: Kafka) -> None:
+    assert separate.seen["ConfigMap", "kafka-topics"]["data"]["acls"].splitlines() == [
+        "_exporter DESCRIBE LITERAL TOPIC *",
+        "_exporter DESCRIBE LITERAL GROUP *",
+        "_exporter DESCRIBE LITERAL CLUSTER kafka-cluster",
+        "researcher READ LITERAL TOPIC events",
+        "researcher WRITE LITERAL TOPIC events",
+        "researcher WRITE LITERAL TOPIC state-changes",
+        "researcher READ LITERAL GROUP researcher",
+        "researcher WRITE PREFIXED TRANSACTIONAL_ID researcher.",
+    ]
+
+
+def test_without_authentication_there_are_no_users() -> None:
+    kafka = build(authentication="none")
+    assert not {"Secret", "RandomPassword"} & set(kafka.kinds())
+    assert [tool["name"] for tool in job_containers(kafka)] == ["topics"]
+    connection = kafka.cluster.connections["researcher"]
+    assert connection.environment["KAFKA_SECURITY_PROTOCOL"] == "PLAINTEXT"
+    assert "KAFKA_SASL_MECHANISM" not in connection.environment
+    assert connection.secrets == {}
+    arguments = kafka.seen["Deployment", "kafka-exporter"]["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert not [argument for argument in arguments if "sasl" in argument]
+
+
+@pytest.mark.parametrize(("authentication", "protocol"), [("scram", "SASL_SSL"), ("none", "SSL")])
+def test_tls_reaches_every_part(authentication: str, protocol: str) -> None:
+    kafka = build(tls={"existing_secret": "given"}, authentication=authentication)
+    exporter = kafka.seen["Deployment", "kafka-exporter"]["spec"]["template"]["spec"]
+    job = kafka.seen["Job", "kafka-topics"]["spec"]["template"]["spec"]
+    node = stateful_set(kafka, "kafka-broker")["template"]["spec"]
+    for pod, keys in ((node, ["tls.crt", "tls.key", "ca.crt"]), (job, ["ca.crt"]), (exporter, ["ca.crt"])):
+        (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "tls"]
+        assert (volume["secret"]["secretName"], [i["key"] for i in volume["secret"]["items"]]) == ("given", keys)
+    for holder in (node["containers"][0], *job_containers(kafka)):
+        assert environment(holder)["SECURITY_PROTOCOL"] == protocol
+        assert environment(holder)["TLS_DIR"] == "/etc/kafka-tls"
+        assert "/etc/kafka-tls" in [mount["mountPath"] for mount in holder["volumeMounts"]]
+    assert {"--tls.enabled", "--tls.ca-file=/etc/kafka-tls/ca.crt"} <= set(exporter["containers"][0]["args"])
+    connection = kafka.cluster.connections["researcher"]
+    assert connection.environment["KAFKA_SECURITY_PROTOCOL"] == protocol
+    assert [(r.name, r.key) for r in connection.files.values()] == [("given", "ca.crt")]
+
+
+def test_certificates_hold_every_name_that_nodes_and_clients_use() -> None:
+    kafka = build(tls={"cluster_issuer": "internal"})
+    names = kafka.seen["Certificate", "kafka-tls"]["spec"]["dnsNames"]
+    hosts = [f"kafka-broker-0.{kafka_host('kafka-broker')}", f"kafka-controller-2.{kafka_host('kafka-controller')}"]
+    assert environment(container(kafka, "kafka-broker"))["BOOTSTRAP_SERVERS"] == f"{kafka_host('kafka')}:9092"
+    for host in (*hosts, kafka_host("kafka")):
+        assert host in names or f"*.{host.partition('.')[2]}" in names
+
+
+def kafka_host(service: str) -> str:
+    return f"{service}.data.svc.cluster.local"
+
+
+def test_brokers_and_clients_know_their_zone(separate: Kafka) -> None:
+    (zone,) = [v for v in container(separate, "kafka-broker")["env"] if v["name"] == "ZONE"]
+    path = "metadata.labels['topology.kubernetes.io/zone']"
+    assert zone["valueFrom"]["fieldRef"]["fieldPath"] == path
+    assert separate.cluster.connections["researcher"].fields == {"KAFKA_CLIENT_RACK": path}
 
 
 def test_data_is_on_the_claim(separate: Kafka) -> None:
@@ -252,10 +392,16 @@ def test_topics_reach_the_job(separate: Kafka) -> None:
         "state-changes 12 compact,delete 604800000",
     ]
     job = separate.seen["Job", "kafka-topics"]["spec"]
+    assert [tool["command"][-1] for tool in job_containers(separate)] == [
+        "/etc/agentstack/users.sh",
+        "/etc/agentstack/topics.sh",
+    ]
     values = environment(job["template"]["spec"]["containers"][0])
-    assert values["TOPICS"] == declared(KafkaSettings(topics=TOPICS))
+    assert separate.seen["ConfigMap", "kafka-topics"]["data"]["topics"] == declared(KafkaSettings(topics=TOPICS))
     assert values["BOOTSTRAP_SERVERS"] == "kafka.data.svc.cluster.local:9092"
-    assert job["podFailurePolicy"]["rules"][0]["onExitCodes"] == {"operator": "In", "values": [2]}
+    # The engine knows a failed Job by BackoffLimitExceeded and DeadlineExceeded alone: no rule may fail it otherwise.
+    assert job["backoffLimit"] == 0
+    assert {rule["action"] for rule in job["podFailurePolicy"]["rules"]} == {"Ignore"}
 
 
 def job_name(kafka: Kafka) -> str:
@@ -269,13 +415,20 @@ def test_the_job_has_another_name_when_it_does_something_else(combined: Kafka) -
         job_name(build(**COMBINED, topics=grown)),
         job_name(build(**COMBINED, image="apache/kafka:4.3.2")),
         job_name(build(**COMBINED, job_resources={"limits": {"memory": "1Gi"}})),
+        job_name(build(**COMBINED, authentication="none")),
         job_name(combined),
     }
-    assert len(others) == 4
+    assert len(others) == 5
 
 
-def test_without_topics_there_is_no_job() -> None:
-    kafka = build(**COMBINED, topics={})
+def test_a_changed_password_makes_another_job(combined: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.PASSWORD", "another")
+    assert job_name(build(**COMBINED)) != job_name(combined)
+
+
+def test_without_topics_and_users_there_is_no_job() -> None:
+    assert [tool["name"] for tool in job_containers(build(**COMBINED, topics={}))] == ["users"]
+    kafka = build(**COMBINED, topics={}, authentication="none")
     assert "Job" not in kafka.kinds()
     assert kafka.kinds("kafka-topics") == []
     assert "topics" not in {
@@ -294,25 +447,24 @@ def test_the_exporter_is_scraped_and_speaks_a_version_that_kafka_4_knows(separat
 
 
 def test_the_connection_opens_the_way_to_the_brokers(separate: Kafka) -> None:
-    connection = separate.cluster.connection
-    assert connection.environment == {"KAFKA_BOOTSTRAP_SERVERS": "kafka.data.svc.cluster.local:9092"}
+    connection = separate.cluster.connections["researcher"]
+    assert connection.environment == {
+        "KAFKA_BOOTSTRAP_SERVERS": "kafka.data.svc.cluster.local:9092",
+        "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+    }
+    assert {name: (ref.name, ref.key) for name, ref in connection.secrets.items()} == {
+        "KAFKA_USERNAME": ("researcher.kafka", "KAFKA_USERNAME"),
+        "KAFKA_PASSWORD": ("researcher.kafka", "KAFKA_PASSWORD"),
+    }
+    assert set(connection.secret_values) == set(connection.secrets)
     assert connection.pod_labels == {"agentstack.dev/kafka": "true"}
     (edge,) = connection.egress
     assert edge.ports == (9092,)
     assert [(peer.namespace, peer.pod_labels) for peer in edge.peers] == [
         ("data", stateful_set(separate, "kafka-broker")["selector"]["matchLabels"])
     ]
-    assert [type(resource).__name__ for resource in connection.ready] == ["Job"]
-
-
-def test_external_kafka_gives_the_same_environment() -> None:
-    spec = KafkaSettings(mode="external", external={"brokers": ["a.example.com:9094", "b.example.com:9094"]})
-    connection = external(spec)
-    assert connection.environment == {"KAFKA_BOOTSTRAP_SERVERS": "a.example.com:9094,b.example.com:9094"}
-    assert [(edge.peers[0].cidr, edge.ports) for edge in connection.egress] == [("0.0.0.0/0", (9094,))]
-    assert connection.ready == ()
-    near = KafkaSettings(mode="external", external={"brokers": ["10.1.2.3:9092"], "network": "10.1.2.0/24"})
-    assert external(near).egress[0].peers[0].cidr == "10.1.2.0/24"
+    assert [type(resource).__name__ for resource in connection.ready] == ["Job", "Secret"]
 
 
 def test_each_mode_refuses_the_other() -> None:
@@ -325,3 +477,25 @@ def test_each_mode_refuses_the_other() -> None:
 def test_declared_topics_have_milliseconds() -> None:
     spec = KafkaSettings(topics={"a": TopicSettings(retention="90s", partitions=1)})
     assert declared(spec) == "a 1 delete 90000"
+
+
+@pytest.mark.parametrize(
+    ("topic", "line"),
+    [({"event_log": True}, "log 6 delete -1"), ({"event_log": True, "cleanup": "compact"}, "log 6 compact -1")],
+)
+def test_event_logs_are_kept_for_ever(topic: dict[str, Any], line: str) -> None:
+    assert declared(KafkaSettings(topics={"log": topic})) == line
+
+
+@pytest.mark.parametrize(
+    ("fields", "topic", "message"),
+    [
+        ({}, {"cleanup": "compact,delete"}, "cleanup: an event log deletes nothing: write `compact`"),
+        ({}, {"retention": "7d"}, "retention: an event log is kept for ever: remove `retention` or `eventLog`"),
+        (COMBINED, {}, "topics.log.eventLog: an acknowledged event must be on two brokers, and minInsyncReplicas is 1"),
+        ({"authentication": "none"}, {}, "topics.log.eventLog: without users anybody may delete it"),
+    ],
+)
+def test_what_could_lose_an_event_is_refused(fields: dict[str, Any], topic: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        KafkaSettings(**fields, topics={"log": {"event_log": True, **topic}})

@@ -33,3 +33,16 @@ def test_four_namespaces_with_everything_in_each(render: Render) -> None:
     dns = seen.seen["NetworkPolicy", "agents-allow-dns"]["spec"]
     assert {port["port"] for rule in dns["egress"] for port in rule["ports"]} == {53}
     assert seen.seen["ResourceQuota", "agents-quota"]["spec"]["hard"]["requests.cpu"] == "64"
+
+
+def test_the_api_server_keeps_namespaces_with_volumes(render: Render) -> None:
+    spec = NamespacesSettings.model_validate({"data": {"name": "state", "quota": NamespacesSettings().data.quota}})
+    kept = render(lambda: Namespaces("namespaces", spec)).seen
+    policy = kept["ValidatingAdmissionPolicy", "keep-namespaces"]
+    (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
+    assert (rule["operations"], rule["resources"]) == (["DELETE"], ["namespaces"])
+    assert rule["resourceNames"] == ["state", "observability"]
+    binding = kept["ValidatingAdmissionPolicyBinding", "keep-namespaces"]
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+    loose = render(lambda: Namespaces("namespaces", spec, protect=False)).kinds()
+    assert not [kind for kind in loose if "Admission" in kind]

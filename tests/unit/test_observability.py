@@ -24,6 +24,8 @@ from .conftest import Recorder
 
 FIXTURES = pathlib.Path(__file__).parents[1] / "data" / "metrics"
 RULES = pathlib.Path(prometheus.__file__).parent / "config" / "rules"
+RUNBOOK = pathlib.Path(__file__).parents[2] / "docs" / "alerts.md"
+REPOSITORY = "https://github.com/agentstack/agentstack"
 Object = dict[str, Any]
 OTHER_NAMES = NamespacesSettings.model_validate(
     {key: {"name": f"x-{key}"} for key in ("agents", "data", "observability", "collectors")}
@@ -114,12 +116,15 @@ def test_objects() -> None:
         "Deployment": 2,
         "NetworkPolicy": 5,
         "Observability": 1,
+        "PersistentVolumeClaimPatch": 1,
         "RandomPassword": 1,
         "RoleBinding": 8,
         "Secret": 1,
         "Service": 3,
         "ServiceAccount": 2,
         "StatefulSet": 2,
+        "ValidatingAdmissionPolicy": 1,
+        "ValidatingAdmissionPolicyBinding": 1,
     }
     component = room.component
     services = {service["metadata"]["name"] for service in room.objects("Service")}
@@ -175,7 +180,7 @@ def test_prometheus_keeps_as_much_as_the_settings_say() -> None:
     assert claim["spec"]["resources"]["requests"] == {"storage": "2Gi"}
     assert claim["spec"]["storageClassName"] == "fast"
     config = yaml.safe_load(room.seen["ConfigMap", "prometheus"]["data"]["prometheus.yml"])
-    assert config["global"]["scrape_interval"] == "15s"
+    assert (config["global"]["scrape_interval"], config["global"]["scrape_timeout"]) == ("15s", "15s")
     (variable,) = workloads(room)["grafana"]["spec"]["containers"][0]["env"]
     assert variable == {"name": "SCRAPE_INTERVAL", "value": "15s"}
 
@@ -295,7 +300,23 @@ def test_every_alert_tells_what_it_means_and_what_to_do() -> None:
     assert len(alerts) > 30
     for alert in alerts:
         assert alert["labels"]["severity"] in ("warning", "critical"), alert["alert"]
-        assert set(alert["annotations"]) == {"summary", "description", "runbook"}, alert["alert"]
+        assert set(alert["annotations"]) - {"runbook_url"} == {"summary", "description", "runbook"}, alert["alert"]
+
+
+def test_the_runbook_has_every_alert_on_data_and_no_other() -> None:
+    page = RUNBOOK.read_text()
+    sections = {heading.lower(): heading for heading in re.findall(r"^### (\w+)$", page, re.MULTILINE)}
+    linked = set()
+    for path in RULES.glob("*.yml"):
+        for group in yaml.safe_load(path.read_text())["groups"]:
+            for alert in (rule for rule in group["rules"] if "alert" in rule):
+                address = alert["annotations"].get("runbook_url")
+                assert address or path.name not in ("redis.yml", "kafka.yml"), alert["alert"]
+                if address:
+                    assert address == f"{REPOSITORY}/blob/main/docs/alerts.md#{alert['alert'].lower()}"
+                    linked.add(alert["alert"])
+    assert linked == set(sections.values())
+    assert set(re.findall(r"\]\(#(\w+)\)", page)) <= set(sections), "a link within the page leads nowhere"
 
 
 def expressions() -> Iterator[tuple[str, str]]:

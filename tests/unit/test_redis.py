@@ -1,7 +1,8 @@
-"""A Redis Cluster is exactly these objects, edges and variables, and its password is nowhere but in Secrets."""
+"""A Redis Cluster is exactly these objects, edges, users and variables, and passwords are nowhere but in Secrets."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -13,12 +14,19 @@ from pulumi.runtime import mocks
 from components.labels import selector
 from components.namespaces import Namespace
 from components.network import ANYWHERE, Edge, Peer
-from components.redis import RedisCluster, external, pods
-from settings import ExternalRedis, RedisSettings, Resources, SecretKey
+from components.redis import RedisCluster, external, pods, users
+from components.versions import VALKEY
+from settings import AgentSettings, Certificates, ExternalRedis, RedisSettings, Resources, SecretKey
 
 from .conftest import Recorder
 
-PASSWORD = "made-by-the-random-provider"
+CLIENTS = {
+    "researcher": AgentSettings(image="example.com/researcher:1", uses=("redis",)),
+    "archivist": AgentSettings(image="example.com/archivist:1", uses=("redis",), redis_keys=("archive:*", "index")),
+    "executor": AgentSettings(image="example.com/executor:1"),
+}
+USERS = {"_operator", "_replica", "_exporter", "researcher", "archivist"}
+TLS = Certificates(existing_secret="from-elsewhere")
 NODE = selector("redis", "state")
 KEEPER = selector("redis", "keeper")
 
@@ -42,14 +50,20 @@ class Monitor(mocks.MockMonitor):
         return super().RegisterResource(request)
 
 
+def password(user: str) -> str:
+    return f"made-for-{user}"
+
+
 class Passwords(Recorder):
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         name, outputs = super().new_resource(args)
-        return name, {**outputs, "result": PASSWORD} if args.typ.startswith("random:") else outputs
+        user = args.name.removeprefix("redis-")
+        return name, {**outputs, "result": password(user)} if args.typ.startswith("random:") else outputs
 
 
 class Rendered:
     def __init__(self, spec: RedisSettings, **options: Any) -> None:
+        spec = spec.model_copy(update={"backup": None})  # what test_redis_backup.py is about
         self.recorder = Passwords()
         self.monitor = Monitor(self.recorder)
         made: list[RedisCluster] = []
@@ -58,10 +72,12 @@ class Rendered:
         @pulumi.runtime.test
         def program() -> None:
             namespaces = {key: Namespace.existing(f"the-{key}") for key in ("agents", "observability")}
-            made.append(RedisCluster("redis", spec, namespace=Namespace.existing("the-data"), **namespaces, **options))
+            data = Namespace.existing("the-data")
+            made.append(RedisCluster("redis", spec, clients=CLIENTS, namespace=data, **namespaces, **options))
 
         program()
-        self.connection = made[0].connection
+        self.connections = made[0].connections
+        self.connection = self.connections["researcher"]
 
     def __getitem__(self, key: tuple[str, str]) -> dict[str, Any]:
         return self.recorder.seen[key]
@@ -70,12 +86,23 @@ class Rendered:
     def nodes(self) -> dict[str, Any]:
         return self["StatefulSet", "redis"]["spec"]
 
+    def secret(self, name: str) -> dict[str, str]:
+        """What a Secret holds, which is marked as secret as a whole."""
+        data: dict[str, str] = self["Secret", name]["stringData"]["value"]
+        return data
+
+    @property
+    def users(self) -> dict[str, list[str]]:
+        """The rules of every user in the ACL file."""
+        lines = (line.split() for line in self.secret("redis-auth")["users.acl"].splitlines())
+        return {user: rules for keyword, user, *rules in lines if keyword == "user"}
+
     @property
     def options(self) -> dict[str, str]:
         """What redis-server is started with, by option."""
         args = self.nodes["template"]["spec"]["containers"][0]["args"]
-        assert args[0] == "/etc/redis/redis.conf"
-        return dict(zip(args[1::2], args[2::2], strict=True))
+        assert args[1] == "/etc/redis/redis.conf"
+        return dict(zip(args[2::2], args[3::2], strict=True))
 
     @property
     def keeper(self) -> dict[str, Any]:
@@ -90,11 +117,12 @@ def rendered() -> Rendered:
 def test_the_objects(rendered: Rendered) -> None:
     assert Counter(rendered.recorder.kinds()) == {
         "RedisCluster": 1,
-        "RandomPassword": 1,
-        "Secret": 2,
+        "RandomPassword": 5,
+        "Secret": 3,
         "ConfigMap": 1,
         "Service": 2,
         "StatefulSet": 1,
+        "PersistentVolumeClaimPatch": 6,
         "PodDisruptionBudget": 1,
         "NetworkPolicy": 2,
         "Deployment": 1,
@@ -113,22 +141,162 @@ def without_secrets(value: Any) -> Any:
     return [without_secrets(inner) for inner in value] if isinstance(value, list) else value
 
 
-def test_the_password_is_in_secrets_only_and_marked(rendered: Rendered) -> None:
+def test_passwords_are_in_secrets_only_and_marked(rendered: Rendered) -> None:
     plain = str(without_secrets(list(rendered.recorder.seen.values())))
-    assert PASSWORD not in plain
-    holders = {key for key, inputs in rendered.recorder.seen.items() if PASSWORD in str(inputs)}
-    assert holders == {("Secret", "redis-auth"), ("Secret", "redis-connection")}
-    auth = rendered["Secret", "redis-auth"]
-    assert auth["metadata"]["namespace"] == "the-data"
-    assert auth["stringData"]["value"] == {
-        "password": PASSWORD,
-        "auth.conf": f"requirepass {PASSWORD}\nmasterauth {PASSWORD}\n",
+    holders = {
+        user: {key for key, inputs in rendered.recorder.seen.items() if password(user) in str(inputs)} for user in USERS
     }
-    connection = rendered["Secret", "redis-connection"]
-    assert connection["metadata"]["namespace"] == "the-agents"
-    assert connection["stringData"]["value"] == {
-        "REDIS_URL": f"redis://default:{PASSWORD}@redis.the-data.svc.cluster.local:6379"
+    assert "made-for-" not in plain
+    auth = {("Secret", "redis-auth")}
+    assert holders == {
+        "_operator": auth,
+        "_replica": auth,
+        "_exporter": auth,
+        "researcher": {("Secret", "researcher.redis")},
+        "archivist": {("Secret", "archivist.redis")},
     }
+    assert rendered["Secret", "redis-auth"]["metadata"]["namespace"] == "the-data"
+    assert rendered["Secret", "researcher.redis"]["metadata"]["namespace"] == "the-agents"
+    held = rendered.secret("redis-auth")
+    assert held.keys() == {"users.acl", "replication.conf", "operator-password", "exporter-password"}
+    assert held["replication.conf"] == f"masteruser _replica\nmasterauth {password('_replica')}\n"
+    assert held["operator-password"] == password("_operator")
+    assert held["exporter-password"] == password("_exporter")
+
+
+def test_each_agent_is_a_user_with_its_own_keys_and_password(rendered: Rendered) -> None:
+    assert rendered.users.keys() == USERS | {"default"}
+    assert rendered.users["default"] == ["off"]
+    for user in USERS:
+        rules = rendered.users[user]
+        assert rules[:2] == ["on", f"#{hashlib.sha256(password(user).encode()).hexdigest()}"]
+        assert not {"nopass", "allkeys", "allchannels", "allcommands"} & set(rules)
+
+    def patterns(user: str) -> set[str]:
+        return {rule for rule in rendered.users[user] if rule[0] in "~&%("}
+
+    assert patterns("researcher") == {"~conversation:*", "&conversation:*", "~checkpoint:*", "&checkpoint:*"}
+    assert patterns("archivist") == {"~archive:*", "&archive:*", "~index", "&index"}
+    # The others than the operator have no key at all.
+    assert patterns("_operator") == {"~*", "&*"}
+    assert patterns("_replica") == patterns("_exporter") == set()
+
+
+@pytest.mark.parametrize(("keys", "all_names"), [(("conversation:*",), False), (("*",), True)])
+def test_only_who_may_read_every_key_may_list_them(keys: tuple[str, ...], all_names: bool) -> None:
+    rules = users.agent_rights(keys).split()
+    assert ("-@keyspace" not in rules) is all_names
+    assert rules.index("+@all") < rules.index("-@admin") < rules.index("-@dangerous") < rules.index("-function")
+
+
+def test_the_nodes_know_their_users_by_file_and_restart_for_none_of_them(rendered: Rendered) -> None:
+    assert rendered.options["--aclfile"] == "/etc/redis-auth/users.acl"
+    assert rendered.options["--include"] == "/etc/redis-auth/replication.conf"
+    pod = rendered.nodes["template"]["spec"]
+    auth = next(volume["secret"] for volume in pod["volumes"] if volume["name"] == "auth")
+    assert auth["secretName"] == "redis-auth"
+    assert [item["key"] for item in auth["items"]] == ["users.acl", "replication.conf"]
+    # Readable for the group, which is the volumes' own.
+    assert (auth["defaultMode"], pod["securityContext"]["fsGroup"]) == (0o440, 999)
+
+
+@pytest.mark.parametrize("engine", ["redis", "valkey"])
+def test_scripts_sign_in_as_the_operator_and_the_exporter_as_itself(engine: Any) -> None:
+    rendered = Rendered(RedisSettings(engine=engine))
+    redis, exporter = rendered.nodes["template"]["spec"]["containers"]
+    keeper = rendered.keeper["template"]["spec"]["containers"][0]
+    for container in (redis, keeper):
+        env = {e["name"]: e for e in container["env"]}
+        assert env["REDIS_CLI"]["value"] == f"{engine}-cli"
+        assert env["REDIS_USER"]["value"] == "_operator"
+        ref = env["REDISCLI_AUTH"]["valueFrom"]["secretKeyRef"]
+        assert ref == {"name": "redis-auth", "key": "operator-password"}
+        assert "REDIS_TLS_DIR" not in env
+    env = {e["name"]: e for e in exporter["env"]}
+    assert env["REDIS_USER"]["value"] == "_exporter"
+    assert env["REDIS_PASSWORD"]["valueFrom"]["secretKeyRef"] == {"name": "redis-auth", "key": "exporter-password"}
+
+
+def test_valkey_is_another_image_and_nothing_else(rendered: Rendered) -> None:
+    valkey = Rendered(RedisSettings(engine="valkey"))
+    images = {container["name"]: container["image"] for container in valkey.nodes["template"]["spec"]["containers"]}
+    assert images["redis"] == VALKEY.reference
+    assert valkey.keeper["template"]["spec"]["containers"][0]["image"] == VALKEY.reference
+    assert valkey.nodes["template"]["metadata"]["labels"]["app.kubernetes.io/version"] == VALKEY.version
+    assert valkey.options == rendered.options
+    servers = [nodes.nodes["template"]["spec"]["containers"][0]["args"][0] for nodes in (rendered, valkey)]
+    assert servers == ["redis-server", "valkey-server"]
+    assert valkey.nodes["selector"] == rendered.nodes["selector"]
+    own = Rendered(RedisSettings(engine="valkey", image="example.com/valkey:1"))
+    assert own.nodes["template"]["spec"]["containers"][0]["image"] == "example.com/valkey:1"
+
+
+def test_without_tls_nothing_speaks_of_it(rendered: Rendered) -> None:
+    assert "tls" not in str(rendered.nodes).lower()
+    assert not [option for option in rendered.options if option.startswith("--tls")]
+    assert rendered.secret("researcher.redis")["REDIS_URL"].startswith("redis://")
+    assert rendered.connection.files == {}
+
+
+def test_tls_on_every_connection() -> None:
+    rendered = Rendered(RedisSettings(tls=TLS))
+    options = rendered.options
+    # No port without it, neither for clients, nor for replicas, nor on the bus.
+    assert (options["--port"], options["--tls-port"]) == ("0", "6379")
+    assert (options["--tls-cluster"], options["--tls-replication"]) == ("yes", "yes")
+    pod = rendered.nodes["template"]["spec"]
+    redis, exporter = pod["containers"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in redis["volumeMounts"]}
+    volumes = {volume["name"]: volume["secret"] for volume in pod["volumes"] if "secret" in volume}
+    certificates = volumes[mounts["/etc/redis-tls"]]
+    assert certificates["secretName"] == "from-elsewhere"
+    assert certificates["defaultMode"] == 0o440
+    keys = {f"/etc/redis-tls/{item['path']}" for item in certificates["items"]}
+    assert {options[f"--tls-{file}-file"] for file in ("cert", "key", "ca-cert")} == keys
+
+    env = {e["name"]: e.get("value") for e in exporter["env"]}
+    assert env["REDIS_ADDR"] == "rediss://localhost:6379"
+    ca = {mount["mountPath"]: mount["name"] for mount in exporter["volumeMounts"]}
+    folder, _, file = env["REDIS_EXPORTER_TLS_CA_CERT_FILE"].rpartition("/")
+    assert [item["path"] for item in volumes[ca[folder]]["items"]] == [file]
+
+    keeper = rendered.keeper["template"]["spec"]
+    for container in (redis, keeper["containers"][0]):
+        env = {e["name"]: e.get("value") for e in container["env"]}
+        assert env["REDIS_TLS_DIR"] in {mount["mountPath"] for mount in container["volumeMounts"]}
+    # The key is the nodes' alone; the authority is no secret.
+    assert "tls.key" not in str(keeper)
+    authority = next(volume["secret"] for volume in keeper["volumes"] if "secret" in volume)
+    assert authority["defaultMode"] == 0o444
+
+    assert rendered.secret("researcher.redis")["REDIS_URL"] == (
+        f"rediss://researcher:{password('researcher')}@redis.the-data.svc.cluster.local:6379"
+    )
+    ca_file = rendered.connection.files["REDIS_CA_FILE"]
+    assert (ca_file.name, ca_file.key) == ("from-elsewhere", "ca.crt")
+    assert "Certificate" not in rendered.recorder.kinds()
+
+
+def test_certificates_name_what_clients_call_the_nodes() -> None:
+    spec = RedisSettings(tls=Certificates(cluster_issuer="internal"))
+    rendered = Rendered(spec, cluster_domain="corp.example")
+    assert rendered["Certificate", "redis-tls"]["spec"]["dnsNames"] == [
+        rendered.connection.environment["REDIS_HOST"],
+        "*.redis-headless.the-data.svc.corp.example",
+        "localhost",
+    ]
+    assert rendered.options["--cluster-announce-hostname"].endswith(".redis-headless.the-data.svc.corp.example")
+    assert any("redis-tls" in urn for urn in rendered.monitor.depends["StatefulSet redis"])
+    assert rendered.connection.files["REDIS_CA_FILE"].name == "redis-tls"
+
+
+def test_a_node_hands_over_before_it_ends(rendered: Rendered) -> None:
+    pod = rendered.nodes["template"]["spec"]
+    redis = pod["containers"][0]
+    folder, _, script = redis["lifecycle"]["preStop"]["exec"]["command"][-1].rpartition("/")
+    config = next(volume["configMap"] for volume in pod["volumes"] if volume["name"] == "config")
+    assert folder in {mount["mountPath"] for mount in redis["volumeMounts"] if mount["name"] == "config"}
+    assert {script, "client.sh"} <= {item["path"] for item in config["items"]}
 
 
 def test_redis_keeps_the_entrypoint_of_its_image(rendered: Rendered) -> None:
@@ -153,6 +321,7 @@ def test_nodes_announce_their_address_and_their_name() -> None:
     options = Rendered(RedisSettings(), cluster_domain="corp.example").options
     assert options["--cluster-announce-ip"] == "$(POD_IP)"
     assert options["--cluster-announce-hostname"] == "$(POD_NAME).redis-headless.the-data.svc.corp.example"
+    assert options["--cluster-announce-human-nodename"] == "$(NODE_NAME)"
 
 
 def test_one_keeper_knows_every_node(rendered: Rendered) -> None:
@@ -244,9 +413,13 @@ def test_exactly_the_declared_edges(rendered: Rendered) -> None:
 @pytest.mark.parametrize("protect", [True, False])
 def test_data_is_kept_where_it_is_protected(protect: bool) -> None:
     rendered = Rendered(RedisSettings(), protect=protect)
-    data = {"StatefulSet redis", "RandomPassword redis-password"} if protect else set()
+    # Not the agents' passwords: an agent that goes takes its user along.
+    data = {"StatefulSet redis", *(f"RandomPassword redis-{user}" for user in USERS if user.startswith("_"))}
+    if not protect:
+        data = set()
     assert rendered.monitor.protected == data
-    assert rendered.monitor.retained == data
+    sizes = {f"PersistentVolumeClaimPatch data-redis-{ordinal}" for ordinal in range(6)}
+    assert rendered.monitor.retained == data | sizes
     policy = rendered.nodes["persistentVolumeClaimRetentionPolicy"]
     assert policy == {"whenDeleted": "Retain" if protect else "Delete", "whenScaled": "Retain"}
 
@@ -273,8 +446,14 @@ def test_the_connection(rendered: Rendered) -> None:
         "CHECKPOINT_TTL_SECONDS": "259200",
     }
     assert {key: (ref.name, ref.key) for key, ref in connection.secrets.items()} == {
-        "REDIS_URL": ("redis-connection", "REDIS_URL")
+        "REDIS_URL": ("researcher.redis", "REDIS_URL")
     }
+    assert rendered.secret("researcher.redis") == {
+        "REDIS_URL": f"redis://researcher:{password('researcher')}@redis.the-data.svc.cluster.local:6379"
+    }
+    assert connection.secret_values.keys() == connection.secrets.keys()
+    # Who does not use Redis is no user of it.
+    assert rendered.connections.keys() == {"researcher", "archivist"}
     assert connection.pod_labels == {"agentstack.dev/redis": "true"}
     assert connection.egress == (Edge((Peer("the-data", NODE),), (6379,)),)
     assert [type(resource).__name__ for resource in connection.ready] == ["Deployment", "Secret"]

@@ -1,8 +1,15 @@
-# Reads what `kafka-topics.sh --describe` prints, and prints what to do for the topics in the variable TOPICS:
+# Reads the declared topics, a line each: name, partitions, cleanup.policy, retention.ms (-1: for ever), and then what
+# `kafka-topics.sh --describe` prints, and prints what to do:
 #   create|grow|configure TOPIC PARTITIONS CLEANUP RETENTION, or: refuse TOPIC: the reason and the mend
 # A topic that is not declared is left alone.
 
-BEGIN { FS = "\t" }
+BEGIN {
+  FS = "\t"
+  kept[2] = "every message"
+  kept[1] = "the last message of each key"
+}
+
+NR == FNR { declared[NR] = $0; count_declared = NR; next }
 
 /^Topic: / {
   name = substr($1, length("Topic: ") + 1)
@@ -28,9 +35,8 @@ function configs(name, text,    parts, number, i, key) {
 }
 
 END {
-  number = split(ENVIRON["TOPICS"], lines, "\n")
-  for (i = 1; i <= number; i++) {
-    if (split(lines[i], want, " ") == 4) compare(want[1], want[2], want[3], want[4])
+  for (i = 1; i <= count_declared; i++) {
+    if (split(declared[i], want, " ") == 4) compare(want[1], want[2], want[3], want[4])
   }
 }
 
@@ -47,7 +53,19 @@ function compare(name, count, cleanup, retention,    rest) {
   if (copies[name] != ENVIRON["REPLICATION_FACTOR"])
     print "refuse " name ": it has " copies[name] " copies of every partition and " ENVIRON["REPLICATION_FACTOR"] \
       " are declared: move them with kafka-reassign-partitions.sh first"
+  if (keeps(config[name, "cleanup.policy"], config[name, "retention.ms"], config[name, "retention.bytes"]) \
+      > keeps(cleanup, retention, -1))
+    print "refuse " name ": it keeps " kept[keeps(config[name, "cleanup.policy"], config[name, "retention.ms"], -1)] \
+      " for ever and is declared with cleanup.policy=" cleanup " and retention.ms=" retention ", which deletes what it" \
+      " holds: declare it as it was, or first give it these settings by hand with kafka-configs.sh"
   if (config[name, "cleanup.policy"] != cleanup || config[name, "retention.ms"] != retention \
-      || config[name, "min.insync.replicas"] != ENVIRON["MIN_INSYNC_REPLICAS"])
+      || config[name, "retention.bytes"] != "-1" || config[name, "min.insync.replicas"] != ENVIRON["MIN_INSYNC_REPLICAS"])
     print "configure " rest
+}
+
+# What a topic with these settings keeps for ever: 2 every message, 1 the last message of each key, 0 nothing.
+function keeps(cleanup, retention, bytes) {
+  if (cleanup == "compact") return 1
+  if (retention != "-1" || (bytes != "" && bytes != "-1")) return 0
+  return cleanup ~ /compact/ ? 1 : 2
 }

@@ -3,22 +3,21 @@
 # Kafka tool is a JVM that takes seconds to start, so nothing is asked topic by topic. Safe to kill and to repeat.
 #
 # KAFKA_HOME           where Kafka is installed
+# CONFIG_DIR           folder with the scripts and the file topics: a line per topic, as topics.awk reads it
 # BOOTSTRAP_SERVERS    host:port of a broker
-# TOPICS               a line per topic: name, partitions, cleanup.policy, retention.ms
 # REPLICATION_FACTOR   copies of every partition
 # MIN_INSYNC_REPLICAS  copies that acknowledge a write with acks=all
 # TIMEOUT_SECONDS      give up after this long; default 300
+# and the variables of client.sh.
 #
 # Exit codes: 0 all topics are as declared; 1 not in time, try again; 2 refused: a person must decide.
 set -eu
 trap 'exit 1' TERM INT
 
-scratch=${TMPDIR:-/tmp}
-state=$scratch/topics plan=$scratch/plan client=$scratch/client.properties
+# shellcheck source=components/kafka/files/client.sh
+. "$CONFIG_DIR/client.sh"
+state=$scratch/topics-state plan=$scratch/topics-plan
 deadline=$(($(date +%s) + ${TIMEOUT_SECONDS:-300}))
-
-# One JVM that waits for Kafka instead of one JVM an attempt.
-echo 'default.api.timeout.ms=120000' >"$client"
 
 tool() {
   script=$1
@@ -27,7 +26,8 @@ tool() {
 }
 
 look() {
-  tool kafka-topics.sh --describe --exclude-internal >"$state" && awk -f "$(dirname "$0")/topics.awk" "$state" >"$plan"
+  tool kafka-topics.sh --describe --exclude-internal >"$state" &&
+    awk -f "$CONFIG_DIR/topics.awk" "$CONFIG_DIR/topics" "$state" >"$plan"
 }
 
 change() {
@@ -36,15 +36,17 @@ change() {
       create)
         tool kafka-topics.sh --create --if-not-exists --topic "$topic" --partitions "$partitions" \
           --replication-factor "$REPLICATION_FACTOR" --config "cleanup.policy=$cleanup" \
-          --config "retention.ms=$retention" --config "min.insync.replicas=$MIN_INSYNC_REPLICAS" || return 1
+          --config "retention.ms=$retention" --config retention.bytes=-1 \
+          --config "min.insync.replicas=$MIN_INSYNC_REPLICAS" || return 1
         ;;
       grow)
         tool kafka-topics.sh --alter --topic "$topic" --partitions "$partitions" || return 1
         echo "Grew topic $topic to $partitions partitions."
         ;;
       configure)
-        tool kafka-configs.sh --alter --entity-type topics --entity-name "$topic" --add-config \
-          "cleanup.policy=[$cleanup],retention.ms=$retention,min.insync.replicas=$MIN_INSYNC_REPLICAS" || return 1
+        settings="cleanup.policy=[$cleanup],retention.ms=$retention,retention.bytes=-1"
+        tool kafka-configs.sh --alter --entity-type topics --entity-name "$topic" \
+          --add-config "$settings,min.insync.replicas=$MIN_INSYNC_REPLICAS" || return 1
         ;;
     esac
   done <"$plan"

@@ -1,0 +1,67 @@
+"""Jobs that the engine waits for: run once for whatever they do, and again by the next `up` where they failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+
+def job(
+    name: str,
+    *,
+    namespace: pulumi.Input[str],
+    labels: Mapping[str, str],
+    identity: pulumi.Input[str],
+    pod: k8s.core.v1.PodSpecArgs,
+    deadline_minutes: int,
+    parent: pulumi.Resource,
+    depends_on: Sequence[pulumi.Resource],
+) -> k8s.batch.v1.Job:
+    """Create the Job `NAME-IDENTITY`. `identity` is a hash of all that its result depends on: a change of that makes
+    another Job, since a Job's template cannot change.
+
+    Its script itself tries again what may pass, and its first failure is the end, as is the deadline.
+    """
+    return k8s.batch.v1.Job(
+        name,
+        metadata=k8s.meta.v1.ObjectMetaArgs(
+            name=pulumi.Output.concat(name, "-", identity),
+            namespace=namespace,
+            labels=labels,
+            # Of a failed Job the engine would otherwise only ask again whether it has succeeded by now.
+            annotations={"pulumi.com/replaceUnready": "true"},
+        ),
+        spec=k8s.batch.v1.JobSpecArgs(
+            # Not by a policy that fails a Job on some exit codes: the engine goes on waiting for one that failed so.
+            backoff_limit=0,
+            pod_failure_policy=k8s.batch.v1.PodFailurePolicyArgs(
+                rules=[
+                    # A drained node says nothing about what the Job does.
+                    k8s.batch.v1.PodFailurePolicyRuleArgs(
+                        action="Ignore",
+                        on_pod_conditions=[
+                            k8s.batch.v1.PodFailurePolicyOnPodConditionsPatternArgs(
+                                type="DisruptionTarget", status="True"
+                            )
+                        ],
+                    )
+                ]
+            ),
+            # A Secret that does not exist keeps the pod from starting.
+            active_deadline_seconds=deadline_minutes * 60,
+            template=k8s.core.v1.PodTemplateSpecArgs(
+                metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels),
+                spec=pod,
+            ),
+        ),
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            depends_on=depends_on,
+            # Or the last good Job would stay while its successor fails, and be in the way of going back to it.
+            delete_before_replace=True,
+            # Longer than the Job itself, so that its own words are the ones that are shown.
+            custom_timeouts=pulumi.CustomTimeouts(create=f"{deadline_minutes + 5}m"),
+        ),
+    )

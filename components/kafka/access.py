@@ -1,0 +1,196 @@
+"""Who may do what: users, passwords, ACLs and certificates, and how each part of the room logs in with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+import pulumi_kubernetes as k8s
+import pulumi_random as random
+
+from components.certificates import CertificateSecret, certificates
+from components.connection import SecretRef
+from components.kafka.common import variable
+from components.labels import labels
+from components.namespaces import Namespace
+from components.pods import config_hash
+from settings import AgentSettings, KafkaSettings
+
+AUTH_SECRET = "kafka-auth"
+USERS_KEY = "users"
+EXPORTER_ARGUMENTS = "exporter-arguments"
+AUTH_DIR = "/etc/kafka-auth"
+TLS_DIR = "/etc/kafka-tls"
+EXPORTER_USER = "_exporter"
+"""With an underscore, which no agent's name has."""
+
+# Listing topics, groups and offsets asks for no more.
+_EXPORTER_ACLS = tuple(
+    f"{EXPORTER_USER} DESCRIBE LITERAL {resource}" for resource in ("TOPIC *", "GROUP *", "CLUSTER kafka-cluster")
+)
+
+
+@dataclass(frozen=True)
+class Login:
+    """An agent's user and password."""
+
+    values: Mapping[str, pulumi.Input[str]]
+    """By environment variable, which is the key in the Secret as well."""
+    secret: k8s.core.v1.Secret
+
+    @property
+    def references(self) -> dict[str, SecretRef]:
+        """The same by reference."""
+        return {key: SecretRef(self.secret.pulumi_resource_name, key) for key in self.values}
+
+
+@dataclass(frozen=True)
+class Access:
+    """How a pod of the room is let in."""
+
+    protocol: str
+    """Kafka's `security.protocol`."""
+    secret: pulumi.Input[str] | None = None
+    """The Secret with the stack's own passwords, where clients must log in."""
+    users_hash: pulumi.Input[str] | None = None
+    """Changes with every user and password."""
+    exporter_hash: pulumi.Input[str] | None = None
+    """Changes with the exporter's password."""
+    certificates: CertificateSecret | None = None
+    logins: Mapping[str, Login] = field(default_factory=dict)
+    """Each agent's, by its name."""
+
+    def variables(self, **passwords: str) -> list[k8s.core.v1.EnvVarArgs]:
+        """What the scripts read, with passwords by the name of their variable, given as keys of the Secret."""
+        found = [variable("SECURITY_PROTOCOL", self.protocol)]
+        if self.certificates is not None:
+            found.append(variable("TLS_DIR", TLS_DIR))
+        if self.secret is not None:
+            found += [self.password(name, key) for name, key in passwords.items()]
+        return found
+
+    def password(self, name: str, key: str) -> k8s.core.v1.EnvVarArgs:
+        """A password in an environment variable, by reference."""
+        return k8s.core.v1.EnvVarArgs(
+            name=name,
+            value_from=k8s.core.v1.EnvVarSourceArgs(
+                secret_key_ref=k8s.core.v1.SecretKeySelectorArgs(name=self.secret, key=key)
+            ),
+        )
+
+    def auth_file(self, key: str) -> tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.VolumeMountArgs]:
+        """A key of the stack's own Secret as a file in `AUTH_DIR`."""
+        source = k8s.core.v1.SecretVolumeSourceArgs(
+            secret_name=self.secret, items=[k8s.core.v1.KeyToPathArgs(key=key, path=key)]
+        )
+        return (
+            k8s.core.v1.VolumeArgs(name="auth", secret=source),
+            k8s.core.v1.VolumeMountArgs(name="auth", mount_path=AUTH_DIR, read_only=True),
+        )
+
+    def volumes(self, *keys: str) -> tuple[list[k8s.core.v1.VolumeArgs], list[k8s.core.v1.VolumeMountArgs]]:
+        """The certificates' files in `TLS_DIR`: the given keys alone."""
+        if self.certificates is None:
+            return [], []
+        source = k8s.core.v1.SecretVolumeSourceArgs(
+            secret_name=self.certificates.name, items=[k8s.core.v1.KeyToPathArgs(key=key, path=key) for key in keys]
+        )
+        return (
+            [k8s.core.v1.VolumeArgs(name="tls", secret=source)],
+            [k8s.core.v1.VolumeMountArgs(name="tls", mount_path=TLS_DIR, read_only=True)],
+        )
+
+    @property
+    def resources(self) -> list[pulumi.Resource]:
+        """What must be there before a pod can start."""
+        return list(self.certificates.resources) if self.certificates is not None else []
+
+
+def acls(clients: Mapping[str, AgentSettings]) -> str:
+    """What each user may do, as users.awk reads it, a line each: user, operation, pattern type, resource.
+
+    Reading and writing include describing; writing to a topic includes idempotence (KIP-679).
+    """
+    return "\n".join([*_EXPORTER_ACLS, *(acl for name, agent in sorted(clients.items()) for acl in _acls(name, agent))])
+
+
+def _acls(name: str, agent: AgentSettings) -> Iterator[str]:
+    for topic in sorted(set(agent.consumes)):
+        yield f"{name} READ LITERAL TOPIC {topic}"
+    for topic in sorted(set(agent.produces)):
+        yield f"{name} WRITE LITERAL TOPIC {topic}"
+    if agent.consumes:
+        yield f"{name} READ LITERAL GROUP {name}"
+    if agent.produces:
+        # The dot keeps `researcher-2` out of what begins with `researcher`.
+        yield f"{name} WRITE PREFIXED TRANSACTIONAL_ID {name}."
+
+
+def access(
+    spec: KafkaSettings,
+    *,
+    clients: Mapping[str, AgentSettings],
+    namespace: Namespace,
+    agents: Namespace,
+    dns_names: Sequence[str],
+    protect: bool,
+    parent: pulumi.Resource,
+) -> Access:
+    """Create users' passwords and Secrets, and certificates, as far as the settings want them.
+
+    `clients` are the agents that use Kafka. With `protect`, the engine refuses to delete the passwords of the stack's
+    own users: the brokers' volumes know them.
+    """
+    child = pulumi.ResourceOptions(parent=parent)
+    certified = None
+    if spec.tls is not None:
+        certified = certificates("kafka", spec.tls, namespace=namespace, agents=agents, dns_names=dns_names, opts=child)
+    if not spec.secured:
+        return Access(spec.security_protocol, certificates=certified)
+
+    kept = pulumi.ResourceOptions(parent=parent, protect=protect, retain_on_delete=protect)
+
+    def password(name: str, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
+        # Letters and digits: it is written into files of several syntaxes.
+        return random.RandomPassword(name, length=32, special=False, opts=opts).result
+
+    def secret(name: str, where: Namespace, data: Mapping[str, pulumi.Input[str]]) -> k8s.core.v1.Secret:
+        return k8s.core.v1.Secret(
+            name,
+            metadata=k8s.meta.v1.ObjectMetaArgs(name=name, namespace=where.ref, labels=labels("kafka", "users")),
+            string_data=data,
+            opts=child,
+        )
+
+    own = {name: password(f"kafka-{name}-password", kept) for name in ("broker", "operator", "exporter")}
+    users = {EXPORTER_USER: own["exporter"], **{agent: password(f"{agent}.kafka", child) for agent in sorted(clients)}}
+    logins = {}
+    for agent in sorted(clients):
+        values: dict[str, pulumi.Input[str]] = {"KAFKA_USERNAME": agent, "KAFKA_PASSWORD": users[agent]}
+        # A dot, since no agent's name has one.
+        logins[agent] = Login(values, secret(f"{agent}.kafka", agents, values))
+    lines = pulumi.Output.all(**users).apply(lambda known: "".join(f"{u} {p}\n" for u, p in known.items()))
+    auth = secret(
+        AUTH_SECRET,
+        namespace,
+        {
+            "broker-password": own["broker"],
+            "operator-password": own["operator"],
+            EXPORTER_ARGUMENTS: pulumi.Output.concat("--sasl.password=", own["exporter"], "\n"),
+            USERS_KEY: lines,
+        },
+    )
+
+    def hashed(**passwords: pulumi.Output[str]) -> pulumi.Output[str]:
+        # A shortened hash of random characters gives nothing away.
+        return pulumi.Output.unsecret(pulumi.Output.all(**passwords).apply(config_hash))
+
+    return Access(
+        spec.security_protocol,
+        auth.metadata.name,
+        hashed(**users, operator=own["operator"]),
+        hashed(exporter=own["exporter"]),
+        certified,
+        logins,
+    )

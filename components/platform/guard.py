@@ -1,0 +1,236 @@
+"""Changes of settings that would lose data, refused by the engine at preview and before anything changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import pulumi
+
+from settings import Memory, Settings
+
+_DEFAULT_CLASS = "the default"
+_REMOVED = "removed"
+_BY_KEY = " by key"
+"""Marks the partitions of an event log that keeps the last message of each key."""
+
+Facts = Mapping[str, str]
+"""What decides where data is and how much of it has room, by the path of the setting."""
+
+
+def facts(settings: Settings) -> Facts:
+    """Return what a change of `settings` is compared by; the engine keeps it in its state, as the platform's inputs."""
+    found: dict[str, object] = {
+        "platform.storageClass": settings.platform.storage_class or _DEFAULT_CLASS,
+        "namespaces.data.name": settings.namespaces.data.name,
+        "namespaces.observability.name": settings.namespaces.observability.name,
+        "observability.prometheus.storage": settings.observability.prometheus.storage,
+        "redis.mode": settings.redis.mode,
+        "kafka.mode": settings.kafka.mode,
+    }
+    redis, kafka = settings.redis, settings.kafka
+    if redis.mode != "external":
+        found |= {
+            "redis.engine": redis.engine,
+            "redis.shards": redis.shards,
+            "redis.replicasPerShard": redis.replicas_per_shard,
+            "redis.storage": redis.storage,
+            "redis.resources.limits.memory": redis.resources.limits.memory,
+            "redis.tls": "on" if redis.tls else "off",
+        }
+    if kafka.mode != "external":
+        found |= {
+            "kafka.controllers": kafka.controllers,
+            "kafka.brokers": kafka.brokers,
+            "kafka.replicationFactor": kafka.replication_factor,
+            "kafka.minInsyncReplicas": kafka.min_insync_replicas,
+            "kafka.controllerStorage": kafka.controller_storage,
+            "kafka.brokerStorage": kafka.broker_storage,
+        }
+        for name, topic in kafka.topics.items():
+            by_key = topic.event_log and topic.cleanup == "compact"
+            found |= {
+                f"kafka.topics.{name}.partitions": f"{topic.partitions}{_BY_KEY if by_key else ''}",
+                f"kafka.topics.{name}.cleanup": topic.cleanup,
+            }
+            if topic.event_log:
+                found[f"kafka.topics.{name}.eventLog"] = "true"
+    return {path: str(value) for path, value in found.items()}
+
+
+def _changed(old: str, new: str) -> bool:
+    return new not in (old, _REMOVED)
+
+
+def _number(value: str) -> int:
+    return int(value.removesuffix(_BY_KEY))
+
+
+def _lowered(old: str, new: str) -> bool:
+    return new != _REMOVED and _number(new) < _number(old)
+
+
+def _spread_anew(old: str, new: str) -> bool:
+    return old.endswith(_BY_KEY) and new != _REMOVED and _number(new) > _number(old)
+
+
+def _shrunk(old: str, new: str) -> bool:
+    return new != _REMOVED and Memory(new).amount < Memory(old).amount
+
+
+def _removed(old: str, new: str) -> bool:
+    return new == _REMOVED
+
+
+def _left(old: str, new: str) -> bool:
+    return "external" == new != old
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """Refuses a change of the settings that match `paths`; the last part of `paths` may be a wildcard's."""
+
+    paths: str
+    refuses: Callable[[str, str], bool]
+    reason: str
+    way: str
+    acceptable: bool = True
+    """Whether there are steps that prepare the stack for the change, after which a person may accept it."""
+
+
+_RULES = (
+    _Rule(
+        "redis.shards",
+        _lowered,
+        "it stops the nodes with the highest numbers, whatever slots they hold",
+        "empty them first",
+    ),
+    _Rule(
+        "redis.replicasPerShard",
+        _lowered,
+        "it stops the nodes with the highest numbers, masters among them",
+        "make them leave the cluster first",
+    ),
+    _Rule(
+        "redis.resources.limits.memory",
+        _shrunk,
+        "keys that have no room any more are evicted",
+        "see by INFO memory that used_memory of every master is below 60 % of it",
+    ),
+    _Rule(
+        "redis.engine",
+        _changed,
+        "neither server reads the other's files",
+        "make a new stack with the other engine",
+        acceptable=False,
+    ),
+    _Rule(
+        "redis.tls",
+        _changed,
+        "nodes with TLS do not understand nodes without, so an update stops half way",
+        "make a new stack and restore a backup into it",
+        acceptable=False,
+    ),
+    _Rule(
+        "kafka.mode",
+        lambda old, new: _changed(old, new) and "external" not in (old, new),
+        "it makes another cluster beside the volumes of this one",
+        "make a new stack in the other mode",
+        acceptable=False,
+    ),
+    _Rule(
+        "kafka.controllers",
+        _changed,
+        "the voters of the metadata quorum are fixed when its volumes are formatted",
+        "make a new stack with that number",
+        acceptable=False,
+    ),
+    _Rule(
+        "kafka.brokers",
+        _lowered,
+        "it stops the brokers with the highest numbers, whatever partitions they hold",
+        "move their partitions away first",
+    ),
+    _Rule(
+        "kafka.replicationFactor",
+        _changed,
+        "the factor of the topics that exist does not follow",
+        "change theirs first",
+    ),
+    _Rule(
+        "kafka.minInsyncReplicas",
+        _lowered,
+        "a write would be acknowledged that the loss of fewer volumes loses",
+        "be sure that this may be",
+    ),
+    _Rule(
+        "kafka.topics.*.partitions",
+        _lowered,
+        "Kafka cannot take partitions away",
+        "declare a topic of another name",
+        acceptable=False,
+    ),
+    _Rule(
+        "kafka.topics.*.partitions",
+        _spread_anew,
+        "keys go to other partitions, and what the old ones keep of them is never replaced",
+        "declare a topic of another name, and copy the messages into it",
+        acceptable=False,
+    ),
+    _Rule(
+        "kafka.topics.*.eventLog",
+        _removed,
+        "its messages are the only record of what happened, and would no longer be kept",
+        "copy them, or be sure that nobody needs them",
+    ),
+    _Rule(
+        "kafka.topics.*.cleanup",
+        _changed,
+        "the other policy deletes messages that this one keeps",
+        "copy them, or be sure that nobody needs them",
+    ),
+    _Rule("*.mode", _left, "the cluster's data does not move with it", "move it, or be sure that nobody needs it"),
+    _Rule("*torage", _shrunk, "a claim never shrinks", "give the nodes new claims first"),
+    _Rule("platform.storageClass", _changed, "a claim keeps its class", "give the nodes new claims first"),
+    _Rule(
+        "namespaces.*.name",
+        _changed,
+        "claims cannot move to another namespace",
+        "make a new stack with that namespace",
+        acceptable=False,
+    ),
+)
+
+
+def refusals(old: Facts, new: Facts, accepted: Collection[str] = ()) -> Iterator[str]:
+    """Yield a line per change from `old` to `new` that would lose data: what, why, and the way that works.
+
+    `accepted` holds changes that a person has prepared, as the line names them: `redis.shards: 4 -> 3`.
+    """
+    for path, before in sorted(old.items()):
+        after = new.get(path, _REMOVED)
+        change = f"{path}: {before} -> {after}"
+        for rule in _RULES:
+            if fnmatchcase(path, rule.paths) and rule.refuses(before, after):
+                if not rule.acceptable:
+                    yield f"{change}: {rule.reason}: {rule.way}"
+                elif change not in accepted:
+                    accept = f"then add {change!r} to platform.safeguards.accept"
+                    yield f"{change}: {rule.reason}: {rule.way}, {accept}"
+
+
+def guarded(settings: Settings, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
+    """Return `opts` for a resource whose inputs are the `facts`, and whose update is refused where it loses data.
+
+    All other resources must be its children: they wait for it, so nothing has changed when it is refused.
+    """
+
+    def refuse(change: pulumi.ResourceHookArgs) -> None:
+        lines = list(refusals(change.old_inputs or {}, change.new_inputs or {}, settings.platform.safeguards.accept))
+        if lines:
+            raise ValueError("\n".join(("refused, nothing was changed; docs/data.md has the steps", *lines)))
+
+    hook = pulumi.ResourceHook("keep data", refuse, pulumi.ResourceHookOptions(on_dry_run=True))
+    binding = pulumi.ResourceHookBinding(before_update=[hook])
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=binding))

@@ -1,0 +1,292 @@
+"""The CronJobs of backup and restore, and what they need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.labels import labels, selector
+from components.namespaces import Namespace
+from components.network import ANYWHERE, Edge, Peer, network_policy
+from components.pods import container_security, pod_security, resource_requirements
+from components.redis.pods import NODE, OPERATOR_PASSWORD, PORT, image_of
+from components.redis.users import OPERATOR
+from components.versions import RCLONE, REDIS
+from settings import BackupBucket, RedisBackup, RedisSettings, Resources
+from settings.types import image_tag
+
+BACKUP = selector("redis", "backup")
+"""The pods of both CronJobs."""
+
+_ROOM = Path(__file__).parent
+FILES = {
+    path.name: path.read_text()
+    for path in (_ROOM.parent / "client.sh", *sorted(_ROOM.glob("*.sh")), *sorted(_ROOM.glob("*.lua")))
+}
+"""The scripts: the data of the ConfigMap."""
+_CONFIG_DIR, _TLS_DIR, _BACKUP_DIR, _WORK_DIR = "/etc/redis-backup", "/etc/redis-tls", "/backup", "/work"
+
+_HOUR = 3600
+
+
+def backup(
+    spec: RedisSettings,
+    target: RedisBackup,
+    *,
+    namespace: Namespace,
+    address: str,
+    auth: pulumi.Input[str],
+    certificates: str | None,
+    storage_class: str | None,
+    protect: bool,
+    parent: pulumi.Resource,
+) -> None:
+    """Back the cluster at `address` (`host:port` of its Service) up to `target`, and make its restore ready to start.
+
+    `auth` names the Secret with `operator-password`, `certificates` the one with `tls.crt`, `tls.key` and `ca.crt`, or
+    is None without TLS. With `protect`, the engine refuses to delete the claim of the snapshots.
+    """
+    child = pulumi.ResourceOptions(parent=parent)
+    metadata = _metadata("redis-backup", spec, namespace)
+    config = k8s.core.v1.ConfigMap("redis-backup", metadata=metadata, data=FILES, opts=child)
+    if target.volume is not None:
+        k8s.core.v1.PersistentVolumeClaim(
+            "redis-backup",
+            metadata=k8s.meta.v1.ObjectMetaArgs(
+                name="redis-backup",
+                namespace=namespace.ref,
+                labels=labels("redis", "backup"),
+                # Many a class binds a claim only to its first pod, which comes at night.
+                annotations={"pulumi.com/skipAwait": "true"},
+            ),
+            spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
+                access_modes=["ReadWriteOnce"],
+                storage_class_name=target.volume.storage_class or storage_class,
+                resources=k8s.core.v1.VolumeResourceRequirementsArgs(requests={"storage": str(target.volume.storage)}),
+            ),
+            opts=pulumi.ResourceOptions(parent=parent, protect=protect, retain_on_delete=protect),
+        )
+    _policies(target, namespace, child)
+
+    pods = _Pods(spec, target, address=address, config=config.metadata.name, auth=auth, certificates=certificates)
+    k8s.batch.v1.CronJob(
+        "redis-backup",
+        metadata=metadata,
+        spec=k8s.batch.v1.CronJobSpecArgs(
+            schedule=target.schedule,
+            time_zone="Etc/UTC",
+            concurrency_policy="Forbid",
+            starting_deadline_seconds=_HOUR,
+            successful_jobs_history_limit=3,
+            failed_jobs_history_limit=3,
+            job_template=k8s.batch.v1.JobTemplateSpecArgs(
+                metadata=k8s.meta.v1.ObjectMetaArgs(labels=BACKUP),
+                spec=k8s.batch.v1.JobSpecArgs(
+                    # A failover or a moving slot makes it fail: the next try finds the cluster at rest.
+                    backoff_limit=5,
+                    active_deadline_seconds=6 * _HOUR,
+                    template=pods.backup(),
+                ),
+            ),
+        ),
+        opts=child,
+    )
+    k8s.batch.v1.CronJob(
+        "redis-restore",
+        metadata=_metadata("redis-restore", spec, namespace),
+        spec=k8s.batch.v1.CronJobSpecArgs(
+            # Never by itself: it is what `kubectl create job --from=cronjob/redis-restore` starts from.
+            schedule="0 0 1 1 *",
+            suspend=True,
+            concurrency_policy="Forbid",
+            job_template=k8s.batch.v1.JobTemplateSpecArgs(
+                metadata=k8s.meta.v1.ObjectMetaArgs(labels=BACKUP),
+                spec=k8s.batch.v1.JobSpecArgs(
+                    # The second try would find keys, and refuse.
+                    backoff_limit=0,
+                    template=pods.restore(),
+                ),
+            ),
+        ),
+        opts=child,
+    )
+
+
+def _metadata(name: str, spec: RedisSettings, namespace: Namespace) -> k8s.meta.v1.ObjectMetaArgs:
+    version = image_tag(image_of(spec))
+    return k8s.meta.v1.ObjectMetaArgs(name=name, namespace=namespace.ref, labels=labels("redis", "backup", version))
+
+
+def _policies(target: RedisBackup, namespace: Namespace, child: pulumi.ResourceOptions) -> None:
+    to_bucket = []
+    if target.s3 is not None:
+        peer = Peer(cidr=target.s3.network) if target.s3.network else ANYWHERE
+        to_bucket = [Edge((peer,), (target.s3.port,))]
+    network_policy(
+        "redis-backup",
+        namespace=namespace.ref,
+        object_name="redis-backup",
+        pod_labels=BACKUP,
+        egress=[Edge((Peer(namespace.name, NODE),), (PORT,)), *to_bucket],
+        opts=child,
+    )
+    network_policy(
+        "redis-from-backup",
+        namespace=namespace.ref,
+        object_name="redis-from-backup",
+        pod_labels=NODE,
+        ingress=[Edge((Peer(namespace.name, BACKUP),), (PORT,))],
+        opts=child,
+    )
+
+
+def rclone_environment(bucket: BackupBucket) -> dict[str, str]:
+    """Return what makes `s3:` of rclone the service of this bucket; it reads the credentials by itself."""
+    remote = {
+        "TYPE": "s3",
+        "PROVIDER": "Other",
+        "ENV_AUTH": "true",
+        "ENDPOINT": bucket.endpoint,
+        "REGION": bucket.region,
+        # It exists; asking for it, or making it, is a right that the credentials need not have.
+        "NO_CHECK_BUCKET": "true",
+    }
+    return {
+        "TARGET": f"s3:{bucket.bucket}/{bucket.prefix}",
+        # There is no file: these variables are all.
+        "RCLONE_CONFIG": "/dev/null",
+        **{f"RCLONE_CONFIG_S3_{key}": value for key, value in remote.items()},
+    }
+
+
+class _Pods:
+    """The pods of both CronJobs.
+
+    With a claim they have one container. With a bucket there is rclone beside it: behind it for a backup, and before
+    it for a restore; in between the snapshot lies in a volume of the pod's own.
+    """
+
+    def __init__(
+        self,
+        spec: RedisSettings,
+        target: RedisBackup,
+        *,
+        address: str,
+        config: pulumi.Input[str],
+        auth: pulumi.Input[str],
+        certificates: str | None,
+    ) -> None:
+        self._spec = spec
+        self._target = target
+        self._config = config
+        self._auth = auth
+        self._certificates = certificates
+        self._variables = {
+            "REDIS_CLI": f"{spec.engine}-cli",
+            "REDIS_USER": OPERATOR,
+            "REDIS_ADDRESS": address,
+            **({"REDIS_TLS_DIR": _TLS_DIR} if certificates else {}),
+            "WORK_DIR": _WORK_DIR,
+        }
+
+    def backup(self) -> k8s.core.v1.PodTemplateSpecArgs:
+        """The pod that takes a snapshot."""
+        keep = {"KEEP": str(self._target.keep)}
+        snapshot = self._redis("snapshot", self._target.resources, keep)
+        if self._target.s3 is None:
+            return self._template([snapshot])
+        upload = self._rclone("upload", self._target.s3, self._target.resources, keep)
+        return self._template([upload], before=[snapshot])
+
+    def restore(self) -> k8s.core.v1.PodTemplateSpecArgs:
+        """The pod that restores a snapshot: its latest, unless `SNAPSHOT` is set."""
+        restore = self._redis("restore", self._spec.resources, {}, read_only=self._target.s3 is None)
+        if self._target.s3 is None:
+            return self._template([restore])
+        return self._template([restore], before=[self._rclone("download", self._target.s3, self._spec.resources, {})])
+
+    def _template(
+        self, containers: Sequence[k8s.core.v1.ContainerArgs], *, before: Sequence[k8s.core.v1.ContainerArgs] = ()
+    ) -> k8s.core.v1.PodTemplateSpecArgs:
+        volumes = [
+            k8s.core.v1.VolumeArgs(name="config", config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=self._config)),
+            k8s.core.v1.VolumeArgs(name="work", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs()),
+            self._snapshots(),
+        ]
+        if self._certificates:
+            source = k8s.core.v1.SecretVolumeSourceArgs(secret_name=self._certificates, default_mode=0o440)
+            volumes.append(k8s.core.v1.VolumeArgs(name="certificates", secret=source))
+        return k8s.core.v1.PodTemplateSpecArgs(
+            metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels("redis", "backup", image_tag(image_of(self._spec)))),
+            spec=k8s.core.v1.PodSpecArgs(
+                restart_policy="Never",
+                enable_service_links=False,
+                automount_service_account_token=False,
+                security_context=pod_security(REDIS.user, owns_volumes=True),
+                # It may be killed at any point.
+                termination_grace_period_seconds=5,
+                init_containers=list(before) or None,
+                containers=list(containers),
+                volumes=volumes,
+            ),
+        )
+
+    def _snapshots(self) -> k8s.core.v1.VolumeArgs:
+        if self._target.s3 is None:
+            claim = k8s.core.v1.PersistentVolumeClaimVolumeSourceArgs(claim_name="redis-backup")
+            return k8s.core.v1.VolumeArgs(name="snapshots", persistent_volume_claim=claim)
+        return k8s.core.v1.VolumeArgs(name="snapshots", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs())
+
+    def _redis(
+        self, name: str, resources: Resources, variables: Mapping[str, str], *, read_only: bool = False
+    ) -> k8s.core.v1.ContainerArgs:
+        password = k8s.core.v1.SecretKeySelectorArgs(name=self._auth, key=OPERATOR_PASSWORD)
+        reference = k8s.core.v1.EnvVarSourceArgs(secret_key_ref=password)
+        env = [*_env(self._variables), k8s.core.v1.EnvVarArgs(name="REDISCLI_AUTH", value_from=reference)]
+        mounts = [k8s.core.v1.VolumeMountArgs(name="work", mount_path=_WORK_DIR)]
+        if self._certificates:
+            mounts.append(k8s.core.v1.VolumeMountArgs(name="certificates", mount_path=_TLS_DIR, read_only=True))
+        return self._container(name, image_of(self._spec), resources, variables, env, mounts, read_only=read_only)
+
+    def _rclone(
+        self, name: str, bucket: BackupBucket, resources: Resources, variables: Mapping[str, str]
+    ) -> k8s.core.v1.ContainerArgs:
+        env = _env(rclone_environment(bucket))
+        for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            reference = k8s.core.v1.SecretKeySelectorArgs(name=bucket.credentials, key=key)
+            source = k8s.core.v1.EnvVarSourceArgs(secret_key_ref=reference)
+            env.append(k8s.core.v1.EnvVarArgs(name=key, value_from=source))
+        return self._container(name, RCLONE.reference, resources, variables, env, [])
+
+    def _container(
+        self,
+        name: str,
+        image: str,
+        resources: Resources,
+        variables: Mapping[str, str],
+        env: Sequence[k8s.core.v1.EnvVarArgs],
+        mounts: Sequence[k8s.core.v1.VolumeMountArgs],
+        *,
+        read_only: bool = False,
+    ) -> k8s.core.v1.ContainerArgs:
+        """A container that runs the script of its name."""
+        return k8s.core.v1.ContainerArgs(
+            name=name,
+            image=image,
+            command=["sh", f"{_CONFIG_DIR}/{name}.sh"],
+            env=[*_env({"BACKUP_DIR": _BACKUP_DIR, **variables}), *env],
+            resources=resource_requirements(resources),
+            security_context=container_security(),
+            volume_mounts=[
+                k8s.core.v1.VolumeMountArgs(name="config", mount_path=_CONFIG_DIR, read_only=True),
+                k8s.core.v1.VolumeMountArgs(name="snapshots", mount_path=_BACKUP_DIR, read_only=read_only),
+                *mounts,
+            ],
+        )
+
+
+def _env(variables: Mapping[str, str]) -> list[k8s.core.v1.EnvVarArgs]:
+    return [k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in variables.items()]

@@ -1,0 +1,72 @@
+"""A Redis that is not part of the stack: how agents reach it, and what tries it before them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pulumi
+
+from components.connection import Connection, SecretRef
+from components.namespaces import Namespace
+from components.network import ANYWHERE, Edge, Peer
+from components.preflight import Attempt, Preflight
+from components.versions import REDIS
+from settings import AgentSettings, ExternalRedis, RedisSettings
+
+from .connection import environment
+from .pods import image_of
+
+_SCRIPT = Path(__file__).parent / "redis-preflight.sh"
+
+
+def external(spec: RedisSettings, *, preflight: Preflight | None = None) -> Connection:
+    """Connect agents to the Redis of `spec.external`, whose URL is in a Secret of the agents' namespace.
+
+    With `preflight`, they roll only once that has succeeded. Raises ValueError where `spec.mode` is not `external`.
+    """
+    there = _external(spec)
+    ca = there.tls.ca if there.tls else None
+    return Connection(
+        environment=environment(spec, there.host, there.port),
+        secrets={"REDIS_URL": SecretRef(there.url_secret.name, there.url_secret.key)},
+        files={"REDIS_CA_FILE": SecretRef(ca.name, ca.key)} if ca else {},
+        egress=(Edge((Peer(cidr=there.network) if there.network else ANYWHERE,), (there.port,)),),
+        ready=(preflight,) if preflight else (),
+    )
+
+
+def preflight(
+    name: str,
+    spec: RedisSettings,
+    *,
+    clients: Mapping[str, AgentSettings],
+    namespace: Namespace,
+    opts: pulumi.ResourceOptions | None = None,
+) -> Preflight:
+    """Try the Redis of `spec.external` with the keys of `clients`, from `namespace`, which is that of the agents.
+
+    Raises ValueError where `spec.mode` is not `external`.
+    """
+    there = _external(spec)
+    patterns = sorted({keys for client in clients.values() if client.uses_redis for keys in client.redis_keys})
+    attempt = Attempt(
+        "redis",
+        script=_SCRIPT,
+        image=image_of(spec),
+        user=REDIS.user,
+        resources=there.preflight_resources,
+        environment={
+            "REDIS_CLI": "valkey-cli" if spec.engine == "valkey" else "redis-cli",
+            "REDIS_TLS": "yes" if there.tls else "no",
+            "REDIS_CLUSTER": "yes" if there.cluster else "no",
+            "REDIS_KEYS": "\n".join(patterns),
+        },
+    )
+    return Preflight(name, external(spec), attempt, namespace=namespace, opts=opts)
+
+
+def _external(spec: RedisSettings) -> ExternalRedis:
+    if spec.external is None:
+        raise ValueError("redis: the mode is `cluster`, so there is no external Redis to connect to")
+    return spec.external

@@ -1,0 +1,175 @@
+"""The ACL file of a Redis Cluster, read by real servers: who may do what."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.redis.users import SYSTEM_RIGHTS, acl_file, agent_rights
+
+RIGHTS = SYSTEM_RIGHTS | {
+    "researcher": agent_rights(("conversation:*", "checkpoint:*")),
+    "archivist": agent_rights(("archive:*",)),
+    "auditor": agent_rights(("*",)),
+}
+PASSWORDS = {user: f"password-of-{user}" for user in RIGHTS}
+
+
+class Server:
+    """A node that owns every slot, on a port of its own."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self.port = str(random.randint(20000, 40000))
+        self.file = folder / "users.acl"
+        self.file.write_text(acl_file(RIGHTS, PASSWORDS))
+        options = {"port": self.port, "bind": "127.0.0.1", "dir": str(folder), "aclfile": str(self.file), "save": ""}
+        options["cluster-enabled"] = "yes"
+        self.process = subprocess.Popen(
+            [program, *(argument for key, value in options.items() for argument in (f"--{key}", value))],
+            stdout=(folder / "log").open("w"),
+        )
+        deadline = time.monotonic() + 10
+        while self.ask("_operator", "ping") != "PONG":
+            assert time.monotonic() < deadline, (folder / "log").read_text()
+            time.sleep(0.05)
+        assert self.ask("_operator", "cluster", "addslotsrange", "0", "16383") == "OK"
+        while "cluster_state:ok" not in self.ask("_operator", "cluster", "info"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def ask(self, user: str, *command: str, password: str | None = None) -> str:
+        cli = ["redis-cli", "-p", self.port, "--user", user, *command]
+        environment = {**os.environ, "REDISCLI_AUTH": PASSWORDS.get(user, "") if password is None else password}
+        done = subprocess.run(cli, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return done.stdout.strip()
+
+
+def refused(said: str) -> bool:
+    # The second is what a script is told by Redis 7.0.
+    return said.startswith(("NOPERM", "ERR The user executing the script can't access", "ERR ACL failure"))
+
+
+@pytest.fixture(scope="module", params=["redis-server", "valkey-server"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    program: str = request.param
+    for needed in (program, "redis-cli"):
+        if shutil.which(needed) is None:
+            pytest.skip(
+                f"{needed} is not on PATH: install it (Debian: apt-get install {needed.replace('cli', 'tools')})"
+            )
+    server = Server(program, tmp_path_factory.mktemp(program))
+    yield server
+    server.process.terminate()
+    server.process.wait(10)
+
+
+def test_the_default_user_is_off(server: Server) -> None:
+    plain = subprocess.run(["redis-cli", "-p", server.port, "get", "conversation:1"], capture_output=True, text=True)
+    assert plain.stdout.startswith("NOAUTH")
+    assert "WRONGPASS" in server.ask("researcher", "ping", password="wrong") + server.ask(
+        "default", "ping", password=""
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "set conversation:1 x ex 60",
+        "set checkpoint:1 x ex 60",
+        "eval return(redis.call('get',KEYS[1])) 1 conversation:1",
+        "publish conversation:1 hello",
+        "expire conversation:1 60",
+        # What clients of a cluster ask for.
+        "cluster slots",
+        "cluster shards",
+        "cluster nodes",
+        "cluster info",
+        "cluster keyslot conversation:1",
+        "command",
+        "info",
+        "hello 3",
+        "readonly",
+        "client setname me",
+        "dbsize",
+    ],
+)
+def test_an_agent_works_with_its_own_keys(server: Server, command: str) -> None:
+    said = server.ask("researcher", *command.split())
+    assert said
+    assert not said.startswith(("NOPERM", "NOAUTH", "ERR", "AUTH failed"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "set other:1 x",
+        "get archive:1",
+        "rename conversation:1 other:1",
+        "eval return(redis.call('get','archive:1')) 0",
+        "publish archive:1 hello",
+        "flushall",
+        "flushdb",
+        "keys *",
+        "scan 0",
+        "randomkey",
+        "cluster getkeysinslot 1 1",
+        "cluster failover",
+        "cluster reset",
+        "pubsub channels",
+        "client tracking on bcast",
+        "client list",
+        "client kill type normal",
+        "function list",
+        "config get maxmemory",
+        "acl list",
+        "acl setuser researcher allkeys",
+        "monitor",
+        "replicaof no one",
+        "save",
+        "shutdown",
+        "swapdb 0 1",
+        "migrate 127.0.0.1 6379 conversation:1 0 10",
+    ],
+)
+def test_an_agent_reaches_nothing_else(server: Server, command: str) -> None:
+    assert refused(server.ask("researcher", *command.split()))
+
+
+def test_an_agent_of_every_key_may_list_them(server: Server) -> None:
+    assert server.ask("auditor", "set", "anything", "x") == "OK"
+    assert "anything" in server.ask("auditor", "scan", "0")
+    assert refused(server.ask("auditor", "keys", "*"))
+
+
+def test_the_exporter_reads_figures_and_no_keys(server: Server) -> None:
+    for command in ("info all", "cluster info", "slowlog len", "slowlog get 1", "latency latest", "client setname e"):
+        assert not refused(server.ask("_exporter", *command.split()))
+    for command in ("get conversation:1", "scan 0", "config get masterauth", "client list", "flushall"):
+        assert refused(server.ask("_exporter", *command.split()))
+
+
+def test_a_replica_may_copy_and_do_nothing_else(server: Server) -> None:
+    assert server.ask("_replica", "replconf", "listening-port", "1") == "OK"
+    for command in ("get conversation:1", "info", "cluster nodes", "config get maxmemory", "acl list"):
+        assert refused(server.ask("_replica", *command.split()))
+
+
+def test_a_changed_file_is_loaded_without_a_restart(server: Server) -> None:
+    try:
+        server.file.write_text(
+            acl_file(RIGHTS | {"new": agent_rights(("new:*",))}, {**PASSWORDS, "new": "n", "researcher": "changed"})
+        )
+        assert server.ask("_operator", "acl", "load") == "OK"
+        assert server.ask("new", "set", "new:1", "x", password="n") == "OK"
+        assert server.ask("researcher", "set", "conversation:1", "x", password="changed") == "OK"
+        assert "WRONGPASS" in server.ask("researcher", "ping")
+    finally:
+        server.file.write_text(acl_file(RIGHTS, PASSWORDS))
+        server.ask("_operator", "acl", "load")

@@ -1,0 +1,39 @@
+"""Redis and Kafka in namespaces that are protected, small, and what an edit does to them by the setting `edit`."""
+
+import pulumi
+
+from components.kafka import KafkaCluster
+from components.namespaces import Namespace, Namespaces
+from components.redis import RedisCluster
+from settings import KafkaSettings, NamespacesSettings, RedisSettings
+
+config = pulumi.Config()
+edit, protect = config.get("edit"), config.get_bool("protect") is not False
+
+QUOTA = {"requests": {"cpu": "1", "memory": "3Gi"}, "limits": {"cpu": "8", "memory": "6Gi"}}
+NAMES = ("agents", "data", "observability", "collectors")
+NODE = {"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"cpu": "500m", "memory": "256Mi"}}
+REDIS = {"replicasPerShard": 0, "backup": None, "storage": config.get("storage") or "1Gi", "resources": NODE}
+KAFKA = {
+    **dict.fromkeys(("brokers", "controllers", "replicationFactor", "minInsyncReplicas"), 1),
+    "mode": "combined",
+    "brokerStorage": "1Gi",
+    "brokerResources": {"requests": {"cpu": "200m", "memory": "768Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}},
+    "topics": {"events": {"partitions": 1}},
+}
+
+settings = NamespacesSettings.model_validate({name: {"name": f"kept-{name}", "quota": QUOTA} for name in NAMES})
+if edit == "remove namespaces":
+    agents, data, observability, _ = (Namespace.existing(f"kept-{name}") for name in NAMES)
+else:
+    made = Namespaces("other" if edit == "rename namespaces" else "namespaces", settings, protect=protect)
+    agents, data, observability = made.agents, made.data, made.observability
+where = {"namespace": data, "agents": agents, "observability": observability, "protect": protect}
+if edit != "remove redis":
+    RedisCluster(
+        "other" if edit == "rename redis" else "redis", RedisSettings.model_validate(REDIS), clients={}, **where
+    )
+if edit != "remove kafka":
+    KafkaCluster(
+        "other" if edit == "rename kafka" else "kafka", KafkaSettings.model_validate(KAFKA), clients={}, **where
+    )
