@@ -91,7 +91,7 @@ reshard() {
   cli "$1" --cluster reshard "$1" --cluster-from "$2" --cluster-to "$3" --cluster-slots "$4" --cluster-yes \
     </dev/null 2>&1 | while IFS= read -r line; do
     touch "$STATE_DIR/alive"
-    case $line in *ERR* | *rror* | '***'*) echo "$line" ;; esac
+    case $line in *ERR* | *rror* | *'***'*) echo "$line" ;; esac
   done
 }
 

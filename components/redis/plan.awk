@@ -188,8 +188,9 @@ function settled(   i, s, from, to, steps) {
     if (to && to != from) {
       print "move", s, address[from], id[from], address[to], id[to]
       steps++
-    } else for (i = 1; i <= n; i++) if (master_of[i] == "" && ((i, s) in moving_from || (i, s) in moving_to)) {
-      print "run", host[i], "cluster setslot", s, "stable"
+    } else for (i = 1; i <= n; i++) if ((i, s) in moving_from || (i, s) in moving_to) {
+      # Valkey sets marks on replicas first, so one may be left with a mark alone; its master passes the command on.
+      print "run", host[master_of[i] in ordinal ? ordinal[master_of[i]] : i], "cluster setslot", s, "stable"
       steps++
     }
   }

@@ -24,6 +24,8 @@ import components.redis
 from components.redis.backup.cronjobs import rclone_environment
 from settings import BackupBucket
 
+from .redis_nodes import eventually
+
 ROOM = Path(components.redis.__file__).parent
 USER, PASSWORD = "_operator", "of-the-test"
 PORT = 7000
@@ -59,12 +61,7 @@ class Node:
             listen = ["--port", "0", "--tls-port", str(PORT), "--tls-cluster", "yes", "--tls-replication", "yes"]
             listen += ["--tls-auth-clients", "no"]
             listen += [word for option, file in files for word in (f"--tls-{option}-file", str(cluster.tls / file))]
-        acl = cluster.folder / "users.acl"
-        acl.write_text(
-            f"user default off\nuser {USER} on >{PASSWORD} ~* &* +@all\n"
-            f"user _replica on >{PASSWORD} +psync +replconf +ping\n"
-        )
-        options = ["--bind", self.address, "--cluster-announce-ip", self.address, "--aclfile", str(acl)]
+        options = ["--bind", self.address, "--cluster-announce-ip", self.address, "--aclfile", str(cluster.users)]
         options += ["--masteruser", "_replica", "--masterauth", PASSWORD, "--dir", str(self.folder)]
         options += ["--enable-debug-command", "yes", "--repl-diskless-sync-delay", "0", *listen]
         self.process = subprocess.Popen(
@@ -118,17 +115,24 @@ def _reply(stream: Any) -> Any:
 
 
 class Cluster:
-    """A formed Redis Cluster."""
+    """A Redis Cluster, to be formed and stopped."""
 
     def __init__(self, folder: Path, engine: str, *, shards: int, replicas: int = 0, tls: Path | None = None) -> None:
-        self.folder, self.engine, self.tls, self.shards = folder, engine, tls, shards
+        self.folder, self.engine, self.tls, self.shards, self.replicas = folder, engine, tls, shards, replicas
         folder.mkdir()
         # Every cluster has a network of its own, so that tests can run side by side.
         self.network = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}"
+        self.users = folder / "users.acl"
+        self.users.write_text(
+            f"user default off\nuser {USER} on >{PASSWORD} ~* &* +@all\n"
+            f"user _replica on >{PASSWORD} +psync +replconf +ping\n"
+        )
         self.nodes = [Node(self, number) for number in range(shards * (1 + replicas))]
+
+    def form(self) -> None:
         addresses = [f"{node.address}:{PORT}" for node in self.nodes]
-        eventually(lambda: all(node.logs_in() for node in self.nodes), 120, "every server answers")
-        self.cli("--cluster", "create", *addresses, "--cluster-replicas", str(replicas), "--cluster-yes")
+        eventually(lambda: all(node.logs_in() for node in self.nodes), 120, f"every server answers: see {self.folder}")
+        self.cli("--cluster", "create", *addresses, "--cluster-replicas", str(self.replicas), "--cluster-yes")
         eventually(self.whole, 120, "the cluster is formed")
 
     def cli(self, *arguments: str) -> str:
@@ -185,13 +189,6 @@ class Cluster:
             **({"REDIS_TLS_DIR": str(self.tls)} if self.tls else {}),
             **changes,
         }
-
-
-def eventually(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not in {seconds} s: {what}"
-        time.sleep(0.2)
 
 
 class Backups:
@@ -260,6 +257,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
 
     def form(engine: str = "redis", **options: Any) -> Cluster:
         made.append(Cluster(tmp_path / f"cluster-{len(made)}", engine, **options))
+        made[-1].form()
         return made[-1]
 
     yield form

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from components.redis.users import SYSTEM_RIGHTS, acl_file, agent_rights
+
+from .redis_nodes import Engine
 
 RIGHTS = SYSTEM_RIGHTS | {
     "researcher": agent_rights(("conversation:*", "checkpoint:*")),
@@ -25,14 +26,15 @@ PASSWORDS = {user: f"password-of-{user}" for user in RIGHTS}
 class Server:
     """A node that owns every slot, on a port of its own."""
 
-    def __init__(self, program: str, folder: Path) -> None:
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        self.cli = engine.cli
         self.port = str(random.randint(20000, 40000))
         self.file = folder / "users.acl"
         self.file.write_text(acl_file(RIGHTS, PASSWORDS))
         options = {"port": self.port, "bind": "127.0.0.1", "dir": str(folder), "aclfile": str(self.file), "save": ""}
         options["cluster-enabled"] = "yes"
         self.process = subprocess.Popen(
-            [program, *(argument for key, value in options.items() for argument in (f"--{key}", value))],
+            [engine.server, *(argument for key, value in options.items() for argument in (f"--{key}", value))],
             stdout=(folder / "log").open("w"),
         )
         deadline = time.monotonic() + 10
@@ -45,7 +47,7 @@ class Server:
             time.sleep(0.05)
 
     def ask(self, user: str, *command: str, password: str | None = None) -> str:
-        cli = ["redis-cli", "-p", self.port, "--user", user, *command]
+        cli = [self.cli, "-p", self.port, "--user", user, *command]
         environment = {**os.environ, "REDISCLI_AUTH": PASSWORDS.get(user, "") if password is None else password}
         done = subprocess.run(cli, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         return done.stdout.strip()
@@ -56,22 +58,21 @@ def refused(said: str) -> bool:
     return said.startswith(("NOPERM", "ERR The user executing the script can't access", "ERR ACL failure"))
 
 
-@pytest.fixture(scope="module", params=["redis-server", "valkey-server"])
+@pytest.fixture(
+    scope="module", params=Engine.all_here() or [None], ids=lambda engine: engine.name if engine else "none"
+)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    program: str = request.param
-    for needed in (program, "redis-cli"):
-        if shutil.which(needed) is None:
-            pytest.skip(
-                f"{needed} is not on PATH: install it (Debian: apt-get install {needed.replace('cli', 'tools')})"
-            )
-    server = Server(program, tmp_path_factory.mktemp(program))
+    engine: Engine | None = request.param
+    if not engine:
+        pytest.skip("no redis-server or valkey-server on PATH or in REDIS_ENGINES: install one")
+    server = Server(engine, tmp_path_factory.mktemp(engine.name))
     yield server
     server.process.terminate()
     server.process.wait(10)
 
 
 def test_the_default_user_is_off(server: Server) -> None:
-    plain = subprocess.run(["redis-cli", "-p", server.port, "get", "conversation:1"], capture_output=True, text=True)
+    plain = subprocess.run([server.cli, "-p", server.port, "get", "conversation:1"], capture_output=True, text=True)
     assert plain.stdout.startswith("NOAUTH")
     assert "WRONGPASS" in server.ask("researcher", "ping", password="wrong") + server.ask(
         "default", "ping", password=""
@@ -101,6 +102,7 @@ def test_the_default_user_is_off(server: Server) -> None:
     ],
 )
 def test_an_agent_works_with_its_own_keys(server: Server, command: str) -> None:
+    server.ask("researcher", "set", "conversation:1", "x")
     said = server.ask("researcher", *command.split())
     assert said
     assert not said.startswith(("NOPERM", "NOAUTH", "ERR", "AUTH failed"))
