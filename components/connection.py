@@ -9,6 +9,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from .network import Edge
+from .pods import secret_files
 
 _FILES_DIR = "/etc/agentstack"
 
@@ -47,16 +48,6 @@ class Connection:
     """What must stand before an agent that uses the connection can become ready."""
 
 
-def secret_variable(name: str, ref: SecretRef, *, optional: bool = False) -> k8s.core.v1.EnvVarArgs:
-    """Return an environment variable with the Secret's value; a pod waits for a Secret that is not `optional`."""
-    return k8s.core.v1.EnvVarArgs(
-        name=name,
-        value_from=k8s.core.v1.EnvVarSourceArgs(
-            secret_key_ref=k8s.core.v1.SecretKeySelectorArgs(name=ref.name, key=ref.key, optional=optional or None)
-        ),
-    )
-
-
 def mounted_files(
     connections: Iterable[Connection],
 ) -> tuple[dict[str, str], list[k8s.core.v1.VolumeArgs], list[k8s.core.v1.VolumeMountArgs]]:
@@ -68,12 +59,7 @@ def mounted_files(
             keys.setdefault(ref.name, set()).add(ref.key)
             paths[variable] = f"{_FILES_DIR}/{ref.name}/{ref.key}"
     volumes = [
-        k8s.core.v1.VolumeArgs(
-            name=f"connection-{number}",
-            secret=k8s.core.v1.SecretVolumeSourceArgs(
-                secret_name=secret, items=[k8s.core.v1.KeyToPathArgs(key=key, path=key) for key in sorted(wanted)]
-            ),
-        )
+        secret_files(f"connection-{number}", secret, sorted(wanted))
         for number, (secret, wanted) in enumerate(keys.items())
     ]
     mounts = [

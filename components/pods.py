@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -48,6 +48,34 @@ def resource_requirements(resources: Resources) -> k8s.core.v1.ResourceRequireme
         requests={"cpu": str(resources.requests.cpu), "memory": str(resources.requests.memory)},
         limits={"cpu": str(resources.limits.cpu), "memory": str(resources.limits.memory)},
     )
+
+
+def variables(values: Mapping[str, pulumi.Input[str]]) -> list[k8s.core.v1.EnvVarArgs]:
+    """Plain environment variables."""
+    return [k8s.core.v1.EnvVarArgs(name=name, value=value) for name, value in values.items()]
+
+
+def secret_variable(
+    name: str, secret: pulumi.Input[str], key: str, *, optional: bool = False
+) -> k8s.core.v1.EnvVarArgs:
+    """An environment variable with a Secret's value; a pod waits for a Secret that is not `optional`."""
+    ref = k8s.core.v1.SecretKeySelectorArgs(name=secret, key=key, optional=optional or None)
+    return k8s.core.v1.EnvVarArgs(name=name, value_from=k8s.core.v1.EnvVarSourceArgs(secret_key_ref=ref))
+
+
+def field_variable(name: str, path: str) -> k8s.core.v1.EnvVarArgs:
+    """An environment variable with a field of the pod, such as `metadata.name`."""
+    field = k8s.core.v1.ObjectFieldSelectorArgs(field_path=path)
+    return k8s.core.v1.EnvVarArgs(name=name, value_from=k8s.core.v1.EnvVarSourceArgs(field_ref=field))
+
+
+def secret_files(
+    volume: str, secret: pulumi.Input[str], keys: Iterable[str], mode: int | None = None
+) -> k8s.core.v1.VolumeArgs:
+    """A volume with these keys of a Secret as files; `mode` is Kubernetes' default, 0644, if None."""
+    items = [k8s.core.v1.KeyToPathArgs(key=key, path=key) for key in keys]
+    source = k8s.core.v1.SecretVolumeSourceArgs(secret_name=secret, items=items, default_mode=mode)
+    return k8s.core.v1.VolumeArgs(name=volume, secret=source)
 
 
 def scrape_annotations(port: int, path: str = "/metrics") -> dict[str, str]:

@@ -9,12 +9,19 @@ from pathlib import Path
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.connection import Connection, mounted_files, secret_variable
+from components.connection import Connection, mounted_files
 from components.jobs import job
 from components.labels import labels, selector
 from components.namespaces import Namespace
 from components.network import network_policy
-from components.pods import config_hash, container_security, pod_security, resource_requirements
+from components.pods import (
+    config_hash,
+    container_security,
+    pod_security,
+    resource_requirements,
+    secret_variable,
+    variables,
+)
 from settings import Resources
 from settings.types import image_tag
 
@@ -105,8 +112,8 @@ def _pod(connection: Connection, attempt: Attempt, script: pulumi.Input[str]) ->
                 image=attempt.image,
                 command=["/bin/sh", f"{_SCRIPT_DIR}/{attempt.script.name}"],
                 env=[
-                    *(k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in plain.items()),
-                    *(secret_variable(key, ref) for key, ref in connection.secrets.items()),
+                    *variables(plain),
+                    *(secret_variable(key, ref.name, ref.key) for key, ref in connection.secrets.items()),
                 ],
                 # What it says last is the reason that the engine and kubectl show.
                 termination_message_policy="FallbackToLogsOnError",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.connection import Connection, SecretRef, mounted_files, secret_variable
+from components.connection import Connection, SecretRef, mounted_files
 from components.labels import labels, selector
 from components.namespaces import Namespace
 from components.network import PUBLIC_INTERNET, Edge, Peer, network_policy
@@ -17,9 +17,11 @@ from components.pods import (
     SECRET_HASH,
     config_hash,
     container_security,
+    field_variable,
     pod_security,
     resource_requirements,
     scrape_annotations,
+    secret_variable,
     spread,
 )
 from settings import AgentSettings, Probe
@@ -159,12 +161,12 @@ class Agent(pulumi.ComponentResource):
     def _secret_variables(self) -> list[k8s.core.v1.EnvVarArgs]:
         variables = []
         for connection in self._connections:
-            variables += [secret_variable(key, ref) for key, ref in connection.secrets.items()]
+            variables += [secret_variable(key, ref.name, ref.key) for key, ref in connection.secrets.items()]
         for key, wanted in self._settings.secrets.items():
             existing = wanted.existing_secret
             ref = SecretRef(existing.name, existing.key) if existing else SecretRef(self._agent, key)
             needed = wanted.required and self._environment.require_secrets
-            variables.append(secret_variable(key, ref, optional=not needed))
+            variables.append(secret_variable(key, ref.name, ref.key, optional=not needed))
         return variables
 
     def _deployment(self, hashed: str, needs: list[pulumi.Resource]) -> k8s.apps.v1.Deployment:
@@ -199,8 +201,8 @@ class Agent(pulumi.ComponentResource):
             ],
             env=[
                 *self._secret_variables(),
-                _field_variable("POD_NAME", "metadata.name"),
-                *(_field_variable(key, path) for uses in self._connections for key, path in uses.fields.items()),
+                field_variable("POD_NAME", "metadata.name"),
+                *(field_variable(key, path) for uses in self._connections for key, path in uses.fields.items()),
             ],
             resources=resource_requirements(settings.resources),
             startup_probe=_probe(settings.probes.startup),
@@ -299,13 +301,6 @@ class Agent(pulumi.ComponentResource):
             egress=egress,
             opts=opts,
         )
-
-
-def _field_variable(name: str, path: str) -> k8s.core.v1.EnvVarArgs:
-    return k8s.core.v1.EnvVarArgs(
-        name=name,
-        value_from=k8s.core.v1.EnvVarSourceArgs(field_ref=k8s.core.v1.ObjectFieldSelectorArgs(field_path=path)),
-    )
 
 
 def _probe(probe: Probe) -> k8s.core.v1.ProbeArgs:
