@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -48,9 +49,16 @@ class Connection:
     """What must stand before an agent that uses the connection can become ready."""
 
 
-def mounted_files(
-    connections: Iterable[Connection],
-) -> tuple[dict[str, str], list[k8s.core.v1.VolumeArgs], list[k8s.core.v1.VolumeMountArgs]]:
+class MountedFiles(NamedTuple):
+    """How the files of connections get into a container."""
+
+    paths: dict[str, str]
+    """Environment variables with their paths."""
+    volumes: list[k8s.core.v1.VolumeArgs]
+    mounts: list[k8s.core.v1.VolumeMountArgs]
+
+
+def mounted_files(connections: Iterable[Connection]) -> MountedFiles:
     """Return the variables, volumes and mounts of the connections' files: the named keys alone, a folder a Secret."""
     keys: dict[str, set[str]] = {}
     paths: dict[str, str] = {}
@@ -66,4 +74,4 @@ def mounted_files(
         k8s.core.v1.VolumeMountArgs(name=f"connection-{number}", mount_path=f"{_FILES_DIR}/{secret}", read_only=True)
         for number, secret in enumerate(keys)
     ]
-    return paths, volumes, mounts
+    return MountedFiles(paths, volumes, mounts)

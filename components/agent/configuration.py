@@ -1,0 +1,46 @@
+"""What an agent reads when it starts: plain variables in a ConfigMap, secrets in a Secret."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.connection import SecretRef, mounted_files
+from components.pods import secret_variable
+
+from .declaration import Declaration
+
+
+def plain_variables(agent: Declaration) -> dict[str, str]:
+    """The data of the agent's ConfigMap."""
+    settings = agent.settings
+    config = {"AGENT_NAME": agent.name, "PORT": str(settings.port)}
+    for connection in agent.connections:
+        config |= connection.environment
+    config |= mounted_files(agent.connections).paths
+    if settings.consumes:
+        # One group per agent: its pods share the partitions.
+        config |= {"KAFKA_CONSUMER_GROUP": agent.name, "KAFKA_CONSUME_TOPICS": ",".join(settings.consumes)}
+    if settings.produces:
+        config |= {"KAFKA_PRODUCE_TOPICS": ",".join(settings.produces)}
+    config |= {f"AGENT_URL_{called.replace('-', '_').upper()}": f"http://{called}" for called in settings.calls}
+    return config | settings.env
+
+
+def own_secrets(agent: Declaration) -> dict[str, pulumi.Input[str]]:
+    """The data of the agent's own Secret: the values that the stack was given."""
+    own = (key for key, wanted in agent.settings.secrets.items() if wanted.existing_secret is None)
+    return {key: agent.environment.secrets[key] for key in own if key in agent.environment.secrets}
+
+
+def secret_variables(agent: Declaration) -> list[k8s.core.v1.EnvVarArgs]:
+    """The variables whose values are in Secrets."""
+    found = []
+    for connection in agent.connections:
+        found += [secret_variable(key, ref.name, ref.key) for key, ref in connection.secrets.items()]
+    for key, wanted in agent.settings.secrets.items():
+        existing = wanted.existing_secret
+        ref = SecretRef(existing.name, existing.key) if existing else SecretRef(agent.name, key)
+        needed = wanted.required and agent.environment.require_secrets
+        found.append(secret_variable(key, ref.name, ref.key, optional=not needed))
+    return found

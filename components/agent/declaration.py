@@ -1,0 +1,79 @@
+"""What an agent's objects are made from: its name, its settings, and what it finds around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.connection import Connection
+from components.labels import labels, selector
+from components.namespaces import Namespace
+from components.network import Peer
+from settings import AgentSettings
+from settings.types import image_tag
+
+COMPONENT = "agent"
+"""The value of the label `app.kubernetes.io/component` of every agent."""
+
+
+def caller_label(agent: str) -> dict[str, str]:
+    """The label of pods that may call `agent`."""
+    return {f"agentstack.dev/calls-{agent}": "true"}
+
+
+@dataclass(frozen=True)
+class AgentEnvironment:
+    """What an agent finds around it. The defaults suit a cluster with nothing but a namespace."""
+
+    namespace: Namespace = field(default_factory=lambda: Namespace.existing("agents"))
+    connections: Mapping[str, Connection] = field(default_factory=dict)
+    """What the agent may name in `uses`: `redis`, `kafka`."""
+    secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    """Values of secrets by the name of their environment variable."""
+    require_secrets: bool = True
+    """Whether a pod waits for a required secret that is not there; if not, it starts without."""
+    image_pull_secret: str | None = None
+    prometheus: Peer | None = None
+    """Who scrapes metrics."""
+    gateway: Peer | None = None
+    """Who routes requests from outside to public agents."""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """One agent as it was declared, in its environment."""
+
+    name: str
+    settings: AgentSettings
+    environment: AgentEnvironment
+
+    @cached_property
+    def connections(self) -> list[Connection]:
+        """What it uses. Raises `ValueError` if the environment does not offer that."""
+        settings, offered = self.settings, self.environment.connections
+        used = [kind for kind, wanted in (("redis", settings.uses_redis), ("kafka", settings.uses_kafka)) if wanted]
+        missing = [kind for kind in used if kind not in offered]
+        if missing:
+            raise ValueError(
+                f"agent {self.name} uses {', '.join(missing)}: give AgentEnvironment(connections=...) one for each"
+            )
+        return [offered[kind] for kind in used]
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """The labels that tell its pods from all others, for ever."""
+        return selector(self.name, COMPONENT)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of its objects."""
+        return labels(self.name, COMPONENT, image_tag(self.settings.image))
+
+    @property
+    def metadata(self) -> k8s.meta.v1.ObjectMetaArgs:
+        """The metadata of its objects, which all have its name."""
+        return k8s.meta.v1.ObjectMetaArgs(name=self.name, namespace=self.environment.namespace.ref, labels=self.labels)

@@ -1,0 +1,104 @@
+"""The pods of an agent: whatever starts them, they are made here."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.connection import mounted_files
+from components.pods import (
+    CONFIG_HASH,
+    SECRET_HASH,
+    config_hash,
+    container_security,
+    field_variable,
+    pod_security,
+    resource_requirements,
+    scrape_annotations,
+    spread,
+)
+from settings import Probe
+
+from .configuration import own_secrets, plain_variables, secret_variables
+from .declaration import Declaration, caller_label
+
+
+def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
+    """Return the template of an agent's pods; a changed ConfigMap or Secret makes it another."""
+    settings, environment = agent.settings, agent.environment
+    pod_labels = agent.labels
+    for connection in agent.connections:
+        pod_labels |= connection.pod_labels
+    for called in settings.calls:
+        pod_labels |= caller_label(called)
+    annotations: dict[str, pulumi.Input[str]] = {CONFIG_HASH: config_hash(plain_variables(agent))}
+    values = own_secrets(agent)
+    for connection in agent.connections:
+        values |= connection.secret_values
+    if values:
+        # A shortened hash gives nothing away, as long as the secret is no guessable word; pods with a revoked key
+        # would be worse.
+        annotations[SECRET_HASH] = pulumi.Output.unsecret(pulumi.Output.all(**values).apply(config_hash))
+    if settings.metrics is not None and settings.metrics_port is not None:
+        annotations |= scrape_annotations(settings.metrics_port, settings.metrics.path)
+    ports = [k8s.core.v1.ContainerPortArgs(name="http", container_port=settings.port)]
+    if settings.metrics_port not in (None, settings.port):
+        ports.append(k8s.core.v1.ContainerPortArgs(name="metrics", container_port=settings.metrics_port))
+    files = mounted_files(agent.connections)
+    pause = int(settings.shutdown.pre_stop.total_seconds())
+    container = k8s.core.v1.ContainerArgs(
+        name=agent.name,
+        image=settings.image,
+        args=list(settings.args) or None,
+        ports=ports,
+        env_from=[k8s.core.v1.EnvFromSourceArgs(config_map_ref=k8s.core.v1.ConfigMapEnvSourceArgs(name=agent.name))],
+        env=[
+            *secret_variables(agent),
+            field_variable("POD_NAME", "metadata.name"),
+            *(field_variable(key, path) for uses in agent.connections for key, path in uses.fields.items()),
+        ],
+        resources=resource_requirements(settings.resources),
+        startup_probe=_probe(settings.probes.startup),
+        liveness_probe=_probe(settings.probes.liveness),
+        readiness_probe=_probe(settings.probes.readiness),
+        # The endpoints still list a pod for a moment after its end began. `sleep` needs no shell in the image;
+        # on by default since Kubernetes 1.30.
+        lifecycle=k8s.core.v1.LifecycleArgs(
+            pre_stop=k8s.core.v1.LifecycleHandlerArgs(sleep=k8s.core.v1.SleepActionArgs(seconds=pause))
+        )
+        if pause
+        else None,
+        security_context=container_security(),
+        volume_mounts=[k8s.core.v1.VolumeMountArgs(name="scratch", mount_path="/tmp"), *files.mounts],
+    )
+    pod = k8s.core.v1.PodSpecArgs(
+        service_account_name=agent.name,
+        automount_service_account_token=False,
+        enable_service_links=False,
+        image_pull_secrets=[k8s.core.v1.LocalObjectReferenceArgs(name=environment.image_pull_secret)]
+        if environment.image_pull_secret
+        else None,
+        security_context=pod_security(settings.user),
+        termination_grace_period_seconds=settings.shutdown.grace_seconds,
+        topology_spread_constraints=spread(agent.selector),
+        containers=[container],
+        volumes=[
+            k8s.core.v1.VolumeArgs(
+                name="scratch", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs(size_limit=str(settings.scratch))
+            ),
+            *files.volumes,
+        ],
+    )
+    return k8s.core.v1.PodTemplateSpecArgs(
+        metadata=k8s.meta.v1.ObjectMetaArgs(labels=pod_labels, annotations=annotations), spec=pod
+    )
+
+
+def _probe(probe: Probe) -> k8s.core.v1.ProbeArgs:
+    return k8s.core.v1.ProbeArgs(
+        http_get=k8s.core.v1.HTTPGetActionArgs(path=probe.path, port="http"),
+        initial_delay_seconds=int(probe.initial_delay.total_seconds()) or None,
+        period_seconds=int(probe.period.total_seconds()),
+        timeout_seconds=int(probe.timeout.total_seconds()),
+        failure_threshold=probe.failures,
+    )

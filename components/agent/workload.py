@@ -1,0 +1,62 @@
+"""What runs an agent that serves and consumes: a Deployment, the number of its pods, and what guards them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from settings.agents import MAX_SURGE_PERCENT
+
+from .autoscaler import autoscaler
+from .declaration import Declaration
+from .pod import pod_template
+
+
+def workload(agent: Declaration, *, needs: Iterable[pulumi.Resource], parent: pulumi.Resource) -> None:
+    """Run the agent's pods, once `needs` are there: the engine waits for readiness, and readiness needs all of them."""
+    child = pulumi.ResourceOptions(parent=parent)
+    deployment = _deployment(agent, needs, parent)
+    if agent.settings.scaling is not None:
+        autoscaler(agent.name, agent.settings.scaling, metadata=agent.metadata, target=deployment, opts=child)
+    k8s.policy.v1.PodDisruptionBudget(
+        agent.name,
+        metadata=agent.metadata,
+        # `minAvailable: 1` would block the drain of a node for ever where there is one replica.
+        spec=k8s.policy.v1.PodDisruptionBudgetSpecArgs(
+            max_unavailable=1, selector=k8s.meta.v1.LabelSelectorArgs(match_labels=agent.selector)
+        ),
+        opts=child,
+    )
+
+
+def _deployment(
+    agent: Declaration, needs: Iterable[pulumi.Resource], parent: pulumi.Resource
+) -> k8s.apps.v1.Deployment:
+    return k8s.apps.v1.Deployment(
+        agent.name,
+        metadata=agent.metadata,
+        spec=k8s.apps.v1.DeploymentSpecArgs(
+            # The autoscaler, where there is one, is the only owner of the number.
+            replicas=None if agent.settings.scaling else agent.settings.fixed_replicas,
+            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=agent.selector),
+            strategy=k8s.apps.v1.DeploymentStrategyArgs(
+                type="RollingUpdate",
+                rolling_update=k8s.apps.v1.RollingUpdateDeploymentArgs(
+                    max_surge=f"{MAX_SURGE_PERCENT}%", max_unavailable=0
+                ),
+            ),
+            template=pod_template(agent),
+        ),
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            depends_on=list(needs),
+            # A pod may take its whole grace to end: once when deleted, round by round when updated.
+            custom_timeouts=pulumi.CustomTimeouts(
+                create="10m",
+                update=f"{20 * 60 + 4 * agent.settings.shutdown.grace_seconds}s",
+                delete=f"{5 * 60 + agent.settings.shutdown.grace_seconds}s",
+            ),
+        ),
+    )
