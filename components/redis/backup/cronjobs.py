@@ -11,7 +11,7 @@ import pulumi_kubernetes as k8s
 from components.labels import labels, selector
 from components.namespaces import Namespace
 from components.network import ANYWHERE, Edge, Peer, network_policy
-from components.pods import container_security, pod_security, resource_requirements
+from components.pods import container_security, pod_security, resource_requirements, secret_variable, variables
 from components.redis.pods import NODE, OPERATOR_PASSWORD, PORT, image_of
 from components.redis.users import OPERATOR
 from components.versions import RCLONE, REDIS
@@ -241,32 +241,30 @@ class _Pods:
         return k8s.core.v1.VolumeArgs(name="snapshots", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs())
 
     def _redis(
-        self, name: str, resources: Resources, variables: Mapping[str, str], *, read_only: bool = False
+        self, name: str, resources: Resources, own: Mapping[str, str], *, read_only: bool = False
     ) -> k8s.core.v1.ContainerArgs:
-        password = k8s.core.v1.SecretKeySelectorArgs(name=self._auth, key=OPERATOR_PASSWORD)
-        reference = k8s.core.v1.EnvVarSourceArgs(secret_key_ref=password)
-        env = [*_env(self._variables), k8s.core.v1.EnvVarArgs(name="REDISCLI_AUTH", value_from=reference)]
+        env = [*variables(self._variables), secret_variable("REDISCLI_AUTH", self._auth, OPERATOR_PASSWORD)]
         mounts = [k8s.core.v1.VolumeMountArgs(name="work", mount_path=_WORK_DIR)]
         if self._certificates:
             mounts.append(k8s.core.v1.VolumeMountArgs(name="certificates", mount_path=_TLS_DIR, read_only=True))
-        return self._container(name, image_of(self._spec), resources, variables, env, mounts, read_only=read_only)
+        return self._container(name, image_of(self._spec), resources, own, env, mounts, read_only=read_only)
 
     def _rclone(
-        self, name: str, bucket: BackupBucket, resources: Resources, variables: Mapping[str, str]
+        self, name: str, bucket: BackupBucket, resources: Resources, own: Mapping[str, str]
     ) -> k8s.core.v1.ContainerArgs:
-        env = _env(rclone_environment(bucket))
-        for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            reference = k8s.core.v1.SecretKeySelectorArgs(name=bucket.credentials, key=key)
-            source = k8s.core.v1.EnvVarSourceArgs(secret_key_ref=reference)
-            env.append(k8s.core.v1.EnvVarArgs(name=key, value_from=source))
-        return self._container(name, RCLONE.reference, resources, variables, env, [])
+        credentials = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        env = [
+            *variables(rclone_environment(bucket)),
+            *(secret_variable(key, bucket.credentials, key) for key in credentials),
+        ]
+        return self._container(name, RCLONE.reference, resources, own, env, [])
 
     def _container(
         self,
         name: str,
         image: str,
         resources: Resources,
-        variables: Mapping[str, str],
+        own: Mapping[str, str],
         env: Sequence[k8s.core.v1.EnvVarArgs],
         mounts: Sequence[k8s.core.v1.VolumeMountArgs],
         *,
@@ -277,7 +275,7 @@ class _Pods:
             name=name,
             image=image,
             command=["sh", f"{_CONFIG_DIR}/{name}.sh"],
-            env=[*_env({"BACKUP_DIR": _BACKUP_DIR, **variables}), *env],
+            env=[*variables({"BACKUP_DIR": _BACKUP_DIR, **own}), *env],
             resources=resource_requirements(resources),
             security_context=container_security(),
             volume_mounts=[
@@ -286,7 +284,3 @@ class _Pods:
                 *mounts,
             ],
         )
-
-
-def _env(variables: Mapping[str, str]) -> list[k8s.core.v1.EnvVarArgs]:
-    return [k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in variables.items()]
