@@ -40,7 +40,8 @@ _NODE_FILES = {
 _KEEPER_FILES = {file: (_ROOM / file).read_text() for file in ("client.sh", "keep.sh", "plan.awk")}
 FILES = {**_NODE_FILES, **_KEEPER_FILES}
 """Configuration and scripts: the data of the ConfigMap."""
-_CONFIG_DIR, _AUTH_DIR, _TLS_DIR, _STATE_DIR = "/etc/redis", "/etc/redis-auth", "/etc/redis-tls", "/run/keeper"
+TLS_DIR = "/etc/redis-tls"
+_CONFIG_DIR, _AUTH_DIR, _STATE_DIR = "/etc/redis", "/etc/redis-auth", "/run/keeper"
 _SECRET_MODE = 0o440
 """For the pod's user and group alone."""
 _ENGINES = {"redis": REDIS, "valkey": VALKEY}
@@ -54,7 +55,7 @@ class Sources(NamedTuple):
     """The names of the objects that the pods read."""
 
     config: pulumi.Input[str]
-    """The ConfigMap with `FILES`."""
+    """The ConfigMap with the scripts."""
     auth: pulumi.Input[str]
     """The Secret with the ACL file, the configuration of replication, and passwords."""
     certificates: str | None
@@ -113,9 +114,9 @@ def _redis(spec: RedisSettings, headless_domain: str, sources: Sources) -> k8s.c
         options |= {
             "port": "0",
             "tls-port": str(PORT),
-            "tls-cert-file": f"{_TLS_DIR}/tls.crt",
-            "tls-key-file": f"{_TLS_DIR}/tls.key",
-            "tls-ca-cert-file": f"{_TLS_DIR}/ca.crt",
+            "tls-cert-file": f"{TLS_DIR}/tls.crt",
+            "tls-key-file": f"{TLS_DIR}/tls.key",
+            "tls-ca-cert-file": f"{TLS_DIR}/ca.crt",
             "tls-replication": "yes",
             # The bus demands a certificate of every node, whatever the next line says.
             "tls-cluster": "yes",
@@ -135,7 +136,7 @@ def _redis(spec: RedisSettings, headless_domain: str, sources: Sources) -> k8s.c
             field_variable("POD_NAME", "metadata.name"),
             field_variable("POD_IP", "status.podIP"),
             field_variable("NODE_NAME", "spec.nodeName"),
-            *_client_env(spec, sources),
+            *client_variables(spec, sources),
         ],
         ports=[
             k8s.core.v1.ContainerPortArgs(name="redis", container_port=PORT),
@@ -155,7 +156,7 @@ def _redis(spec: RedisSettings, headless_domain: str, sources: Sources) -> k8s.c
             k8s.core.v1.VolumeMountArgs(name="data", mount_path="/data"),
             _mount("config", _CONFIG_DIR),
             _mount("auth", _AUTH_DIR),
-            *([_mount("certificates", _TLS_DIR)] if sources.certificates else []),
+            *([_mount("certificates", TLS_DIR)] if sources.certificates else []),
         ],
     )
 
@@ -167,7 +168,7 @@ def _exporter(spec: RedisSettings, sources: Sources) -> k8s.core.v1.ContainerArg
         "REDIS_USER": EXPORTER,
         # No CONFIG GET, which its user may not run.
         "REDIS_EXPORTER_CONFIG_COMMAND": "-",
-        **({"REDIS_EXPORTER_TLS_CA_CERT_FILE": f"{_TLS_DIR}/ca.crt"} if sources.certificates else {}),
+        **({"REDIS_EXPORTER_TLS_CA_CERT_FILE": f"{TLS_DIR}/ca.crt"} if sources.certificates else {}),
     }
     return k8s.core.v1.ContainerArgs(
         name="exporter",
@@ -178,7 +179,7 @@ def _exporter(spec: RedisSettings, sources: Sources) -> k8s.core.v1.ContainerArg
         readiness_probe=k8s.core.v1.ProbeArgs(http_get=health, period_seconds=10, timeout_seconds=5),
         resources=resource_requirements(spec.exporter_resources),
         security_context=container_security(),
-        volume_mounts=[_mount("authority", _TLS_DIR)] if sources.certificates else None,
+        volume_mounts=[_mount("authority", TLS_DIR)] if sources.certificates else None,
     )
 
 
@@ -208,7 +209,7 @@ def keeper_template(spec: RedisSettings, headless_domain: str, sources: Sources)
                     name="keeper",
                     image=image_of(spec),
                     args=["sh", f"{_CONFIG_DIR}/keep.sh"],
-                    env=[*variables(plain), *_client_env(spec, sources)],
+                    env=[*variables(plain), *client_variables(spec, sources)],
                     readiness_probe=_probe(["test", "-f", f"{_STATE_DIR}/ready"], period=5, failures=1),
                     # A step takes 3 s at most.
                     liveness_probe=_probe(
@@ -218,7 +219,7 @@ def keeper_template(spec: RedisSettings, headless_domain: str, sources: Sources)
                     security_context=container_security(),
                     volume_mounts=[
                         _mount("config", _CONFIG_DIR),
-                        *([_mount("authority", _TLS_DIR)] if sources.certificates else []),
+                        *([_mount("authority", TLS_DIR)] if sources.certificates else []),
                         k8s.core.v1.VolumeMountArgs(name="state", mount_path=_STATE_DIR),
                     ],
                 )
@@ -232,12 +233,12 @@ def keeper_template(spec: RedisSettings, headless_domain: str, sources: Sources)
     )
 
 
-def _client_env(spec: RedisSettings, sources: Sources) -> list[k8s.core.v1.EnvVarArgs]:
+def client_variables(spec: RedisSettings, sources: Sources) -> list[k8s.core.v1.EnvVarArgs]:
     """What client.sh needs to speak to a node."""
     plain = {
         "REDIS_CLI": f"{spec.engine}-cli",
         "REDIS_USER": OPERATOR,
-        **({"REDIS_TLS_DIR": _TLS_DIR} if sources.certificates else {}),
+        **({"REDIS_TLS_DIR": TLS_DIR} if sources.certificates else {}),
     }
     return [*variables(plain), secret_variable("REDISCLI_AUTH", sources.auth, OPERATOR_PASSWORD)]
 

@@ -12,8 +12,7 @@ from components.labels import labels, selector
 from components.namespaces import Namespace
 from components.network import ANYWHERE, Edge, Peer, network_policy
 from components.pods import container_security, pod_security, resource_requirements, secret_variable, variables
-from components.redis.pods import NODE, OPERATOR_PASSWORD, PORT, image_of
-from components.redis.users import OPERATOR
+from components.redis.pods import NODE, PORT, TLS_DIR, Sources, client_variables, image_of
 from components.versions import RCLONE, REDIS
 from settings import BackupBucket, RedisBackup, RedisSettings, Resources
 from settings.types import image_tag
@@ -27,7 +26,7 @@ FILES = {
     for path in (_ROOM.parent / "client.sh", *sorted(_ROOM.glob("*.sh")), *sorted(_ROOM.glob("*.lua")))
 }
 """The scripts: the data of the ConfigMap."""
-_CONFIG_DIR, _TLS_DIR, _BACKUP_DIR, _WORK_DIR = "/etc/redis-backup", "/etc/redis-tls", "/backup", "/work"
+_CONFIG_DIR, _BACKUP_DIR, _WORK_DIR = "/etc/redis-backup", "/backup", "/work"
 
 _HOUR = 3600
 
@@ -71,7 +70,7 @@ def backup(
         )
     _policies(target, namespace, child)
 
-    pods = _Pods(spec, target, address=address, config=config.metadata.name, auth=auth, certificates=certificates)
+    pods = _Pods(spec, target, Sources(config.metadata.name, auth, certificates), address)
     k8s.batch.v1.CronJob(
         "redis-backup",
         metadata=metadata,
@@ -169,28 +168,11 @@ class _Pods:
     it for a restore; in between the snapshot lies in a volume of the pod's own.
     """
 
-    def __init__(
-        self,
-        spec: RedisSettings,
-        target: RedisBackup,
-        *,
-        address: str,
-        config: pulumi.Input[str],
-        auth: pulumi.Input[str],
-        certificates: str | None,
-    ) -> None:
+    def __init__(self, spec: RedisSettings, target: RedisBackup, sources: Sources, address: str) -> None:
         self._spec = spec
         self._target = target
-        self._config = config
-        self._auth = auth
-        self._certificates = certificates
-        self._variables = {
-            "REDIS_CLI": f"{spec.engine}-cli",
-            "REDIS_USER": OPERATOR,
-            "REDIS_ADDRESS": address,
-            **({"REDIS_TLS_DIR": _TLS_DIR} if certificates else {}),
-            "WORK_DIR": _WORK_DIR,
-        }
+        self._sources = sources
+        self._address = address
 
     def backup(self) -> k8s.core.v1.PodTemplateSpecArgs:
         """The pod that takes a snapshot."""
@@ -212,12 +194,14 @@ class _Pods:
         self, containers: Sequence[k8s.core.v1.ContainerArgs], *, before: Sequence[k8s.core.v1.ContainerArgs] = ()
     ) -> k8s.core.v1.PodTemplateSpecArgs:
         volumes = [
-            k8s.core.v1.VolumeArgs(name="config", config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=self._config)),
+            k8s.core.v1.VolumeArgs(
+                name="config", config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=self._sources.config)
+            ),
             k8s.core.v1.VolumeArgs(name="work", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs()),
             self._snapshots(),
         ]
-        if self._certificates:
-            source = k8s.core.v1.SecretVolumeSourceArgs(secret_name=self._certificates, default_mode=0o440)
+        if self._sources.certificates:
+            source = k8s.core.v1.SecretVolumeSourceArgs(secret_name=self._sources.certificates, default_mode=0o440)
             volumes.append(k8s.core.v1.VolumeArgs(name="certificates", secret=source))
         return k8s.core.v1.PodTemplateSpecArgs(
             metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels("redis", "backup", image_tag(image_of(self._spec)))),
@@ -243,10 +227,11 @@ class _Pods:
     def _redis(
         self, name: str, resources: Resources, own: Mapping[str, str], *, read_only: bool = False
     ) -> k8s.core.v1.ContainerArgs:
-        env = [*variables(self._variables), secret_variable("REDISCLI_AUTH", self._auth, OPERATOR_PASSWORD)]
+        own = {**own, "REDIS_ADDRESS": self._address, "WORK_DIR": _WORK_DIR}
+        env = client_variables(self._spec, self._sources)
         mounts = [k8s.core.v1.VolumeMountArgs(name="work", mount_path=_WORK_DIR)]
-        if self._certificates:
-            mounts.append(k8s.core.v1.VolumeMountArgs(name="certificates", mount_path=_TLS_DIR, read_only=True))
+        if self._sources.certificates:
+            mounts.append(k8s.core.v1.VolumeMountArgs(name="certificates", mount_path=TLS_DIR, read_only=True))
         return self._container(name, image_of(self._spec), resources, own, env, mounts, read_only=read_only)
 
     def _rclone(
