@@ -68,7 +68,7 @@ def preflight(
             "CONSUMES": "\n".join(f"{agent} {topic}" for agent, client in clients.items() for topic in client.consumes),
             "PRODUCES": "\n".join(sorted({topic for client in clients.values() for topic in client.produces})),
             "LOG_DIR": "/tmp",
-            "KAFKA_HEAP_OPTS": str(heap(spec.job_resources).value),
+            "KAFKA_HEAP_OPTS": heap(spec.job_resources),
             # The tools run for seconds: starting fast is all that counts.
             "KAFKA_JVM_PERFORMANCE_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
         },
