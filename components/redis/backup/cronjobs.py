@@ -10,7 +10,7 @@ import pulumi_kubernetes as k8s
 
 from components.labels import labels, selector
 from components.namespaces import Namespace
-from components.network import ANYWHERE, Edge, Peer, network_policy
+from components.network import Edge, Peer, network_policy, outside
 from components.pods import container_security, pod_security, resource_requirements, secret_variable, variables
 from components.redis.pods import NODE, PORT, TLS_DIR, Sources, client_variables, image_of
 from components.versions import RCLONE, REDIS
@@ -120,10 +120,7 @@ def _metadata(name: str, spec: RedisSettings, namespace: Namespace) -> k8s.meta.
 
 
 def _policies(target: RedisBackup, namespace: Namespace, child: pulumi.ResourceOptions) -> None:
-    to_bucket = []
-    if target.s3 is not None:
-        peer = Peer(cidr=target.s3.network) if target.s3.network else ANYWHERE
-        to_bucket = [Edge((peer,), (target.s3.port,))]
+    to_bucket = [Edge((outside(target.s3.network),), (target.s3.port,))] if target.s3 is not None else []
     network_policy(
         "redis-backup",
         namespace=namespace.ref,
