@@ -57,7 +57,7 @@ def preflight(
         user=REDIS.user,
         resources=there.preflight_resources,
         environment={
-            "REDIS_CLI": "valkey-cli" if spec.engine == "valkey" else "redis-cli",
+            "REDIS_CLI": f"{spec.engine}-cli",
             "REDIS_TLS": "yes" if there.tls else "no",
             "REDIS_CLUSTER": "yes" if there.cluster else "no",
             "REDIS_KEYS": "\n".join(patterns),
