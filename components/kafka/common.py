@@ -54,9 +54,14 @@ def brokers(namespace: Namespace) -> Peer:
     return Peer(namespace.name, BROKER)
 
 
+def bootstrap_host(namespace: Namespace, cluster_domain: str) -> str:
+    """The name by which clients find the brokers, from any namespace."""
+    return f"{BOOTSTRAP}.{namespace.name}.svc.{cluster_domain}"
+
+
 def bootstrap_servers(namespace: Namespace, cluster_domain: str) -> str:
-    """The `host:port` by which clients find the brokers, from any namespace."""
-    return f"{BOOTSTRAP}.{namespace.name}.svc.{cluster_domain}:{BROKER_PORT}"
+    """The same as `host:port`."""
+    return f"{bootstrap_host(namespace, cluster_domain)}:{BROKER_PORT}"
 
 
 _LARGEST_HEAP = 6 * 1024
