@@ -54,6 +54,11 @@ API_SERVER = Edge((ANYWHERE,), (443, 6443))
 DNS = Peer(namespace="kube-system", pod_labels={"k8s-app": "kube-dns"})
 
 
+def outside(network: str | None) -> Peer:
+    """A service outside of the cluster, by the network of its addresses; None: any address."""
+    return Peer(cidr=network) if network else ANYWHERE
+
+
 def network_policy(
     name: str,
     *,

@@ -46,6 +46,15 @@ def _broker(text: str) -> str:
     return text
 
 
+_SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+
+
+def _security_protocol(*, login: bool, tls: bool) -> _SecurityProtocol:
+    if login:
+        return "SASL_SSL" if tls else "SASL_PLAINTEXT"
+    return "SSL" if tls else "PLAINTEXT"
+
+
 class SaslLogin(Model):
     """The user that all agents are to an external Kafka; name and password are in Secrets of the agents' namespace."""
 
@@ -82,11 +91,9 @@ class ExternalKafka(Model):
         return tuple(sorted({int(broker.rpartition(":")[2]) for broker in self.brokers}))
 
     @property
-    def security_protocol(self) -> Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]:
+    def security_protocol(self) -> _SecurityProtocol:
         """Kafka's name for how clients speak to the brokers."""
-        if self.authentication is not None:
-            return "SASL_SSL" if self.tls else "SASL_PLAINTEXT"
-        return "SSL" if self.tls else "PLAINTEXT"
+        return _security_protocol(login=self.authentication is not None, tls=self.tls is not None)
 
 
 class KafkaSettings(Model):
@@ -181,11 +188,9 @@ class KafkaSettings(Model):
         return self.secured or bool(self.topics)
 
     @property
-    def security_protocol(self) -> Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]:
+    def security_protocol(self) -> _SecurityProtocol:
         """Kafka's name for how everybody speaks to the brokers."""
-        if self.secured:
-            return "SASL_SSL" if self.tls else "SASL_PLAINTEXT"
-        return "SSL" if self.tls else "PLAINTEXT"
+        return _security_protocol(login=self.secured, tls=self.tls is not None)
 
     def demands(self) -> list[Demand]:
         """Pods in the data namespace."""

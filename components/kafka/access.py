@@ -11,10 +11,9 @@ import pulumi_random as random
 
 from components.certificates import CertificateSecret, certificates
 from components.connection import SecretRef
-from components.kafka.common import variable
 from components.labels import labels
 from components.namespaces import Namespace
-from components.pods import config_hash
+from components.pods import config_hash, secret_files, secret_variable, variables
 from settings import AgentSettings, KafkaSettings
 
 AUTH_SECRET = "kafka-auth"
@@ -29,6 +28,8 @@ EXPORTER_USER = "_exporter"
 _EXPORTER_ACLS = tuple(
     f"{EXPORTER_USER} DESCRIBE LITERAL {resource}" for resource in ("TOPIC *", "GROUP *", "CLUSTER kafka-cluster")
 )
+
+_Mounted = tuple[list[k8s.core.v1.VolumeArgs], list[k8s.core.v1.VolumeMountArgs]]
 
 
 @dataclass(frozen=True)
@@ -63,48 +64,32 @@ class Access:
 
     def variables(self, **passwords: str) -> list[k8s.core.v1.EnvVarArgs]:
         """What the scripts read, with passwords by the name of their variable, given as keys of the Secret."""
-        found = [variable("SECURITY_PROTOCOL", self.protocol)]
+        found = variables({"SECURITY_PROTOCOL": self.protocol})
         if self.certificates is not None:
-            found.append(variable("TLS_DIR", TLS_DIR))
+            found += variables({"TLS_DIR": TLS_DIR})
         if self.secret is not None:
-            found += [self.password(name, key) for name, key in passwords.items()]
+            found += [secret_variable(name, self.secret, key) for name, key in passwords.items()]
         return found
 
-    def password(self, name: str, key: str) -> k8s.core.v1.EnvVarArgs:
-        """A password in an environment variable, by reference."""
-        return k8s.core.v1.EnvVarArgs(
-            name=name,
-            value_from=k8s.core.v1.EnvVarSourceArgs(
-                secret_key_ref=k8s.core.v1.SecretKeySelectorArgs(name=self.secret, key=key)
-            ),
-        )
+    def auth_files(self, *keys: str) -> _Mounted:
+        """The stack's own Secret as files in `AUTH_DIR`, where clients must log in: the given keys alone."""
+        return _mounted("auth", self.secret, keys, AUTH_DIR)
 
-    def auth_file(self, key: str) -> tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.VolumeMountArgs]:
-        """A key of the stack's own Secret as a file in `AUTH_DIR`."""
-        source = k8s.core.v1.SecretVolumeSourceArgs(
-            secret_name=self.secret, items=[k8s.core.v1.KeyToPathArgs(key=key, path=key)]
-        )
-        return (
-            k8s.core.v1.VolumeArgs(name="auth", secret=source),
-            k8s.core.v1.VolumeMountArgs(name="auth", mount_path=AUTH_DIR, read_only=True),
-        )
-
-    def volumes(self, *keys: str) -> tuple[list[k8s.core.v1.VolumeArgs], list[k8s.core.v1.VolumeMountArgs]]:
-        """The certificates' files in `TLS_DIR`: the given keys alone."""
-        if self.certificates is None:
-            return [], []
-        source = k8s.core.v1.SecretVolumeSourceArgs(
-            secret_name=self.certificates.name, items=[k8s.core.v1.KeyToPathArgs(key=key, path=key) for key in keys]
-        )
-        return (
-            [k8s.core.v1.VolumeArgs(name="tls", secret=source)],
-            [k8s.core.v1.VolumeMountArgs(name="tls", mount_path=TLS_DIR, read_only=True)],
-        )
+    def tls_files(self, *keys: str) -> _Mounted:
+        """The certificates' files in `TLS_DIR`, where there are any: the given keys alone."""
+        return _mounted("tls", self.certificates.name if self.certificates else None, keys, TLS_DIR)
 
     @property
     def resources(self) -> list[pulumi.Resource]:
         """What must be there before a pod can start."""
         return list(self.certificates.resources) if self.certificates is not None else []
+
+
+def _mounted(volume: str, secret: pulumi.Input[str] | None, keys: Sequence[str], folder: str) -> _Mounted:
+    if secret is None:
+        return [], []
+    mount = k8s.core.v1.VolumeMountArgs(name=volume, mount_path=folder, read_only=True)
+    return [secret_files(volume, secret, keys)], [mount]
 
 
 def acls(clients: Mapping[str, AgentSettings]) -> str:

@@ -10,15 +10,13 @@ from components.kafka.common import BROKER_PORT, CLIENT_LABELS, ZONE_FIELD, boot
 from components.namespaces import Namespace
 from components.network import Edge
 
-_BOOTSTRAP_SERVERS = "KAFKA_BOOTSTRAP_SERVERS"
-
 
 def internal(
     agent: str, access: Access, namespace: Namespace, cluster_domain: str, ready: tuple[pulumi.Resource, ...]
 ) -> Connection:
     """The connection of one agent to the stack's own brokers."""
     environment = {
-        _BOOTSTRAP_SERVERS: bootstrap_servers(namespace, cluster_domain),
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers(namespace, cluster_domain),
         "KAFKA_SECURITY_PROTOCOL": access.protocol,
     }
     files = {}

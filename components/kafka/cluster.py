@@ -20,6 +20,7 @@ from components.kafka.common import (
     CONTROLLER_PORT,
     EXPORTER,
     TOPICS,
+    bootstrap_host,
     brokers,
     version,
 )
@@ -79,7 +80,7 @@ class KafkaCluster(pulumi.ComponentResource):
         policies = _policies(spec, namespace, agents, observability, child)
         roles = _roles(spec)
         users = {agent: settings for agent, settings in clients.items() if settings.uses_kafka}
-        host = f"{BOOTSTRAP}.{namespace.name}.svc.{cluster_domain}"
+        host = bootstrap_host(namespace, cluster_domain)
         granted = access(
             spec,
             clients=users,

@@ -54,24 +54,24 @@ def brokers(namespace: Namespace) -> Peer:
     return Peer(namespace.name, BROKER)
 
 
+def bootstrap_host(namespace: Namespace, cluster_domain: str) -> str:
+    """The name by which clients find the brokers, from any namespace."""
+    return f"{BOOTSTRAP}.{namespace.name}.svc.{cluster_domain}"
+
+
 def bootstrap_servers(namespace: Namespace, cluster_domain: str) -> str:
-    """The `host:port` by which clients find the brokers, from any namespace."""
-    return f"{BOOTSTRAP}.{namespace.name}.svc.{cluster_domain}:{BROKER_PORT}"
+    """The same as `host:port`."""
+    return f"{bootstrap_host(namespace, cluster_domain)}:{BROKER_PORT}"
 
 
 _LARGEST_HEAP = 6 * 1024
 """In mebibytes: what Kafka's authors recommend. https://kafka.apache.org/41/operations/java-version/"""
 
 
-def heap(resources: Resources) -> k8s.core.v1.EnvVarArgs:
-    """Give the JVM half of the container's memory, at once; a broker's other half is page cache."""
+def heap(resources: Resources) -> str:
+    """`KAFKA_HEAP_OPTS`: give the JVM half of the container's memory, at once; a broker's other half is page cache."""
     mebibytes = min(int(resources.limits.memory.amount // 2 // 1024**2), _LARGEST_HEAP)
-    return variable("KAFKA_HEAP_OPTS", f"-Xms{mebibytes}m -Xmx{mebibytes}m")
-
-
-def variable(name: str, value: pulumi.Input[str]) -> k8s.core.v1.EnvVarArgs:
-    """A plain environment variable."""
-    return k8s.core.v1.EnvVarArgs(name=name, value=value)
+    return f"-Xms{mebibytes}m -Xmx{mebibytes}m"
 
 
 def scratch() -> tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.VolumeMountArgs]:

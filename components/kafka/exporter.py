@@ -34,7 +34,8 @@ def exporter(
     metadata_labels = labels("kafka-exporter", "metrics", KAFKA_EXPORTER.version)
     annotations: dict[str, pulumi.Input[str]] = {**scrape_annotations(EXPORTER_PORT)}
     login = []
-    volumes, mounts = access.volumes("ca.crt")
+    tls, tls_mounts = access.tls_files("ca.crt")
+    auth, auth_mounts = access.auth_files(EXPORTER_ARGUMENTS)
     if access.exporter_hash is not None:
         annotations[SECRET_HASH] = access.exporter_hash
         # The password in a file of arguments: others on the node can read a command line.
@@ -44,8 +45,6 @@ def exporter(
             f"--sasl.username={EXPORTER_USER}",
             f"@{AUTH_DIR}/{EXPORTER_ARGUMENTS}",
         ]
-        volume, mount = access.auth_file(EXPORTER_ARGUMENTS)
-        volumes, mounts = [*volumes, volume], [*mounts, mount]
     if access.certificates is not None:
         login += ["--tls.enabled", f"--tls.ca-file={TLS_DIR}/ca.crt"]
     probe = k8s.core.v1.HTTPGetActionArgs(path="/healthz", port="metrics")
@@ -76,7 +75,7 @@ def exporter(
                             ports=[k8s.core.v1.ContainerPortArgs(name="metrics", container_port=EXPORTER_PORT)],
                             resources=resource_requirements(spec.exporter_resources),
                             security_context=container_security(),
-                            volume_mounts=mounts or None,
+                            volume_mounts=[*tls_mounts, *auth_mounts] or None,
                             # It listens once it is connected: give the first connection a minute.
                             startup_probe=k8s.core.v1.ProbeArgs(http_get=probe, period_seconds=5, failure_threshold=12),
                             readiness_probe=k8s.core.v1.ProbeArgs(http_get=probe, period_seconds=10),
@@ -85,7 +84,7 @@ def exporter(
                             ),
                         )
                     ],
-                    volumes=volumes or None,
+                    volumes=[*tls, *auth] or None,
                 ),
             ),
         ),

@@ -10,7 +10,7 @@ import pulumi
 from components.connection import Connection, SecretRef
 from components.kafka.common import KAFKA_HOME, heap, image
 from components.namespaces import Namespace
-from components.network import ANYWHERE, Edge, Peer
+from components.network import Edge, outside
 from components.preflight import Attempt, Preflight
 from components.versions import KAFKA
 from settings import AgentSettings, ExternalKafka, KafkaSettings
@@ -38,7 +38,7 @@ def external(spec: KafkaSettings, *, preflight: Preflight | None = None) -> Conn
         environment=variables,
         secrets=secrets,
         files={"KAFKA_CA_FILE": SecretRef(ca.name, ca.key)} if ca else {},
-        egress=(Edge((Peer(cidr=there.network) if there.network else ANYWHERE,), there.ports),),
+        egress=(Edge((outside(there.network),), there.ports),),
         ready=(preflight,) if preflight else (),
     )
 
@@ -68,7 +68,7 @@ def preflight(
             "CONSUMES": "\n".join(f"{agent} {topic}" for agent, client in clients.items() for topic in client.consumes),
             "PRODUCES": "\n".join(sorted({topic for client in clients.values() for topic in client.produces})),
             "LOG_DIR": "/tmp",
-            "KAFKA_HEAP_OPTS": str(heap(spec.job_resources).value),
+            "KAFKA_HEAP_OPTS": heap(spec.job_resources),
             # The tools run for seconds: starting fast is all that counts.
             "KAFKA_JVM_PERFORMANCE_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
         },

@@ -23,7 +23,6 @@ from components.kafka.common import (
     heap,
     image,
     scratch,
-    variable,
     version,
 )
 from components.labels import labels
@@ -34,10 +33,12 @@ from components.pods import (
     claim,
     config_hash,
     container_security,
+    field_variable,
     pod_security,
     resource_requirements,
     sized_claims,
     spread,
+    variables,
 )
 from components.versions import KAFKA
 from settings import KafkaSettings, Memory, Resources
@@ -186,7 +187,7 @@ def _pod(
 ) -> k8s.core.v1.PodSpecArgs:
     tmp, tmp_mount = scratch()
     files, files_mount = config(config_map)
-    tls, tls_mounts = access.volumes("tls.crt", "tls.key", "ca.crt")
+    tls, tls_mounts = access.tls_files("tls.crt", "tls.key", "ca.crt")
     # Where there is one copy of everything, there is nothing to wait for.
     waits = role.is_broker and spec.replication_factor > 1
     host = f"$(POD_NAME).{role.domain(namespace, cluster_domain)}"
@@ -197,15 +198,8 @@ def _pod(
         # A command, not arguments: the image's own entrypoint derives its configuration from every KAFKA_ variable.
         command=["/bin/sh", f"{CONFIG_DIR}/start.sh"],
         env=[
-            k8s.core.v1.EnvVarArgs(
-                name="POD_NAME",
-                value_from=k8s.core.v1.EnvVarSourceArgs(
-                    field_ref=k8s.core.v1.ObjectFieldSelectorArgs(field_path="metadata.name")
-                ),
-            ),
-            variable("KAFKA_HOME", KAFKA_HOME),
-            variable("CONFIG_DIR", CONFIG_DIR),
-            variable("DATA_DIR", DATA_DIR),
+            field_variable("POD_NAME", "metadata.name"),
+            *variables({"KAFKA_HOME": KAFKA_HOME, "CONFIG_DIR": CONFIG_DIR, "DATA_DIR": DATA_DIR}),
             # By reference: policies judge plain values, and a new stack's preview does not know this one yet.
             k8s.core.v1.EnvVarArgs(
                 name="CLUSTER_ID",
@@ -213,31 +207,33 @@ def _pod(
                     config_map_key_ref=k8s.core.v1.ConfigMapKeySelectorArgs(name=config_map, key=CLUSTER_ID_KEY)
                 ),
             ),
-            variable("FIRST_NODE_ID", str(role.first_id)),
-            variable("PROCESS_ROLES", ",".join(role.processes)),
-            variable("LISTENERS", ",".join(f"{name.upper()}://:{port}" for name, port in role.ports.items())),
-            variable(
-                "ADVERTISED_LISTENERS",
-                ",".join(f"{name.upper()}://{host}:{port}" for name, port in role.ports.items()),
+            *variables(
+                {
+                    "FIRST_NODE_ID": str(role.first_id),
+                    "PROCESS_ROLES": ",".join(role.processes),
+                    "LISTENERS": ",".join(f"{name.upper()}://:{port}" for name, port in role.ports.items()),
+                    "ADVERTISED_LISTENERS": ",".join(
+                        f"{name.upper()}://{host}:{port}" for name, port in role.ports.items()
+                    ),
+                    "CONTROLLER_QUORUM_VOTERS": voters,
+                    "REPLICATION_FACTOR": str(spec.replication_factor),
+                    "MIN_INSYNC_REPLICAS": str(spec.min_insync_replicas),
+                }
             ),
-            variable("CONTROLLER_QUORUM_VOTERS", voters),
-            variable("REPLICATION_FACTOR", str(spec.replication_factor)),
-            variable("MIN_INSYNC_REPLICAS", str(spec.min_insync_replicas)),
-            k8s.core.v1.EnvVarArgs(
-                name="ZONE",
-                value_from=k8s.core.v1.EnvVarSourceArgs(
-                    field_ref=k8s.core.v1.ObjectFieldSelectorArgs(field_path=ZONE_FIELD)
-                ),
-            ),
-            variable("BOOTSTRAP_SERVERS", bootstrap_servers(namespace, cluster_domain)),
+            field_variable("ZONE", ZONE_FIELD),
+            *variables({"BOOTSTRAP_SERVERS": bootstrap_servers(namespace, cluster_domain)}),
             *access.variables(BROKER_PASSWORD="broker-password", OPERATOR_PASSWORD="operator-password"),
-            *([variable("WAIT_SECONDS", str(_WAIT_TO_STOP))] if waits else []),
-            heap(role.resources),
-            variable("KAFKA_LOG4J_OPTS", f"-Dlog4j2.configurationFile={CONFIG_DIR}/log4j2.properties"),
-            # Kafka's script makes this folder in any case, and by default inside its own installation.
-            variable("LOG_DIR", "/tmp"),
-            # Without the `-loggc` of Kafka's default: garbage collection logs of up to a gigabyte.
-            variable("EXTRA_ARGS", "-name kafkaServer"),
+            *variables(
+                {
+                    **({"WAIT_SECONDS": str(_WAIT_TO_STOP)} if waits else {}),
+                    "KAFKA_HEAP_OPTS": heap(role.resources),
+                    "KAFKA_LOG4J_OPTS": f"-Dlog4j2.configurationFile={CONFIG_DIR}/log4j2.properties",
+                    # Kafka's script makes this folder in any case, and by default inside its own installation.
+                    "LOG_DIR": "/tmp",
+                    # Without the `-loggc` of Kafka's default: garbage collection logs of up to a gigabyte.
+                    "EXTRA_ARGS": "-name kafkaServer",
+                }
+            ),
         ],
         ports=[k8s.core.v1.ContainerPortArgs(name=name, container_port=port) for name, port in role.ports.items()],
         resources=resource_requirements(role.resources),

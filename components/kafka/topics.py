@@ -18,12 +18,11 @@ from components.kafka.common import (
     heap,
     image,
     scratch,
-    variable,
     version,
 )
 from components.labels import labels
 from components.namespaces import Namespace
-from components.pods import config_hash, container_security, pod_security, resource_requirements
+from components.pods import config_hash, container_security, pod_security, resource_requirements, variables
 from components.versions import KAFKA
 from settings import AgentSettings, KafkaSettings
 
@@ -89,11 +88,8 @@ def topics_job(
     )
     tmp, tmp_mount = scratch()
     files, files_mount = config(config_map.metadata.name)
-    tls, tls_mounts = access.volumes("ca.crt")
-    volumes, mounts = [files, tmp, *tls], [files_mount, tmp_mount, *tls_mounts]
-    if access.secret is not None:
-        auth, auth_mount = access.auth_file(USERS_KEY)
-        volumes, mounts = [*volumes, auth], [*mounts, auth_mount]
+    tls, tls_mounts = access.tls_files("ca.crt")
+    auth, auth_mounts = access.auth_files(USERS_KEY)
 
     def container(name: str) -> k8s.core.v1.ContainerArgs:
         return k8s.core.v1.ContainerArgs(
@@ -101,13 +97,13 @@ def topics_job(
             image=image(spec),
             command=["/bin/sh", f"{CONFIG_DIR}/{name}.sh"],
             env=[
-                *(variable(key, value) for key, value in environment.items()),
+                *variables(environment),
                 *access.variables(OPERATOR_PASSWORD="operator-password"),
-                heap(spec.job_resources),
+                *variables({"KAFKA_HEAP_OPTS": heap(spec.job_resources)}),
             ],
             resources=resource_requirements(spec.job_resources),
             security_context=container_security(),
-            volume_mounts=mounts,
+            volume_mounts=[files_mount, tmp_mount, *tls_mounts, *auth_mounts],
             # What it says last is the reason that the engine and kubectl show.
             termination_message_policy="FallbackToLogsOnError",
         )
@@ -121,7 +117,7 @@ def topics_job(
         security_context=pod_security(KAFKA.user),
         init_containers=[container(name) for name in first] or None,
         containers=[container(last)],
-        volumes=volumes,
+        volumes=[files, tmp, *tls, *auth],
     )
     return job(
         "kafka-topics",

@@ -14,6 +14,8 @@ from components.pods import (
     pod_security,
     resource_requirements,
     scrape_annotations,
+    secret_files,
+    variables,
 )
 from settings import GrafanaSettings
 
@@ -66,7 +68,7 @@ def deploy(
     container = k8s.core.v1.ContainerArgs(
         name=part.name,
         image=part.image.reference,
-        env=[k8s.core.v1.EnvVarArgs(name="SCRAPE_INTERVAL", value=scrape_interval)],
+        env=variables({"SCRAPE_INTERVAL": scrape_interval}),
         ports=[part.container_port()],
         resources=resource_requirements(spec.resources),
         # Its first start fills a new database.
@@ -100,13 +102,7 @@ def deploy(
                     volumes=[
                         files("config", config_map, _PATHS),
                         files("dashboards", board_map, {name: name for name in boards}),
-                        k8s.core.v1.VolumeArgs(
-                            name="admin",
-                            secret=k8s.core.v1.SecretVolumeSourceArgs(
-                                secret_name=secret.metadata.name,
-                                items=[k8s.core.v1.KeyToPathArgs(key="admin-password", path="admin-password")],
-                            ),
-                        ),
+                        secret_files("admin", secret.metadata.name, ("admin-password",)),
                         empty_dir("data", "512Mi"),
                         empty_dir("scratch", "64Mi"),
                     ],

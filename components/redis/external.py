@@ -9,7 +9,7 @@ import pulumi
 
 from components.connection import Connection, SecretRef
 from components.namespaces import Namespace
-from components.network import ANYWHERE, Edge, Peer
+from components.network import Edge, outside
 from components.preflight import Attempt, Preflight
 from components.versions import REDIS
 from settings import AgentSettings, ExternalRedis, RedisSettings
@@ -31,7 +31,7 @@ def external(spec: RedisSettings, *, preflight: Preflight | None = None) -> Conn
         environment=environment(spec, there.host, there.port),
         secrets={"REDIS_URL": SecretRef(there.url_secret.name, there.url_secret.key)},
         files={"REDIS_CA_FILE": SecretRef(ca.name, ca.key)} if ca else {},
-        egress=(Edge((Peer(cidr=there.network) if there.network else ANYWHERE,), (there.port,)),),
+        egress=(Edge((outside(there.network),), (there.port,)),),
         ready=(preflight,) if preflight else (),
     )
 
@@ -57,7 +57,7 @@ def preflight(
         user=REDIS.user,
         resources=there.preflight_resources,
         environment={
-            "REDIS_CLI": "valkey-cli" if spec.engine == "valkey" else "redis-cli",
+            "REDIS_CLI": f"{spec.engine}-cli",
             "REDIS_TLS": "yes" if there.tls else "no",
             "REDIS_CLUSTER": "yes" if there.cluster else "no",
             "REDIS_KEYS": "\n".join(patterns),

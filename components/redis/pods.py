@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,10 +14,14 @@ from components.pods import (
     CONFIG_HASH,
     config_hash,
     container_security,
+    field_variable,
     pod_security,
     resource_requirements,
     scrape_annotations,
+    secret_files,
+    secret_variable,
     spread,
+    variables,
 )
 from components.versions import REDIS, REDIS_EXPORTER, VALKEY
 from settings import RedisSettings
@@ -36,7 +40,10 @@ _NODE_FILES = {
 _KEEPER_FILES = {file: (_ROOM / file).read_text() for file in ("client.sh", "keep.sh", "plan.awk")}
 FILES = {**_NODE_FILES, **_KEEPER_FILES}
 """Configuration and scripts: the data of the ConfigMap."""
-_CONFIG_DIR, _AUTH_DIR, _TLS_DIR, _STATE_DIR = "/etc/redis", "/etc/redis-auth", "/etc/redis-tls", "/run/keeper"
+TLS_DIR = "/etc/redis-tls"
+_CONFIG_DIR, _AUTH_DIR, _STATE_DIR = "/etc/redis", "/etc/redis-auth", "/run/keeper"
+_SECRET_MODE = 0o440
+"""For the pod's user and group alone."""
 _ENGINES = {"redis": REDIS, "valkey": VALKEY}
 
 ACL_FILE, REPLICATION_FILE = "users.acl", "replication.conf"
@@ -48,7 +55,7 @@ class Sources(NamedTuple):
     """The names of the objects that the pods read."""
 
     config: pulumi.Input[str]
-    """The ConfigMap with `FILES`."""
+    """The ConfigMap with the scripts."""
     auth: pulumi.Input[str]
     """The Secret with the ACL file, the configuration of replication, and passwords."""
     certificates: str | None
@@ -78,9 +85,9 @@ def node_template(spec: RedisSettings, headless_domain: str, sources: Sources) -
             containers=[_redis(spec, headless_domain, sources), _exporter(spec, sources)],
             volumes=[
                 _config_files(sources, _NODE_FILES),
-                _secret_files("auth", sources.auth, (ACL_FILE, REPLICATION_FILE)),
+                secret_files("auth", sources.auth, (ACL_FILE, REPLICATION_FILE), _SECRET_MODE),
                 *(
-                    [_secret_files("certificates", sources.certificates, ("ca.crt", "tls.crt", "tls.key"))]
+                    [secret_files("certificates", sources.certificates, ("ca.crt", "tls.crt", "tls.key"), _SECRET_MODE)]
                     if sources.certificates
                     else []
                 ),
@@ -107,9 +114,9 @@ def _redis(spec: RedisSettings, headless_domain: str, sources: Sources) -> k8s.c
         options |= {
             "port": "0",
             "tls-port": str(PORT),
-            "tls-cert-file": f"{_TLS_DIR}/tls.crt",
-            "tls-key-file": f"{_TLS_DIR}/tls.key",
-            "tls-ca-cert-file": f"{_TLS_DIR}/ca.crt",
+            "tls-cert-file": f"{TLS_DIR}/tls.crt",
+            "tls-key-file": f"{TLS_DIR}/tls.key",
+            "tls-ca-cert-file": f"{TLS_DIR}/ca.crt",
             "tls-replication": "yes",
             # The bus demands a certificate of every node, whatever the next line says.
             "tls-cluster": "yes",
@@ -126,10 +133,10 @@ def _redis(spec: RedisSettings, headless_domain: str, sources: Sources) -> k8s.c
             *(argument for key, value in options.items() for argument in (f"--{key}", value)),
         ],
         env=[
-            _field_env("POD_NAME", "metadata.name"),
-            _field_env("POD_IP", "status.podIP"),
-            _field_env("NODE_NAME", "spec.nodeName"),
-            *_client_env(spec, sources),
+            field_variable("POD_NAME", "metadata.name"),
+            field_variable("POD_IP", "status.podIP"),
+            field_variable("NODE_NAME", "spec.nodeName"),
+            *client_variables(spec, sources),
         ],
         ports=[
             k8s.core.v1.ContainerPortArgs(name="redis", container_port=PORT),
@@ -149,30 +156,30 @@ def _redis(spec: RedisSettings, headless_domain: str, sources: Sources) -> k8s.c
             k8s.core.v1.VolumeMountArgs(name="data", mount_path="/data"),
             _mount("config", _CONFIG_DIR),
             _mount("auth", _AUTH_DIR),
-            *([_mount("certificates", _TLS_DIR)] if sources.certificates else []),
+            *([_mount("certificates", TLS_DIR)] if sources.certificates else []),
         ],
     )
 
 
 def _exporter(spec: RedisSettings, sources: Sources) -> k8s.core.v1.ContainerArgs:
     health = k8s.core.v1.HTTPGetActionArgs(path="/health", port="metrics")
-    variables = {
+    plain = {
         "REDIS_ADDR": f"{'rediss' if sources.certificates else 'redis'}://localhost:{PORT}",
         "REDIS_USER": EXPORTER,
         # No CONFIG GET, which its user may not run.
         "REDIS_EXPORTER_CONFIG_COMMAND": "-",
-        **({"REDIS_EXPORTER_TLS_CA_CERT_FILE": f"{_TLS_DIR}/ca.crt"} if sources.certificates else {}),
+        **({"REDIS_EXPORTER_TLS_CA_CERT_FILE": f"{TLS_DIR}/ca.crt"} if sources.certificates else {}),
     }
     return k8s.core.v1.ContainerArgs(
         name="exporter",
         image=REDIS_EXPORTER.reference,
-        env=[*_plain_env(variables), _password_env("REDIS_PASSWORD", sources, EXPORTER_PASSWORD)],
+        env=[*variables(plain), secret_variable("REDIS_PASSWORD", sources.auth, EXPORTER_PASSWORD)],
         ports=[k8s.core.v1.ContainerPortArgs(name="metrics", container_port=METRICS_PORT)],
         liveness_probe=k8s.core.v1.ProbeArgs(http_get=health, period_seconds=20, timeout_seconds=5),
         readiness_probe=k8s.core.v1.ProbeArgs(http_get=health, period_seconds=10, timeout_seconds=5),
         resources=resource_requirements(spec.exporter_resources),
         security_context=container_security(),
-        volume_mounts=[_mount("authority", _TLS_DIR)] if sources.certificates else None,
+        volume_mounts=[_mount("authority", TLS_DIR)] if sources.certificates else None,
     )
 
 
@@ -181,7 +188,7 @@ def keeper_template(spec: RedisSettings, headless_domain: str, sources: Sources)
 
     The arguments are those of `node_template`.
     """
-    variables = {
+    plain = {
         "REDIS_NODES": " ".join(f"redis-{ordinal}.{headless_domain}:{PORT}" for ordinal in range(spec.nodes)),
         "REDIS_SHARDS": str(spec.shards),
         "STATE_DIR": _STATE_DIR,
@@ -202,7 +209,7 @@ def keeper_template(spec: RedisSettings, headless_domain: str, sources: Sources)
                     name="keeper",
                     image=image_of(spec),
                     args=["sh", f"{_CONFIG_DIR}/keep.sh"],
-                    env=[*_plain_env(variables), *_client_env(spec, sources)],
+                    env=[*variables(plain), *client_variables(spec, sources)],
                     readiness_probe=_probe(["test", "-f", f"{_STATE_DIR}/ready"], period=5, failures=1),
                     # A step takes 3 s at most.
                     liveness_probe=_probe(
@@ -212,7 +219,7 @@ def keeper_template(spec: RedisSettings, headless_domain: str, sources: Sources)
                     security_context=container_security(),
                     volume_mounts=[
                         _mount("config", _CONFIG_DIR),
-                        *([_mount("authority", _TLS_DIR)] if sources.certificates else []),
+                        *([_mount("authority", TLS_DIR)] if sources.certificates else []),
                         k8s.core.v1.VolumeMountArgs(name="state", mount_path=_STATE_DIR),
                     ],
                 )
@@ -226,28 +233,14 @@ def keeper_template(spec: RedisSettings, headless_domain: str, sources: Sources)
     )
 
 
-def _client_env(spec: RedisSettings, sources: Sources) -> list[k8s.core.v1.EnvVarArgs]:
+def client_variables(spec: RedisSettings, sources: Sources) -> list[k8s.core.v1.EnvVarArgs]:
     """What client.sh needs to speak to a node."""
-    variables = {
+    plain = {
         "REDIS_CLI": f"{spec.engine}-cli",
         "REDIS_USER": OPERATOR,
-        **({"REDIS_TLS_DIR": _TLS_DIR} if sources.certificates else {}),
+        **({"REDIS_TLS_DIR": TLS_DIR} if sources.certificates else {}),
     }
-    return [*_plain_env(variables), _password_env("REDISCLI_AUTH", sources, OPERATOR_PASSWORD)]
-
-
-def _plain_env(variables: Mapping[str, str]) -> list[k8s.core.v1.EnvVarArgs]:
-    return [k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in variables.items()]
-
-
-def _field_env(name: str, path: str) -> k8s.core.v1.EnvVarArgs:
-    field = k8s.core.v1.ObjectFieldSelectorArgs(field_path=path)
-    return k8s.core.v1.EnvVarArgs(name=name, value_from=k8s.core.v1.EnvVarSourceArgs(field_ref=field))
-
-
-def _password_env(name: str, sources: Sources, key: str) -> k8s.core.v1.EnvVarArgs:
-    ref = k8s.core.v1.SecretKeySelectorArgs(name=sources.auth, key=key)
-    return k8s.core.v1.EnvVarArgs(name=name, value_from=k8s.core.v1.EnvVarSourceArgs(secret_key_ref=ref))
+    return [*variables(plain), secret_variable("REDISCLI_AUTH", sources.auth, OPERATOR_PASSWORD)]
 
 
 def _probe(command: list[str], *, period: int, failures: int) -> k8s.core.v1.ProbeArgs:
@@ -265,20 +258,10 @@ def _mount(volume: str, path: str) -> k8s.core.v1.VolumeMountArgs:
 
 def _authority(sources: Sources) -> list[k8s.core.v1.VolumeArgs]:
     """What clients need of the certificates, which is no secret."""
-    return [_secret_files("authority", sources.certificates, ("ca.crt",), mode=0o444)] if sources.certificates else []
-
-
-def _secret_files(
-    volume: str, secret: pulumi.Input[str], keys: Iterable[str], mode: int = 0o440
-) -> k8s.core.v1.VolumeArgs:
-    source = k8s.core.v1.SecretVolumeSourceArgs(secret_name=secret, items=_items(keys), default_mode=mode)
-    return k8s.core.v1.VolumeArgs(name=volume, secret=source)
+    return [secret_files("authority", sources.certificates, ("ca.crt",), mode=0o444)] if sources.certificates else []
 
 
 def _config_files(sources: Sources, files: Iterable[str]) -> k8s.core.v1.VolumeArgs:
-    source = k8s.core.v1.ConfigMapVolumeSourceArgs(name=sources.config, items=_items(files))
+    items = [k8s.core.v1.KeyToPathArgs(key=file, path=file) for file in files]
+    source = k8s.core.v1.ConfigMapVolumeSourceArgs(name=sources.config, items=items)
     return k8s.core.v1.VolumeArgs(name="config", config_map=source)
-
-
-def _items(keys: Iterable[str]) -> list[k8s.core.v1.KeyToPathArgs]:
-    return [k8s.core.v1.KeyToPathArgs(key=key, path=key) for key in keys]

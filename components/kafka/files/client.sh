@@ -1,10 +1,12 @@
 #!/bin/sh
 # Sourced by the scripts that run Kafka's tools, and by start.sh: writes client.properties, which logs in as _operator.
+# `tool SCRIPT ARGUMENTS...` then runs one of Kafka's scripts with it against the brokers.
 #
 # SECURITY_PROTOCOL  PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL
 # OPERATOR_PASSWORD  with SASL
 # TLS_DIR            with SSL: folder with ca.crt
 # TMPDIR             a writable folder; default /tmp
+# KAFKA_HOME, BOOTSTRAP_SERVERS  for `tool`: where Kafka is installed, and host:port of a broker
 
 scratch=${TMPDIR:-/tmp}
 client=$scratch/client.properties
@@ -27,3 +29,9 @@ umask 077
     ;;
   esac
 } >"$client"
+
+tool() {
+  script=$1
+  shift
+  "$KAFKA_HOME/bin/$script" --bootstrap-server "$BOOTSTRAP_SERVERS" --command-config "$client" "$@" </dev/null
+}

@@ -19,12 +19,6 @@ trap 'exit 1' TERM INT
 state=$scratch/topics-state plan=$scratch/topics-plan
 deadline=$(($(date +%s) + ${TIMEOUT_SECONDS:-300}))
 
-tool() {
-  script=$1
-  shift
-  "$KAFKA_HOME/bin/$script" --bootstrap-server "$BOOTSTRAP_SERVERS" --command-config "$client" "$@" </dev/null
-}
-
 look() {
   tool kafka-topics.sh --describe --exclude-internal >"$state" &&
     awk -f "$CONFIG_DIR/topics.awk" "$CONFIG_DIR/topics" "$state" >"$plan"

@@ -22,12 +22,6 @@ cp "$CONFIG_DIR/acls" "$scratch/wanted-acls"
 USERS=$(cut -d' ' -f1 "$AUTH_DIR/users")
 export USERS
 
-tool() {
-  script=$1
-  shift
-  "$KAFKA_HOME/bin/$script" --bootstrap-server "$BOOTSTRAP_SERVERS" --command-config "$client" "$@" </dev/null
-}
-
 # From a file, since arguments can be seen.
 set_passwords() {
   while read -r user password; do

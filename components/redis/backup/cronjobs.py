@@ -10,10 +10,9 @@ import pulumi_kubernetes as k8s
 
 from components.labels import labels, selector
 from components.namespaces import Namespace
-from components.network import ANYWHERE, Edge, Peer, network_policy
-from components.pods import container_security, pod_security, resource_requirements
-from components.redis.pods import NODE, OPERATOR_PASSWORD, PORT, image_of
-from components.redis.users import OPERATOR
+from components.network import Edge, Peer, network_policy, outside
+from components.pods import container_security, pod_security, resource_requirements, secret_variable, variables
+from components.redis.pods import NODE, PORT, TLS_DIR, Sources, client_variables, image_of
 from components.versions import RCLONE, REDIS
 from settings import BackupBucket, RedisBackup, RedisSettings, Resources
 from settings.types import image_tag
@@ -27,7 +26,7 @@ FILES = {
     for path in (_ROOM.parent / "client.sh", *sorted(_ROOM.glob("*.sh")), *sorted(_ROOM.glob("*.lua")))
 }
 """The scripts: the data of the ConfigMap."""
-_CONFIG_DIR, _TLS_DIR, _BACKUP_DIR, _WORK_DIR = "/etc/redis-backup", "/etc/redis-tls", "/backup", "/work"
+_CONFIG_DIR, _BACKUP_DIR, _WORK_DIR = "/etc/redis-backup", "/backup", "/work"
 
 _HOUR = 3600
 
@@ -71,7 +70,7 @@ def backup(
         )
     _policies(target, namespace, child)
 
-    pods = _Pods(spec, target, address=address, config=config.metadata.name, auth=auth, certificates=certificates)
+    pods = _Pods(spec, target, Sources(config.metadata.name, auth, certificates), address)
     k8s.batch.v1.CronJob(
         "redis-backup",
         metadata=metadata,
@@ -121,10 +120,7 @@ def _metadata(name: str, spec: RedisSettings, namespace: Namespace) -> k8s.meta.
 
 
 def _policies(target: RedisBackup, namespace: Namespace, child: pulumi.ResourceOptions) -> None:
-    to_bucket = []
-    if target.s3 is not None:
-        peer = Peer(cidr=target.s3.network) if target.s3.network else ANYWHERE
-        to_bucket = [Edge((peer,), (target.s3.port,))]
+    to_bucket = [Edge((outside(target.s3.network),), (target.s3.port,))] if target.s3 is not None else []
     network_policy(
         "redis-backup",
         namespace=namespace.ref,
@@ -169,28 +165,11 @@ class _Pods:
     it for a restore; in between the snapshot lies in a volume of the pod's own.
     """
 
-    def __init__(
-        self,
-        spec: RedisSettings,
-        target: RedisBackup,
-        *,
-        address: str,
-        config: pulumi.Input[str],
-        auth: pulumi.Input[str],
-        certificates: str | None,
-    ) -> None:
+    def __init__(self, spec: RedisSettings, target: RedisBackup, sources: Sources, address: str) -> None:
         self._spec = spec
         self._target = target
-        self._config = config
-        self._auth = auth
-        self._certificates = certificates
-        self._variables = {
-            "REDIS_CLI": f"{spec.engine}-cli",
-            "REDIS_USER": OPERATOR,
-            "REDIS_ADDRESS": address,
-            **({"REDIS_TLS_DIR": _TLS_DIR} if certificates else {}),
-            "WORK_DIR": _WORK_DIR,
-        }
+        self._sources = sources
+        self._address = address
 
     def backup(self) -> k8s.core.v1.PodTemplateSpecArgs:
         """The pod that takes a snapshot."""
@@ -212,12 +191,14 @@ class _Pods:
         self, containers: Sequence[k8s.core.v1.ContainerArgs], *, before: Sequence[k8s.core.v1.ContainerArgs] = ()
     ) -> k8s.core.v1.PodTemplateSpecArgs:
         volumes = [
-            k8s.core.v1.VolumeArgs(name="config", config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=self._config)),
+            k8s.core.v1.VolumeArgs(
+                name="config", config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=self._sources.config)
+            ),
             k8s.core.v1.VolumeArgs(name="work", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs()),
             self._snapshots(),
         ]
-        if self._certificates:
-            source = k8s.core.v1.SecretVolumeSourceArgs(secret_name=self._certificates, default_mode=0o440)
+        if self._sources.certificates:
+            source = k8s.core.v1.SecretVolumeSourceArgs(secret_name=self._sources.certificates, default_mode=0o440)
             volumes.append(k8s.core.v1.VolumeArgs(name="certificates", secret=source))
         return k8s.core.v1.PodTemplateSpecArgs(
             metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels("redis", "backup", image_tag(image_of(self._spec)))),
@@ -241,32 +222,31 @@ class _Pods:
         return k8s.core.v1.VolumeArgs(name="snapshots", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs())
 
     def _redis(
-        self, name: str, resources: Resources, variables: Mapping[str, str], *, read_only: bool = False
+        self, name: str, resources: Resources, own: Mapping[str, str], *, read_only: bool = False
     ) -> k8s.core.v1.ContainerArgs:
-        password = k8s.core.v1.SecretKeySelectorArgs(name=self._auth, key=OPERATOR_PASSWORD)
-        reference = k8s.core.v1.EnvVarSourceArgs(secret_key_ref=password)
-        env = [*_env(self._variables), k8s.core.v1.EnvVarArgs(name="REDISCLI_AUTH", value_from=reference)]
+        own = {**own, "REDIS_ADDRESS": self._address, "WORK_DIR": _WORK_DIR}
+        env = client_variables(self._spec, self._sources)
         mounts = [k8s.core.v1.VolumeMountArgs(name="work", mount_path=_WORK_DIR)]
-        if self._certificates:
-            mounts.append(k8s.core.v1.VolumeMountArgs(name="certificates", mount_path=_TLS_DIR, read_only=True))
-        return self._container(name, image_of(self._spec), resources, variables, env, mounts, read_only=read_only)
+        if self._sources.certificates:
+            mounts.append(k8s.core.v1.VolumeMountArgs(name="certificates", mount_path=TLS_DIR, read_only=True))
+        return self._container(name, image_of(self._spec), resources, own, env, mounts, read_only=read_only)
 
     def _rclone(
-        self, name: str, bucket: BackupBucket, resources: Resources, variables: Mapping[str, str]
+        self, name: str, bucket: BackupBucket, resources: Resources, own: Mapping[str, str]
     ) -> k8s.core.v1.ContainerArgs:
-        env = _env(rclone_environment(bucket))
-        for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            reference = k8s.core.v1.SecretKeySelectorArgs(name=bucket.credentials, key=key)
-            source = k8s.core.v1.EnvVarSourceArgs(secret_key_ref=reference)
-            env.append(k8s.core.v1.EnvVarArgs(name=key, value_from=source))
-        return self._container(name, RCLONE.reference, resources, variables, env, [])
+        credentials = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        env = [
+            *variables(rclone_environment(bucket)),
+            *(secret_variable(key, bucket.credentials, key) for key in credentials),
+        ]
+        return self._container(name, RCLONE.reference, resources, own, env, [])
 
     def _container(
         self,
         name: str,
         image: str,
         resources: Resources,
-        variables: Mapping[str, str],
+        own: Mapping[str, str],
         env: Sequence[k8s.core.v1.EnvVarArgs],
         mounts: Sequence[k8s.core.v1.VolumeMountArgs],
         *,
@@ -277,7 +257,7 @@ class _Pods:
             name=name,
             image=image,
             command=["sh", f"{_CONFIG_DIR}/{name}.sh"],
-            env=[*_env({"BACKUP_DIR": _BACKUP_DIR, **variables}), *env],
+            env=[*variables({"BACKUP_DIR": _BACKUP_DIR, **own}), *env],
             resources=resource_requirements(resources),
             security_context=container_security(),
             volume_mounts=[
@@ -286,7 +266,3 @@ class _Pods:
                 *mounts,
             ],
         )
-
-
-def _env(variables: Mapping[str, str]) -> list[k8s.core.v1.EnvVarArgs]:
-    return [k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in variables.items()]
