@@ -105,7 +105,9 @@ class Servers:
         port = free_port()
         folder = self.folder / str(port)
         folder.mkdir()
-        command = ["redis-server", "--bind", "127.0.0.1", "--dir", str(folder), "--save", "", *options]
+        command = ["redis-server", "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+        # Its own default is 10000 higher, where there may be none.
+        command += ["--cluster-port", str(free_port()), *options]
         client = ["redis-cli", "--no-auth-warning", "-h", "127.0.0.1", "-p", str(port)]
         if tls is None:
             command += ["--port", str(port)]
