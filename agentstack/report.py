@@ -26,7 +26,8 @@ _MOST_SIBLINGS = 12
 """More components of one type are shown as one line."""
 _MOST_FINDINGS = 10
 _NAME_WIDTH = 32
-_SHORT = {"HorizontalPodAutoscaler": "HPA", "PodDisruptionBudget": "PDB"}
+SHORT_KINDS = {"HorizontalPodAutoscaler": "HPA", "PodDisruptionBudget": "PDB"}
+"""Kinds as people call them."""
 
 
 @dataclass
@@ -217,7 +218,7 @@ def _show_components(console: Console, components: Sequence[Component]) -> None:
 
     def label(name: str, kind: str, count: int, kinds: Counter[str], depth: int) -> Text:
         listed = ", ".join(
-            f"{number} {_SHORT.get(kind, kind)}" if number > 1 else _SHORT.get(kind, kind)
+            f"{number} {SHORT_KINDS.get(kind, kind)}" if number > 1 else SHORT_KINDS.get(kind, kind)
             for kind, number in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
         )
         padding = " " * (_NAME_WIDTH - 4 * depth - len(f"{name} {kind}"))
