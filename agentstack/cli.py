@@ -1,4 +1,4 @@
-"""The command line: `agentstack preview`, `agentstack explain`, `agentstack schema`."""
+"""The command line: `agentstack preview`, `agentstack explain`, `agentstack new`, `agentstack schema`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from . import new
 from .explain import explain
 
 # Only what `--help` needs is imported here: everything else takes more time than the rest of most commands.
@@ -101,6 +102,7 @@ def schema(
 
 
 app.command()(explain)
+app.add_typer(new.app, name="new")
 
 
 def _program() -> list[str]:
