@@ -16,6 +16,7 @@ from .errors import SettingsError
 from .kafka import ExternalKafka, KafkaSettings, SaslLogin, TopicSettings
 from .model import Amounts, Demand, Resources, SecretKey
 from .observability import AlertmanagerSettings, GrafanaSettings, ObservabilitySettings, PrometheusSettings
+from .placement import Gpu, Placement, Pool, Toleration
 from .platform import (
     GatewayController,
     GatewaySettings,
@@ -51,13 +52,16 @@ __all__ = [
     "GatewaySettings",
     "GatewayTls",
     "GrafanaSettings",
+    "Gpu",
     "KafkaSettings",
     "Memory",
     "Metrics",
     "NamespaceSettings",
     "NamespacesSettings",
     "ObservabilitySettings",
+    "Placement",
     "PlatformSettings",
+    "Pool",
     "Probe",
     "Probes",
     "PrometheusSettings",
@@ -73,5 +77,6 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Shutdown",
+    "Toleration",
     "TopicSettings",
 ]

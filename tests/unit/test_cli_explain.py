@@ -178,6 +178,7 @@ EVERYTHING: dict[str, Any] = {
     "egress": [{"host": "api.example.com"}],
     "public": {"path": "/x"},
     "shutdown": {"longestTask": "2m"},
+    "placement": {"architecture": "arm64", "gpu": {"count": 1}},
     "scratch": "1Gi",
 }
 
