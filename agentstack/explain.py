@@ -51,7 +51,7 @@ Source = Literal["agent", "environment"]
 
 
 @dataclass(frozen=True)
-class Place:
+class Origin:
     """Where a value is written."""
 
     source: Source
@@ -71,9 +71,9 @@ class Setting:
     path: str
     """Dotted, as it would be written in the agent's file."""
     value: Any
-    origin: Place | None
+    origin: Origin | None
     """None: nobody wrote it, it is the default."""
-    overrides: Place | None = None
+    overrides: Origin | None = None
     """What the agent's file says, where the environment says something else."""
 
 
@@ -176,9 +176,9 @@ def _settings(environment: Environment, agent: str) -> Iterator[Setting]:
     overrides = (environment.config.get("agentstack:agents") or {}).get(agent, {})
     for keys, value in _leaves(values):
         path = ".".join(map(str, keys))
-        declared = _place("agent", file, content, keys)
+        declared = _origin("agent", file, content, keys)
         if _decides(overrides, keys):
-            override = _place("environment", environment.file, overrides, keys, ("config", "agentstack:agents", agent))
+            override = _origin("environment", environment.file, overrides, keys, ("config", "agentstack:agents", agent))
             hidden = declared if override and declared and declared.value != override.value else None
             yield Setting(path, value, override, hidden)
         else:
@@ -208,7 +208,7 @@ def _decides(overrides: Any, keys: Keys) -> bool:
     return True
 
 
-def _place(source: Source, file: pathlib.Path, content: Any, keys: Keys, prefix: Keys = ()) -> Place | None:
+def _origin(source: Source, file: pathlib.Path, content: Any, keys: Keys, prefix: Keys = ()) -> Origin | None:
     from settings.files import line_of
 
     for key in keys:
@@ -222,7 +222,7 @@ def _place(source: Source, file: pathlib.Path, content: Any, keys: Keys, prefix:
             break  # one value stands for a whole group
     # From a folder of the project, the way from there is the shorter one.
     shown = min(str(file), os.path.relpath(file), key=len)
-    return Place(source, shown, line_of(file, (*prefix, *keys)), content)
+    return Origin(source, shown, line_of(file, (*prefix, *keys)), content)
 
 
 def _belongs(manifest: Manifest, agent: str, registrations: Mapping[str, Registration]) -> bool:

@@ -16,7 +16,7 @@ from .errors import SettingsError
 from .kafka import ExternalKafka, KafkaSettings, SaslLogin, TopicSettings
 from .model import Amounts, Demand, Resources, SecretKey
 from .observability import AlertmanagerSettings, GrafanaSettings, ObservabilitySettings, PrometheusSettings
-from .placement import Gpu, Placement, Pool, Toleration
+from .placement import PROVIDER_POOLS, Gpu, Placement, Pool, Toleration
 from .platform import (
     GatewayController,
     GatewaySettings,
@@ -59,6 +59,7 @@ __all__ = [
     "NamespaceSettings",
     "NamespacesSettings",
     "ObservabilitySettings",
+    "PROVIDER_POOLS",
     "Placement",
     "PlatformSettings",
     "Pool",
