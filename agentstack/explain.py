@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -24,10 +25,17 @@ _PLAIN_WIDTH = 100
 """The width of a pipe, which has none: the same everywhere, so that outputs can be compared."""
 
 PURPOSES: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
-    ("Agent", "Deployment"): ("runs its pods; whatever changes them rolls them out", ()),
-    ("Agent", "HorizontalPodAutoscaler"): ("alone sets the number of pods: up at once, down slowly", ("scaling",)),
-    ("Agent", "PodDisruptionBudget"): ("lets node drains take one pod at a time", ()),
-    ("Agent", "Service"): ("its address in the cluster, on port 80", ()),
+    ("Agent", "Deployment"): (
+        "runs its pods; one has {spec.template.spec.terminationGracePeriodSeconds} s to end: "
+        "preStop + longestTask + 10",
+        (),
+    ),
+    ("Agent", "HorizontalPodAutoscaler"): (
+        "alone sets the number of pods, {spec.minReplicas} to {spec.maxReplicas}: up at once, down slowly",
+        ("scaling",),
+    ),
+    ("Agent", "PodDisruptionBudget"): ("lets node drains take {spec.maxUnavailable} pod at a time", ()),
+    ("Agent", "Service"): ("its address in the cluster: http://{metadata.name}", ()),
     ("Agent", "NetworkPolicy"): (
         "who may open connections to it, and it to whom",
         ("port", "metrics", "uses", "consumes", "produces", "calls", "egress", "public"),
@@ -42,7 +50,7 @@ PURPOSES: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
 """By component and kind, in the order of showing: what an object is for, and what of the declaration shapes it.
 
 No fields: every agent has one. Nearly every field shapes the object that runs the pods, so it names none.
-`field: item` stands for a list with that item.
+`field: item` stands for a list with that item; a path in braces, for what the object has there.
 """
 
 
@@ -260,8 +268,15 @@ def _object(manifest: Manifest, registrations: Mapping[str, Registration], given
         owner = registrations.get(owner.parent)
     component = owner.type.rpartition(":")[2] if owner else ""
     purpose, fields = PURPOSES.get((component, manifest.kind), ("", ()))
+    filled = re.sub(r"\{([\w.]+)\}", lambda path: str(_value(manifest.object, path[1].split("."))), purpose)
     because = tuple(field for field in fields if field in given)
-    return Object(manifest.kind, manifest.name, component, purpose, because, manifest.path)
+    return Object(manifest.kind, manifest.name, component, filled, because, manifest.path)
+
+
+def _value(content: Any, keys: Sequence[str]) -> Any:
+    for key in keys:
+        content = content.get(key, "?") if isinstance(content, Mapping) else "?"
+    return content
 
 
 def _variables(own: Sequence[Manifest]) -> list[Variable]:

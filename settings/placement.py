@@ -55,7 +55,8 @@ PROVIDER_POOLS: dict[NodeProvider, dict[str, Pool]] = {
     # https://learn.microsoft.com/azure/virtual-machines/spot-vms: 30 s
     "aks": _pools("kubernetes.azure.com/scalesetpriority", "spot", 30, tainted=True),
 }
-"""The pools `spot` and `onDemand` as each provider labels and taints its nodes by itself."""
+"""The pools `spot` and `onDemand` as each provider labels its nodes. The taint of the same name, which AKS and GKE
+Autopilot set, and GKE advises elsewhere, is tolerated."""
 
 
 class Gpu(Model):

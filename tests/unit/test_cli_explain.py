@@ -84,6 +84,8 @@ def test_values_have_their_true_origin(one: Environment) -> None:
 def test_objects_name_what_shapes_them(one: Environment) -> None:
     found = {(item.kind, item.name): item for item in explained(one, "one").objects}
     assert found["Deployment", "one"].because == ()
+    assert "one has 45 s to end: preStop + longestTask + 10" in found["Deployment", "one"].purpose
+    assert "the number of pods, 2 to 3: up at once" in found["HorizontalPodAutoscaler", "one"].purpose
     assert found["HorizontalPodAutoscaler", "one"].because == ("scaling",)
     assert found["NetworkPolicy", "one"].because == ("uses", "egress", "public")
     assert found["Ingress", "gateway"].because == ("public",)
@@ -152,13 +154,12 @@ def test_every_object_of_every_agent_has_a_purpose(name: str) -> None:
     file, agents = STACKS[name]
     environment = Environment.find(ROOT, name, file=file, agents=agents)
     registrations = run_program(environment).registrations
-    found = {
-        (thing.component, thing.kind)
-        for agent in environment.settings().agents
-        for thing in explanation(name, agent, [], registrations).objects
-    }
+    agents_here = environment.settings().agents
+    things = [thing for agent in agents_here for thing in explanation(name, agent, [], registrations).objects]
+    found, purposes = {(thing.component, thing.kind) for thing in things}, {thing.purpose for thing in things}
     assert ("Agent", "Deployment") in found
     assert not found - set(PURPOSES)
+    assert not [text for text in purposes if "?" in text]
 
 
 EVERYTHING: dict[str, Any] = {
