@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from .where import Where
+
 RESOURCES = ("requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
 """What is counted beside pods, as a ResourceQuota names it; CPU in cores, memory in bytes."""
 
@@ -31,6 +33,8 @@ class Workload:
     maximum: int
     pod: Amounts
     """By the names in `RESOURCES`."""
+    where: Where = field(default_factory=Where)
+    """On which nodes they can run."""
 
     @property
     def ends(self) -> bool:
@@ -94,9 +98,10 @@ def capacity(objects: Iterable[Mapping[str, Any]]) -> list[NamespaceCapacity]:
             for key, value in content["spec"].get("hard", {}).items():
                 # Kubernetes has two names for the same: `cpu` is `requests.cpu`.
                 quota[f"requests.{key}" if key in ("cpu", "memory") else key] = quantity(value)
-        elif (spec := _pod_spec(content)) is not None:
+        elif (template := _pod_template(content)) is not None:
             low, high = _replicas(content, scaled)
-            workload = Workload(content["kind"], content["metadata"]["name"], low, high, _pod(spec, defaults.get(name)))
+            pod = _pod(template["spec"], defaults.get(name))
+            workload = Workload(content["kind"], content["metadata"]["name"], low, high, pod, Where.of(template))
             found.setdefault(name, NamespaceCapacity(name)).workloads.append(workload)
     for namespace in found.values():
         namespace.workloads.sort(key=lambda workload: (workload.name, workload.kind))
@@ -131,16 +136,15 @@ def _target(autoscaler: Mapping[str, Any]) -> tuple[str, str, str]:
     return _namespace(autoscaler), reference["kind"], reference["name"]
 
 
-def _pod_spec(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _pod_template(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
     match content["kind"]:
         case "Deployment" | "StatefulSet" | "DaemonSet" | "Job":
-            spec: Mapping[str, Any] = content["spec"]["template"]["spec"]
-            return spec
+            template: Mapping[str, Any] = content["spec"]["template"]
+            return template
         case "CronJob":
-            return _pod_spec({"kind": "Job", **content["spec"]["jobTemplate"]})
+            return _pod_template({"kind": "Job", **content["spec"]["jobTemplate"]})
         case "Pod":
-            pod: Mapping[str, Any] = content["spec"]
-            return pod
+            return content
         case _:
             return None
 

@@ -1,4 +1,4 @@
-"""The command line: `agentstack preview`, `agentstack schema`."""
+"""The command line: `agentstack preview`, `agentstack explain`, `agentstack new`, `agentstack schema`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import sys
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from . import new
+from .explain import explain
 
 # Only what `--help` needs is imported here: everything else takes more time than the rest of most commands.
 if TYPE_CHECKING:
@@ -96,6 +99,10 @@ def schema(
     elif stale := outdated(folder):
         typer.echo(f"not current: {', '.join(map(str, stale))}: run `agentstack schema`", err=True)
         raise typer.Exit(1)
+
+
+app.command()(explain)
+app.add_typer(new.app, name="new")
 
 
 def _program() -> list[str]:

@@ -15,9 +15,11 @@ from policies.rules import RULES, Violation
 from .capacity import NamespaceCapacity, amount_text
 from .manifests import Manifests, Written
 from .render import Registration, Rendered, Secret
+from .where import Place, Where, places
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
 _PLAIN_WIDTH = 120
@@ -26,7 +28,10 @@ _MOST_SIBLINGS = 12
 """More components of one type are shown as one line."""
 _MOST_FINDINGS = 10
 _NAME_WIDTH = 32
-_SHORT = {"HorizontalPodAutoscaler": "HPA", "PodDisruptionBudget": "PDB"}
+_PLACED = ("requests.cpu", "requests.memory")
+"""What the table of nodes counts beside pods."""
+SHORT_KINDS = {"HorizontalPodAutoscaler": "HPA", "PodDisruptionBudget": "PDB"}
+"""Kinds as people call them."""
 
 
 @dataclass
@@ -72,6 +77,11 @@ class Report:
         return [*self.rendered.warnings, *self.manifests.warnings, *excesses]
 
     @cached_property
+    def places(self) -> list[Place]:
+        """What runs on which kind of nodes."""
+        return places(workload for namespace in self.namespaces for workload in namespace.workloads)
+
+    @cached_property
     def components(self) -> list[Component]:
         """The outermost components, each with those in it, by type and name."""
         return _tree(self.rendered.registrations, self.manifests)
@@ -112,8 +122,10 @@ def as_json(report: Report) -> str:
     `namespace`, `name`, `file`); `components` (a tree of `name`, `type`, `objects`, `children`); `namespaces` (`name`,
     `perNode`, `workloads`, and under `pods` (with `jobs`), `requests.cpu`, `requests.memory`, `limits.cpu`,
     `limits.memory` each `min`, `max` and `quota`, CPU in cores, memory in bytes, `null` without a quota);
-    `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`); `warnings`;
-    `outputs` (`null` for a secret); `files` (`written`, `unchanged`, `removed`).
+    `places` (what can run on which nodes: `pool`, `architecture`, `zones`, `devices`, `workloads`, and under `pods`,
+    `requests.cpu`, `requests.memory` each `min` and `max`); `policies` (a list of `rule`, `severity`, `outcome`,
+    `kind`, `namespace`, `name`, `message`); `warnings`; `outputs` (`null` for a secret); `files` (`written`,
+    `unchanged`, `removed`).
     """
     content = {
         "environment": report.environment,
@@ -124,6 +136,7 @@ def as_json(report: Report) -> str:
         ],
         "components": [_component_json(component) for component in report.components],
         "namespaces": [_namespace_json(namespace) for namespace in report.namespaces],
+        "places": [_place_json(place) for place in report.places],
         "policies": [
             {
                 key: getattr(violation, key)
@@ -168,6 +181,22 @@ def _namespace_json(namespace: NamespaceCapacity) -> dict[str, Any]:
     return content
 
 
+def _place_json(place: Place) -> dict[str, Any]:
+    low, high = place.pods()
+    content: dict[str, Any] = {
+        "pool": place.where.pool,
+        "architecture": place.where.architecture,
+        "zones": list(place.where.zones),
+        "devices": dict(place.where.devices),
+        "workloads": [{"kind": workload.kind, "name": workload.name} for workload in place.workloads],
+        "pods": {"min": low, "max": high},
+    }
+    for resource in _PLACED:
+        least, most = place.asked(resource)
+        content[resource] = {"min": float(least), "max": float(most)}
+    return content
+
+
 def _shown(value: Any) -> Any:
     """Return an output with `None` in the place of secrets."""
     if isinstance(value, Secret):
@@ -192,6 +221,8 @@ def show(report: Report) -> None:
     console.print(Text.assemble((f"Agent Stack · {report.environment}", "bold"), f"   {counts}"))
     _show_components(console, report.components)
     _show_capacity(console, report.namespaces)
+    if any(place.where != Where() for place in report.places):
+        _show_places(console, report.places)
     for label, lines in (
         ("policies", _findings(report)),
         ("warnings", [Text(warning, "yellow") for warning in report.warnings] or [Text("none", "green")]),
@@ -217,7 +248,7 @@ def _show_components(console: Console, components: Sequence[Component]) -> None:
 
     def label(name: str, kind: str, count: int, kinds: Counter[str], depth: int) -> Text:
         listed = ", ".join(
-            f"{number} {_SHORT.get(kind, kind)}" if number > 1 else _SHORT.get(kind, kind)
+            f"{number} {SHORT_KINDS.get(kind, kind)}" if number > 1 else SHORT_KINDS.get(kind, kind)
             for kind, number in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
         )
         padding = " " * (_NAME_WIDTH - 4 * depth - len(f"{name} {kind}"))
@@ -245,13 +276,18 @@ def _show_components(console: Console, components: Sequence[Component]) -> None:
         console.print(tree)
 
 
-def _show_capacity(console: Console, namespaces: Sequence[NamespaceCapacity]) -> None:
+def _numbers_table(name: str, *numbers: str) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    table.add_column("namespace")
-    for header in ("pods", "Jobs' pods", "CPU requested", "memory requested"):
+    table.add_column(name)
+    for header in numbers:
         table.add_column(header, justify="right", no_wrap=True)
+    return table
+
+
+def _show_capacity(console: Console, namespaces: Sequence[NamespaceCapacity]) -> None:
+    table = _numbers_table("namespace", "pods", "Jobs' pods", "CPU requested", "memory requested")
     for namespace in namespaces:
         low, high = namespace.pods()
         quota = namespace.quota.get("pods")
@@ -265,6 +301,19 @@ def _show_capacity(console: Console, namespaces: Sequence[NamespaceCapacity]) ->
             cells.append(f"{_span(least, most)}{f' of {amount_text(allowed, resource)}' if allowed else ''}")
         table.add_row(namespace.name, *cells, style="yellow" if namespace.excesses() else None)
     console.print()
+    console.print(table)
+    console.print()
+
+
+def _show_places(console: Console, places: Sequence[Place]) -> None:
+    table = _numbers_table("runs on", "pods", "CPU requested", "memory requested")
+    table.add_column("what")
+    for place in places:
+        low, high = place.pods()
+        spans = [[amount_text(amount, resource) for amount in place.asked(resource)] for resource in _PLACED]
+        names = [workload.name for workload in place.workloads]
+        listed = ", ".join(names) if len(names) <= _MOST_SIBLINGS else f"{len(names):,} workloads"
+        table.add_row(str(place.where), _span(str(low), str(high)), *(_span(*span) for span in spans), listed)
     console.print(table)
     console.print()
 

@@ -6,6 +6,8 @@ import re
 
 _PREFIX = "app.kubernetes.io"
 PART_OF = {f"{_PREFIX}/part-of": "agentstack"}
+POOL = "agentstack.dev/pool"
+"""The label of pods that may run in one pool of nodes only: its name."""
 
 
 def selector(name: str, component: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 import pulumi
 import pulumi_kubernetes as k8s
 
-from settings import Resources
+from settings import Gpu, Resources
 
 CONFIG_HASH = "agentstack.dev/config-hash"
 SECRET_HASH = "agentstack.dev/secret-hash"
@@ -42,11 +42,12 @@ def container_security() -> k8s.core.v1.SecurityContextArgs:
     )
 
 
-def resource_requirements(resources: Resources) -> k8s.core.v1.ResourceRequirementsArgs:
-    """The settings' requests and limits as Kubernetes writes them."""
+def resource_requirements(resources: Resources, gpu: Gpu | None = None) -> k8s.core.v1.ResourceRequirementsArgs:
+    """The settings' requests and limits as Kubernetes writes them; those of GPUs must be equal."""
+    gpus = {gpu.resource: str(gpu.count)} if gpu else {}
     return k8s.core.v1.ResourceRequirementsArgs(
-        requests={"cpu": str(resources.requests.cpu), "memory": str(resources.requests.memory)},
-        limits={"cpu": str(resources.limits.cpu), "memory": str(resources.limits.memory)},
+        requests={"cpu": str(resources.requests.cpu), "memory": str(resources.requests.memory), **gpus},
+        limits={"cpu": str(resources.limits.cpu), "memory": str(resources.limits.memory), **gpus},
     )
 
 

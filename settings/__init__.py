@@ -16,6 +16,7 @@ from .errors import SettingsError
 from .kafka import ExternalKafka, KafkaSettings, SaslLogin, TopicSettings
 from .model import Amounts, Demand, Resources, SecretKey
 from .observability import AlertmanagerSettings, GrafanaSettings, ObservabilitySettings, PrometheusSettings
+from .placement import PROVIDER_POOLS, Gpu, Placement, Pool, Toleration
 from .platform import (
     GatewayController,
     GatewaySettings,
@@ -51,13 +52,17 @@ __all__ = [
     "GatewaySettings",
     "GatewayTls",
     "GrafanaSettings",
+    "Gpu",
     "KafkaSettings",
     "Memory",
     "Metrics",
     "NamespaceSettings",
     "NamespacesSettings",
     "ObservabilitySettings",
+    "PROVIDER_POOLS",
+    "Placement",
     "PlatformSettings",
+    "Pool",
     "Probe",
     "Probes",
     "PrometheusSettings",
@@ -73,5 +78,6 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Shutdown",
+    "Toleration",
     "TopicSettings",
 ]

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from policies.rules.credentials import secret_in_plain_text
 
 from .model import Demand, Model, Resources, SecretKey
+from .placement import Placement
 from .types import (
     AgentName,
     Cidr,
@@ -189,6 +190,7 @@ class AgentSettings(Model):
     public: Public | None = None
     """Absent: the gateway does not route to the agent."""
     shutdown: Shutdown = Shutdown()
+    placement: Placement = Placement()
     scratch: Memory = Memory("128Mi")
     """The writable space at `/tmp`; the rest of the file system is read-only."""
 

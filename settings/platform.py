@@ -7,7 +7,8 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from .model import Amounts, Model, Resources
-from .types import DnsLabel, DnsSubdomain, HostName, NamespaceName
+from .placement import PROVIDER_POOLS, NodeProvider, Pool
+from .types import DnsLabel, DnsSubdomain, HostName, NamespaceName, PoolName
 
 
 class Safeguards(Model):
@@ -35,6 +36,15 @@ class PlatformSettings(Model):
     image_pull_secret: DnsSubdomain | None = None
     """An existing Secret of type `kubernetes.io/dockerconfigjson` in the agents' namespace."""
     safeguards: Safeguards = Safeguards()
+    node_provider: NodeProvider | None = None
+    """Who makes the nodes: gives `placement.pool` the names `spot` and `onDemand`."""
+    pools: dict[PoolName, Pool] = {}
+    """Kinds of nodes by name, beside or instead of the provider's: `gpu: {labels: {example.com/pool: gpu}}`."""
+
+    @property
+    def all_pools(self) -> dict[str, Pool]:
+        """The pools that agents may name."""
+        return {**(PROVIDER_POOLS[self.node_provider] if self.node_provider else {}), **self.pools}
 
 
 class Quota(Model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Self
 
 from pydantic import model_validator
@@ -14,7 +15,7 @@ from .model import Demand, Model
 from .observability import ObservabilitySettings
 from .platform import GatewaySettings, NamespaceSettings, NamespacesSettings, PlatformSettings
 from .redis import RedisSettings
-from .types import AgentName, EnvName
+from .types import AgentName, EnvName, duration_text
 
 
 class Settings(Model):
@@ -43,6 +44,7 @@ class Settings(Model):
             *self._calls(),
             *self._routes(),
             *self._secrets(),
+            *self._placements(),
             *self._quotas(),
         ]
         if problems:
@@ -114,6 +116,33 @@ class Settings(Model):
                     yield (
                         f"agents.{name}.secrets.{secret}: required and not given: run `pulumi config set --secret "
                         f"--path 'agentstack:secrets.{secret}'`, or name an `existingSecret`"
+                    )
+
+    def _placements(self) -> Iterator[str]:
+        pools = self.platform.all_pools
+        called = {name for agent in self.agents.values() for name in agent.calls}
+        for name, agent in self.agents.items():
+            chosen = agent.placement.pool
+            if chosen is None:
+                continue
+            path = f"agents.{name}.placement.pool"
+            if chosen not in pools:
+                otherwise = (
+                    "set `platform.nodeProvider`, or describe it in `platform.pools` (`{}` where all nodes are alike)"
+                )
+                yield f"{path}: this environment has no pool `{chosen}`{nearest(chosen, pools, otherwise)}"
+            elif (notice := pools[chosen].notice) is not None and not agent.placement.interruptible:
+                grace = timedelta(seconds=agent.shutdown.grace_seconds)
+                if grace > notice:
+                    yield (
+                        f"{path}: a pod needs {duration_text(grace)} to end (preStop + longestTask + 10s) and nodes of "
+                        f"`{chosen}` give it {duration_text(notice)}: lower `shutdown`, choose another pool, or say "
+                        "`interruptible: true` if a task that is cut off is done again"
+                    )
+                if (agent.public or name in called) and agent.demand(name).minimum < 2:
+                    yield (
+                        f"{path}: others wait for answers of `{name}`, and its only pod goes when its node does: run "
+                        "two or more, choose another pool, or say `interruptible: true`"
                     )
 
     def _quotas(self) -> Iterator[str]:

@@ -175,6 +175,29 @@ DnsSubdomain = Annotated[
 """A DNS subdomain as in RFC 1123: the name of a Secret or StorageClass."""
 
 
+_LABEL_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+
+LabelKey = Annotated[
+    str,
+    _matching(rf"^({_LABEL}(\.{_LABEL})*/)?{_LABEL_NAME}$", 317, "a label key", "write `name` or `example.com/name`"),
+    Field(json_schema_extra={"maxLength": 317}),
+]
+"""The key of a label, a taint or an extended resource: at most 63 characters behind an optional DNS prefix.
+
+https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
+"""
+
+LabelValue = Annotated[
+    str,
+    _matching(rf"^{_LABEL_NAME}$", 63, "a label value", "use letters, digits and inner hyphens, dots and `_`"),
+    Field(json_schema_extra={"maxLength": 63}),
+]
+"""The value of a label, not empty."""
+
+PoolName = Annotated[LabelValue, Field(json_schema_extra={"examples": ["spot", "onDemand"]})]
+"""What an environment calls a kind of nodes."""
+
+
 def _not_taken(name: str) -> str:
     # Every namespace has a ServiceAccount `default` already.
     if name == "default":

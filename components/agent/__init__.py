@@ -21,8 +21,8 @@ class Agent(pulumi.ComponentResource):
     Service, ServiceAccount, ConfigMap, Secret (if it has secrets of its own), HorizontalPodAutoscaler (if it
     scales), PodDisruptionBudget and a NetworkPolicy with exactly the declared edges.
 
-    `name` is a DNS label of at most 42 characters. Raises `ValueError` if `settings` use a connection that
-    `environment` does not offer.
+    `name` is a DNS label of at most 42 characters. Raises `ValueError` if `settings` use a connection or a pool
+    that `environment` does not offer.
     """
 
     service: str

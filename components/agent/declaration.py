@@ -13,7 +13,7 @@ from components.connection import Connection
 from components.labels import labels, selector
 from components.namespaces import Namespace
 from components.network import Peer
-from settings import AgentSettings
+from settings import AgentSettings, Pool
 from settings.types import image_tag
 
 COMPONENT = "agent"
@@ -41,6 +41,8 @@ class AgentEnvironment:
     """Who scrapes metrics."""
     gateway: Peer | None = None
     """Who routes requests from outside to public agents."""
+    pools: Mapping[str, Pool] = field(default_factory=dict)
+    """What the agent may name in `placement.pool`."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,20 @@ class Declaration:
     name: str
     settings: AgentSettings
     environment: AgentEnvironment
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` if the environment does not offer the agent's pool."""
+        name, offered = self.settings.placement.pool, self.environment.pools
+        if name is not None and name not in offered:
+            raise ValueError(
+                f"agent {self.name} is placed in the pool {name}: give AgentEnvironment(pools=...) with it"
+            )
+
+    @property
+    def pool(self) -> Pool:
+        """The nodes that its pods run on; every node where it names none."""
+        name = self.settings.placement.pool
+        return self.environment.pools[name] if name else Pool()
 
     @cached_property
     def connections(self) -> list[Connection]:

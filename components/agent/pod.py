@@ -21,12 +21,13 @@ from settings import Probe
 
 from .configuration import own_secrets, plain_variables, secret_variables
 from .declaration import Declaration, caller_label
+from .placement import affinity, pool_label, tolerations
 
 
 def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
     """Return the template of an agent's pods; a changed ConfigMap or Secret makes it another."""
     settings, environment = agent.settings, agent.environment
-    pod_labels = agent.labels
+    pod_labels = agent.labels | pool_label(agent)
     for connection in agent.connections:
         pod_labels |= connection.pod_labels
     for called in settings.calls:
@@ -57,7 +58,7 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
             field_variable("POD_NAME", "metadata.name"),
             *(field_variable(key, path) for uses in agent.connections for key, path in uses.fields.items()),
         ],
-        resources=resource_requirements(settings.resources),
+        resources=resource_requirements(settings.resources, settings.placement.gpu),
         startup_probe=_probe(settings.probes.startup),
         liveness_probe=_probe(settings.probes.liveness),
         readiness_probe=_probe(settings.probes.readiness),
@@ -81,6 +82,9 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
         security_context=pod_security(settings.user),
         termination_grace_period_seconds=settings.shutdown.grace_seconds,
         topology_spread_constraints=spread(agent.selector),
+        affinity=affinity(agent),
+        tolerations=tolerations(agent),
+        priority_class_name=settings.placement.priority_class,
         containers=[container],
         volumes=[
             k8s.core.v1.VolumeArgs(

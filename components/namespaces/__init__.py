@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -49,11 +50,12 @@ class Namespaces(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("agentstack:platform:Namespaces", name, None, opts)
-        self._durable = pulumi.ResourceOptions(parent=self, protect=protect, retain_on_delete=protect)
-        self.agents = self._namespace("agents", spec.agents)
-        self.data = self._namespace("data", spec.data)
-        self.observability = self._namespace("observability", spec.observability)
-        self.collectors = self._namespace("collectors", spec.collectors, pod_security="privileged")
+        durable = pulumi.ResourceOptions(parent=self, protect=protect, retain_on_delete=protect)
+        make = partial(isolated_namespace, opts=pulumi.ResourceOptions(parent=self), durable=durable)
+        self.agents = make("agents", spec.agents)
+        self.data = make("data", spec.data)
+        self.observability = make("observability", spec.observability)
+        self.collectors = make("collectors", spec.collectors, pod_security="privileged")
         if protect:
             self._keep([spec.data.name, spec.observability.name])
         self.register_outputs({})
@@ -101,75 +103,86 @@ class Namespaces(pulumi.ComponentResource):
             opts=child,
         )
 
-    def _namespace(self, key: str, spec: NamespaceSettings, pod_security: str = "restricted") -> Namespace:
-        child = pulumi.ResourceOptions(parent=self)
-        namespace = k8s.core.v1.Namespace(
-            key,
-            metadata=k8s.meta.v1.ObjectMetaArgs(
-                name=spec.name,
-                labels={
-                    **PART_OF,
-                    **{f"pod-security.kubernetes.io/{mode}": pod_security for mode in ("enforce", "audit", "warn")},
-                },
-            ),
-            opts=self._durable,
-        )
-        ref = namespace.metadata.name
-        quota = spec.quota
-        k8s.core.v1.ResourceQuota(
-            f"{key}-quota",
-            metadata=k8s.meta.v1.ObjectMetaArgs(name="quota", namespace=ref),
-            spec=k8s.core.v1.ResourceQuotaSpecArgs(
-                hard={
-                    "requests.cpu": str(quota.requests.cpu),
-                    "requests.memory": str(quota.requests.memory),
-                    "limits.cpu": str(quota.limits.cpu),
-                    "limits.memory": str(quota.limits.memory),
-                    "pods": str(quota.pods),
-                }
-            ),
-            opts=child,
-        )
-        defaults = spec.container_defaults
-        k8s.core.v1.LimitRange(
-            f"{key}-limits",
-            metadata=k8s.meta.v1.ObjectMetaArgs(name="limits", namespace=ref),
-            spec=k8s.core.v1.LimitRangeSpecArgs(
-                limits=[
-                    k8s.core.v1.LimitRangeItemArgs(
-                        type="Container",
-                        default={"cpu": str(defaults.limits.cpu), "memory": str(defaults.limits.memory)},
-                        default_request={"cpu": str(defaults.requests.cpu), "memory": str(defaults.requests.memory)},
-                    )
-                ]
-            ),
-            opts=child,
-        )
-        k8s.networking.v1.NetworkPolicy(
-            f"{key}-default-deny",
-            metadata=k8s.meta.v1.ObjectMetaArgs(name="default-deny", namespace=ref),
-            spec=k8s.networking.v1.NetworkPolicySpecArgs(
-                pod_selector=k8s.meta.v1.LabelSelectorArgs(),
-                policy_types=["Ingress", "Egress"],
-            ),
-            opts=child,
-        )
-        k8s.networking.v1.NetworkPolicy(
-            f"{key}-allow-dns",
-            metadata=k8s.meta.v1.ObjectMetaArgs(name="allow-dns", namespace=ref),
-            spec=k8s.networking.v1.NetworkPolicySpecArgs(
-                pod_selector=k8s.meta.v1.LabelSelectorArgs(),
-                policy_types=["Egress"],
-                egress=[
-                    k8s.networking.v1.NetworkPolicyEgressRuleArgs(
-                        to=[DNS.args()],
-                        ports=[
-                            k8s.networking.v1.NetworkPolicyPortArgs(port=53, protocol=protocol)
-                            for protocol in ("UDP", "TCP")
-                        ],
-                    )
-                ],
-            ),
-            opts=child,
-        )
-        return Namespace(spec.name, ref)
+
+def isolated_namespace(
+    key: str,
+    spec: NamespaceSettings,
+    *,
+    pod_security: str = "restricted",
+    opts: pulumi.ResourceOptions | None = None,
+    durable: pulumi.ResourceOptions | None = None,
+) -> Namespace:
+    """Make a namespace with Pod Security, quota and limits, whose pods may reach DNS and nothing else.
+
+    `durable` are the options of the namespace itself, those of the objects in it if absent.
+    """
+    namespace = k8s.core.v1.Namespace(
+        key,
+        metadata=k8s.meta.v1.ObjectMetaArgs(
+            name=spec.name,
+            labels={
+                **PART_OF,
+                **{f"pod-security.kubernetes.io/{mode}": pod_security for mode in ("enforce", "audit", "warn")},
+            },
+        ),
+        opts=durable or opts,
+    )
+    ref = namespace.metadata.name
+    quota = spec.quota
+    k8s.core.v1.ResourceQuota(
+        f"{key}-quota",
+        metadata=k8s.meta.v1.ObjectMetaArgs(name="quota", namespace=ref),
+        spec=k8s.core.v1.ResourceQuotaSpecArgs(
+            hard={
+                "requests.cpu": str(quota.requests.cpu),
+                "requests.memory": str(quota.requests.memory),
+                "limits.cpu": str(quota.limits.cpu),
+                "limits.memory": str(quota.limits.memory),
+                "pods": str(quota.pods),
+            }
+        ),
+        opts=opts,
+    )
+    defaults = spec.container_defaults
+    k8s.core.v1.LimitRange(
+        f"{key}-limits",
+        metadata=k8s.meta.v1.ObjectMetaArgs(name="limits", namespace=ref),
+        spec=k8s.core.v1.LimitRangeSpecArgs(
+            limits=[
+                k8s.core.v1.LimitRangeItemArgs(
+                    type="Container",
+                    default={"cpu": str(defaults.limits.cpu), "memory": str(defaults.limits.memory)},
+                    default_request={"cpu": str(defaults.requests.cpu), "memory": str(defaults.requests.memory)},
+                )
+            ]
+        ),
+        opts=opts,
+    )
+    k8s.networking.v1.NetworkPolicy(
+        f"{key}-default-deny",
+        metadata=k8s.meta.v1.ObjectMetaArgs(name="default-deny", namespace=ref),
+        spec=k8s.networking.v1.NetworkPolicySpecArgs(
+            pod_selector=k8s.meta.v1.LabelSelectorArgs(),
+            policy_types=["Ingress", "Egress"],
+        ),
+        opts=opts,
+    )
+    k8s.networking.v1.NetworkPolicy(
+        f"{key}-allow-dns",
+        metadata=k8s.meta.v1.ObjectMetaArgs(name="allow-dns", namespace=ref),
+        spec=k8s.networking.v1.NetworkPolicySpecArgs(
+            pod_selector=k8s.meta.v1.LabelSelectorArgs(),
+            policy_types=["Egress"],
+            egress=[
+                k8s.networking.v1.NetworkPolicyEgressRuleArgs(
+                    to=[DNS.args()],
+                    ports=[
+                        k8s.networking.v1.NetworkPolicyPortArgs(port=53, protocol=protocol)
+                        for protocol in ("UDP", "TCP")
+                    ],
+                )
+            ],
+        ),
+        opts=opts,
+    )
+    return Namespace(spec.name, ref)

@@ -57,6 +57,7 @@ class Platform(pulumi.ComponentResource):
             image_pull_secret=settings.platform.image_pull_secret,
             prometheus=Peer(self._namespaces.observability.name, selector("prometheus", "metrics")),
             gateway=controller(settings.gateway) if settings.gateway.enabled else None,
+            pools=settings.platform.all_pools,
         )
         redis_connections, kafka_connections = self._redis(child), self._kafka(child)
         for agent, spec in settings.agents.items():

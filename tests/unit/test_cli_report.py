@@ -91,6 +91,42 @@ def test_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def placed(name: str) -> Registration:
+    item = {"key": "kubernetes.io/arch", "operator": "In", "values": ["arm64"]}
+    required = {"nodeSelectorTerms": [{"matchExpressions": [item]}]}
+    pod = {
+        "nodeSelector": {"topology.kubernetes.io/zone": "a"},
+        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}},
+        "containers": [{"resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"nvidia.com/gpu": "2"}}}],
+    }
+    template = {"metadata": {"labels": {"agentstack.dev/pool": "spot"}}, "spec": pod}
+    return thing("Deployment", name, ROOT, spec={"replicas": 3, "template": template})
+
+
+def test_what_runs_where_is_shown_where_something_has_its_place(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = report([*SMALL, placed("model")])
+    lines = screen(capsys, shown)
+    start = next(number for number, line in enumerate(lines) if line.startswith("runs on"))
+    assert [line.split() for line in lines[start : start + 4]] == [
+        ["runs", "on", "pods", "CPU", "requested", "memory", "requested", "what"],
+        ["spot,", "arm64,", "zone", "a,", "2", "nvidia.com/gpu", "3", "3", "3Gi", "model"],
+        ["any", "node", "2", "to", "4", "1", "to", "2", "512Mi", "to", "1Gi", "api"],
+        [],
+    ]
+    assert json.loads(as_json(shown))["places"][0] == {
+        "pool": "spot",
+        "architecture": "arm64",
+        "zones": ["a"],
+        "devices": {"nvidia.com/gpu": 2},
+        "workloads": [{"kind": "Deployment", "name": "model"}],
+        "pods": {"min": 3, "max": 3},
+        "requests.cpu": {"min": 3.0, "max": 3.0},
+        "requests.memory": {"min": 3 * 1024.0**3, "max": 3 * 1024.0**3},
+    }
+    assert not any(line.startswith("runs on") for line in screen(capsys, report(SMALL)))
+    assert [place["pool"] for place in json.loads(as_json(report(SMALL)))["places"]] == [None]
+
+
 def test_colours_are_for_terminals(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")

@@ -1,18 +1,29 @@
-"""The example of a program of one's own runs as it stands."""
+"""The example of a program of one's own, and the programs in docs/python.md, run as they stand."""
 
 from __future__ import annotations
 
+import re
 import runpy
 from collections.abc import Callable
 from pathlib import Path
 
+import pulumi
+import pytest
+
+from agentstack.environment import Environment
+from agentstack.render import render as run_program
+
+from .cli_program import write_project
 from .conftest import Recorder
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "own-program" / "__main__.py"
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "own-program" / "__main__.py"
+DOCUMENTED = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
 
 
 def test_an_agent_without_yaml(render: Callable[[Callable[[], object]], Recorder]) -> None:
     def program() -> None:
+        pulumi.runtime.set_config("agentstack:openaiApiKey", "sk")
         runpy.run_path(str(EXAMPLE), run_name="__main__")
 
     seen = render(program)
@@ -21,7 +32,23 @@ def test_an_agent_without_yaml(render: Callable[[Callable[[], object]], Recorder
     urls = [v["valueFrom"]["secretKeyRef"] for v in container["env"] if v["name"] == "REDIS_URL"]
     assert urls == [{"name": "managed-redis", "key": "url"}]
     egress = seen.seen["NetworkPolicy", "researcher"]["spec"]["egress"]
+    assert len(egress) == 2
     assert egress[0]["to"] == [{"ipBlock": {"cidr": "10.20.0.0/16"}}]
     assert egress[0]["ports"][0]["port"] == 6380
-    assert seen.seen["NetworkPolicy", "redis-preflight"]["spec"]["egress"] == egress
+    assert seen.seen["NetworkPolicy", "redis-preflight"]["spec"]["egress"] == egress[:1]
     assert ("Job", "redis-preflight") in seen.seen
+    for name in ("research-default-deny", "research-allow-dns"):
+        assert seen.seen["NetworkPolicy", name]["metadata"]["namespace"] == "research"
+    assert list(seen.seen["Secret", "researcher"]["stringData"]["value"]) == ["OPENAI_API_KEY"]
+    assert (
+        seen.seen["Deployment", "researcher"]["spec"]["template"]["metadata"]["labels"]["agentstack.dev/pool"] == "spot"
+    )
+
+
+@pytest.mark.parametrize("program", DOCUMENTED)
+def test_what_the_documentation_shows(program: str, tmp_path: Path) -> None:
+    write_project(tmp_path, program)
+    rendered = run_program(Environment.find(tmp_path, "dev"))
+    found = {(item.inputs.get("kind"), item.name) for item in rendered.registrations}
+    assert {("HorizontalPodAutoscaler", "researcher"), ("Ingress", "gateway"), ("StatefulSet", "redis")} <= found
+    assert rendered.warnings == []

@@ -1,0 +1,378 @@
+"""`agentstack explain`: what an agent's declaration becomes, and where each value in it comes from."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+# Only what `--help` needs is imported here: see cli.py.
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from .environment import Environment
+    from .manifests import Manifest
+    from .render import Registration
+
+_AGENT = "agentstack:agents:Agent"
+_PLAIN_WIDTH = 100
+"""The width of a pipe, which has none: the same everywhere, so that outputs can be compared."""
+
+PURPOSES: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
+    ("Agent", "Deployment"): (
+        "runs its pods; one has {spec.template.spec.terminationGracePeriodSeconds} s to end: "
+        "preStop + longestTask + 10",
+        (),
+    ),
+    ("Agent", "HorizontalPodAutoscaler"): (
+        "alone sets the number of pods, {spec.minReplicas} to {spec.maxReplicas}: up at once, down slowly",
+        ("scaling",),
+    ),
+    ("Agent", "PodDisruptionBudget"): ("lets node drains take {spec.maxUnavailable} pod at a time", ()),
+    ("Agent", "Service"): ("its address in the cluster: http://{metadata.name}", ()),
+    ("Agent", "NetworkPolicy"): (
+        "who may open connections to it, and it to whom",
+        ("port", "metrics", "uses", "consumes", "produces", "calls", "egress", "public"),
+    ),
+    ("Agent", "ConfigMap"): ("its plain variables", ("port", "uses", "consumes", "produces", "calls", "env")),
+    ("Agent", "Secret"): ("its secret variables", ("secrets",)),
+    ("Agent", "ServiceAccount"): ("its identity, without a token", ()),
+    ("RedisCluster", "Secret"): ("its own user of Redis", ("uses: redis", "redisKeys")),
+    ("KafkaCluster", "Secret"): ("its own user of Kafka", ("uses: kafka", "consumes", "produces")),
+    ("Gateway", "Ingress"): ("routes requests from outside to all public agents", ("public",)),
+}
+"""By component and kind, in the order of showing: what an object is for, and what of the declaration shapes it.
+
+No fields: every agent has one. Nearly every field shapes the object that runs the pods, so it names none.
+`field: item` stands for a list with that item; a path in braces, for what the object has there.
+"""
+
+
+Keys = tuple[str | int, ...]
+Source = Literal["agent", "environment"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a value is written."""
+
+    source: Source
+    """Whether it is the agent's own file or the environment's."""
+    file: str
+    line: int | None
+    value: Any
+
+    def __str__(self) -> str:
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One value that the agent ends up with."""
+
+    path: str
+    """Dotted, as it would be written in the agent's file."""
+    value: Any
+    origin: Origin | None
+    """None: nobody wrote it, it is the default."""
+    overrides: Origin | None = None
+    """What the agent's file says, where the environment says something else."""
+
+
+@dataclass(frozen=True)
+class Object:
+    """One Kubernetes object that is there for the agent."""
+
+    kind: str
+    name: str
+    component: str
+    """The type of the component that makes it: `Agent`, or what the agent uses or is reached through."""
+    purpose: str
+    """Empty where `PURPOSES` has none."""
+    because: tuple[str, ...]
+    """The fields that somebody wrote and that shape it; empty: every agent has one."""
+    file: str
+    """Its manifest in the folder that `agentstack preview` writes."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable of the agent's container."""
+
+    name: str
+    value: str | None
+    """None for one that is read elsewhere."""
+    source: str
+    """The object that holds it, or the field of the pod."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What one agent is in one environment."""
+
+    agent: str
+    environment: str
+    settings: Sequence[Setting]
+    objects: Sequence[Object]
+    variables: Sequence[Variable]
+
+
+def explain(
+    agent: Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")],
+    env: Annotated[str, typer.Option(metavar="ENV", help="The environment: reads Pulumi.ENV.yaml.")] = "dev",
+    agents: Annotated[pathlib.Path | None, typer.Option(help="Read agents from this folder.")] = None,
+    settings: Annotated[pathlib.Path | None, typer.Option(help="Read this file instead of Pulumi.ENV.yaml.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Show what an agent's declaration becomes, and why: each value with its origin, each object with its purpose.
+
+    Exit codes: 0 fine, 2 bad input.
+    """
+    from .environment import Environment, find_project
+
+    environment = Environment.find(find_project(pathlib.Path()), env, file=settings, agents=agents)
+    found = explained(environment, agent)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=2))
+    else:
+        _show(found)
+
+
+def explained(environment: Environment, agent: str) -> Explanation:
+    """Run the program for `environment`, and explain one of its agents.
+
+    Raises `SettingsError` for bad input, or an agent that is unknown or not enabled there.
+    """
+    from .render import render
+
+    settings = list(_settings(environment, agent))
+    return explanation(environment.name, agent, settings, render(environment).registrations)
+
+
+def explanation(
+    environment: str, agent: str, settings: Sequence[Setting], registrations: Sequence[Registration]
+) -> Explanation:
+    """Explain an agent with these `settings` by what the program registered."""
+    from .manifests import Manifests
+
+    by_urn = {registration.urn: registration for registration in registrations}
+    manifests = Manifests.of(registrations).items
+    own = [manifest for manifest in manifests if _belongs(manifest, agent, by_urn)]
+    others = [manifest for manifest in manifests if manifest not in own and _serves(manifest, own)]
+    written = [setting for setting in settings if setting.origin]
+    given = {setting.path.partition(".")[0] for setting in written}
+    given |= {
+        f"{setting.path}: {item}" for setting in written if isinstance(setting.value, list) for item in setting.value
+    }
+    objects = [_object(manifest, by_urn, given) for manifest in (*own, *others)]
+    order = {key: rank for rank, key in enumerate(PURPOSES)}
+    objects.sort(key=lambda item: (order.get((item.component, item.kind), len(order)), item.kind, item.name))
+    return Explanation(agent, environment, settings, objects, _variables(own))
+
+
+def _settings(environment: Environment, agent: str) -> Iterator[Setting]:
+    from settings.files import read_agents
+
+    values = environment.agent(agent).model_dump(mode="json", by_alias=True, exclude={"name", "enabled"})
+    file, content = read_agents(environment.agents_folder)[agent]
+    overrides = (environment.config.get("agentstack:agents") or {}).get(agent, {})
+    for keys, value in _leaves(values):
+        path = ".".join(map(str, keys))
+        declared = _origin("agent", file, content, keys)
+        if _decides(overrides, keys):
+            override = _origin("environment", environment.file, overrides, keys, ("config", "agentstack:agents", agent))
+            hidden = declared if override and declared and declared.value != override.value else None
+            yield Setting(path, value, override, hidden)
+        else:
+            yield Setting(path, value, declared)
+
+
+def _leaves(value: Any, keys: Keys = ()) -> Iterator[tuple[Keys, Any]]:
+    """Return what stands at the ends of nested groups; a list of plain values is one value."""
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _leaves(item, (*keys, key))
+    elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        for index, item in enumerate(value):
+            yield from _leaves(item, (*keys, index))
+    else:
+        yield keys, value
+
+
+def _decides(overrides: Any, keys: Keys) -> bool:
+    """Whether an override replaces what the agent's file has at `keys`: groups are merged, all else is replaced."""
+    for key in keys:
+        if not isinstance(overrides, Mapping):
+            return True
+        if key not in overrides:
+            return False
+        overrides = overrides[key]
+    return True
+
+
+def _origin(source: Source, file: pathlib.Path, content: Any, keys: Keys, prefix: Keys = ()) -> Origin | None:
+    from settings.files import line_of
+
+    for key in keys:
+        if isinstance(content, Mapping):
+            if key not in content:
+                return None
+            content = content[key]
+        elif isinstance(content, list):
+            content = content[int(key)]
+        else:
+            break  # one value stands for a whole group
+    # From a folder of the project, the way from there is the shorter one.
+    shown = min(str(file), os.path.relpath(file), key=len)
+    return Origin(source, shown, line_of(file, (*prefix, *keys)), content)
+
+
+def _belongs(manifest: Manifest, agent: str, registrations: Mapping[str, Registration]) -> bool:
+    owner = registrations.get(manifest.parent)
+    while owner is not None and (owner.type, owner.name) != (_AGENT, agent):
+        owner = registrations.get(owner.parent)
+    return owner is not None
+
+
+def _serves(manifest: Manifest, own: Sequence[Manifest]) -> bool:
+    """Whether the object of another part routes to the agent, or its pods read it; references are by name."""
+    if manifest.namespace not in {item.namespace for item in own}:
+        return False
+    if manifest.kind in ("Secret", "ConfigMap"):
+        return any(manifest.name in _named(item.object.get("spec")) for item in own)
+    services = {item.name for item in own if item.kind == "Service"}
+    return manifest.kind in ("Ingress", "HTTPRoute") and bool(services & set(_named(manifest.object.get("spec"))))
+
+
+def _named(value: Any, key: str = "") -> Iterator[str]:
+    """Return the names of objects that a specification refers to."""
+    if isinstance(value, dict):
+        for inner, item in value.items():
+            yield from _named(item, inner)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _named(item)
+    elif key in ("name", "secretName"):
+        yield str(value)
+
+
+def _object(manifest: Manifest, registrations: Mapping[str, Registration], given: set[str]) -> Object:
+    owner = registrations.get(manifest.parent)
+    while owner is not None and not owner.component:
+        owner = registrations.get(owner.parent)
+    component = owner.type.rpartition(":")[2] if owner else ""
+    purpose, fields = PURPOSES.get((component, manifest.kind), ("", ()))
+    filled = re.sub(r"\{([\w.]+)\}", lambda path: str(_value(manifest.object, path[1].split("."))), purpose)
+    because = tuple(field for field in fields if field in given)
+    return Object(manifest.kind, manifest.name, component, filled, because, manifest.path)
+
+
+def _value(content: Any, keys: Sequence[str]) -> Any:
+    for key in keys:
+        content = content.get(key, "?") if isinstance(content, Mapping) else "?"
+    return content
+
+
+def _variables(own: Sequence[Manifest]) -> list[Variable]:
+    """Return the variables of the first container that the agent's objects run, as it finds them."""
+    data = {item.name: item.object.get("data", {}) for item in own if item.kind == "ConfigMap"}
+    container = next(_containers([item.object for item in own]), {})
+    found = [
+        Variable(key, value, f"ConfigMap {source['configMapRef']['name']}")
+        for source in container.get("envFrom", [])
+        if "configMapRef" in source
+        for key, value in data.get(source["configMapRef"]["name"], {}).items()
+    ]
+    for variable in container.get("env", []):
+        origin = variable.get("valueFrom", {})
+        if "secretKeyRef" in origin:
+            reference = origin["secretKeyRef"]
+            source = f"Secret {reference['name']}"
+            source += f", key {reference['key']}" if reference["key"] != variable["name"] else ""
+            source += ", if there" if reference.get("optional") else ""
+        else:
+            source = f"the pod's {origin.get('fieldRef', {}).get('fieldPath', 'template')}"
+        found.append(Variable(variable["name"], variable.get("value"), source))
+    return sorted(found, key=lambda variable: variable.name)
+
+
+def _containers(value: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, dict):
+        if "containers" in value:
+            yield from value["containers"]
+        for item in value.values():
+            yield from _containers(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _containers(item)
+
+
+def _show(explanation: Explanation) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from .report import SHORT_KINDS
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=_PLAIN_WIDTH)
+    console.print(Text(f"{explanation.agent} in {explanation.environment}", "bold"))
+
+    console.print()
+    console.print(_settings_table(explanation.settings))
+    if unset := [item.path for item in explanation.settings if _is_unset(item)]:
+        console.print(Text.assemble(("not set  ", "bold"), (", ".join(unset), "dim")))
+
+    objects = _table("object", "what for", "shaped by")
+    for thing in explanation.objects:
+        because = ", ".join(thing.because) or "every agent"
+        objects.add_row(Text(f"{SHORT_KINDS.get(thing.kind, thing.kind)} {thing.name}", "cyan"), thing.purpose, because)
+    console.print()
+    console.print(objects)
+
+    variables = _table("variable", "value", "in")
+    for variable in explanation.variables:
+        variables.add_row(Text(variable.name, "cyan"), variable.value or "", variable.source)
+    console.print()
+    console.print(variables)
+
+
+def _settings_table(settings: Sequence[Setting]) -> Table:
+    from rich.text import Text
+
+    overridden = any(item.overrides for item in settings)
+    table = _table("setting", "value", "from", *(["instead of"] if overridden else []))
+    for item in sorted(settings, key=lambda item: item.origin is None):
+        if _is_unset(item):
+            continue
+        hidden = f"{_text(item.overrides.value)}, line {item.overrides.line}" if item.overrides else ""
+        style = "" if item.origin else "dim"
+        origin = str(item.origin or "default")
+        cells = [_text(item.value), origin, *([hidden] if overridden else [])]
+        table.add_row(Text(item.path, "cyan" if item.origin else ""), *cells, style=style)
+    return table
+
+
+def _is_unset(setting: Setting) -> bool:
+    return setting.origin is None and setting.value in (None, [], {})
+
+
+def _table(*headers: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for header in headers:
+        table.add_column(header, overflow="fold", no_wrap=header in ("setting", "from", "variable"))
+    return table
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_text(item) for item in value) or "[]"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

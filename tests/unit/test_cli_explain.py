@@ -1,0 +1,211 @@
+"""`agentstack explain`: every value has its true origin, every object a purpose."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agentstack.cli import main
+from agentstack.environment import Environment
+from agentstack.explain import PURPOSES, Explanation, explained, explanation
+from agentstack.render import render as run_program
+from components.agent import Agent, AgentEnvironment
+from components.connection import Connection
+from components.network import Edge, Peer
+from settings import AgentSettings
+
+from .cli_program import project, write_project
+from .conftest import Recorder
+
+__all__ = ["project"]
+
+ROOT = pathlib.Path(__file__).parents[2]
+AGENT = """name: one
+image: x/one:1
+scaling: {min: 2, max: 8, cpu: 60}
+public: {path: /one}
+env:
+  LEVEL: info
+  MODE: fast
+egress:
+  - {host: api.example.com, port: 8443}
+uses: [redis]
+secrets:
+  KEY: {required: true}
+"""
+DEV = """config:
+  agentstack:platform: {safeguards: {requireSecrets: false, protectData: false}}
+  agentstack:gateway: {host: h.example.com}
+  agentstack:secrets: {KEY: {secure: v1:open-sesame}}
+  agentstack:agents:
+    one:
+      scaling: {max: 3}
+      env: {LEVEL: debug, MODE: null}
+      egress: [{host: api.example.com}]
+"""
+
+
+@pytest.fixture
+def one(project: pathlib.Path) -> Environment:
+    """An environment of the real program, with one agent of which it changes something."""
+    write_project(project, (ROOT / "__main__.py").read_text())
+    (project / "agents" / "one.yaml").write_text(AGENT)
+    (project / "Pulumi.dev.yaml").write_text(DEV)
+    return Environment.find(pathlib.Path(), "dev")
+
+
+def origins(found: Explanation) -> dict[str, tuple[Any, str]]:
+    return {item.path: (item.value, str(item.origin or "default")) for item in found.settings}
+
+
+def test_values_have_their_true_origin(one: Environment) -> None:
+    found = explained(one, "one")
+    settings = origins(found)
+    assert settings["image"] == ("x/one:1", "agents/one.yaml:2")
+    assert settings["scaling.min"] == (2, "agents/one.yaml:3")
+    assert settings["scaling.max"] == (3, "Pulumi.dev.yaml:7")
+    assert settings["scaling.scaleDownAfter"] == ("5m", "default")
+    assert settings["env.LEVEL"] == ("debug", "Pulumi.dev.yaml:8")
+    assert "env.MODE" not in settings
+    # A list is replaced, not merged: the port of the agent's file does not count any more.
+    assert settings["egress.0.host"] == ("api.example.com", "Pulumi.dev.yaml:9")
+    assert settings["egress.0.port"] == (443, "default")
+    (scaling,) = (item for item in found.settings if item.path == "scaling.max")
+    assert scaling.overrides is not None
+    assert (scaling.overrides.value, str(scaling.overrides)) == (8, "agents/one.yaml:3")
+    assert [item.path for item in found.settings if item.overrides] == ["scaling.max", "env.LEVEL"]
+
+
+def test_objects_name_what_shapes_them(one: Environment) -> None:
+    found = {(item.kind, item.name): item for item in explained(one, "one").objects}
+    assert found["Deployment", "one"].because == ()
+    assert "one has 45 s to end: preStop + longestTask + 10" in found["Deployment", "one"].purpose
+    assert "the number of pods, 2 to 3: up at once" in found["HorizontalPodAutoscaler", "one"].purpose
+    assert found["HorizontalPodAutoscaler", "one"].because == ("scaling",)
+    assert found["NetworkPolicy", "one"].because == ("uses", "egress", "public")
+    assert found["Ingress", "gateway"].because == ("public",)
+    assert found["Secret", "one"].because == ("secrets",)
+    assert found["Secret", "one.redis"].because == ("uses: redis",)
+    assert not [item for item in found if item[1] in ("redis-auth", "grafana-admin")]
+
+
+def test_variables_and_no_secret(one: Environment) -> None:
+    found = explained(one, "one")
+    variables = {item.name: (item.value, item.source) for item in found.variables}
+    assert variables["LEVEL"] == ("debug", "ConfigMap one")
+    assert variables["KEY"] == (None, "Secret one, if there")
+    assert variables["REDIS_URL"] == (None, "Secret one.redis")
+    assert variables["POD_NAME"] == (None, "the pod's metadata.name")
+    assert "MODE" not in variables
+
+
+def test_the_command(one: Environment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["agentstack", "explain", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    code, out, err = call("one")
+    assert (code, err) == (0, "")
+    assert "open-sesame" not in out
+    assert max(map(len, out.splitlines())) <= 100
+    lines = [line.split() for line in out.splitlines()]
+    assert ["scaling.max", "3", "Pulumi.dev.yaml:7", "8,", "line", "3"] in lines
+    assert ["Secret", "one.redis", "its", "own", "user", "of", "Redis", "uses:", "redis"] in lines
+    content = json.loads(call("one", "--json")[1])
+    assert set(content) == {"agent", "environment", "settings", "objects", "variables"}
+    assert content["settings"][0]["origin"] == {
+        "source": "agent",
+        "file": "agents/one.yaml",
+        "line": 2,
+        "value": "x/one:1",
+    }
+    assert call("oen")[::2] == (2, "agents: unknown agent `oen`, did you mean `one`?\n")
+    monkeypatch.chdir("agents")
+    assert "../Pulumi.dev.yaml:7" in call("one")[1]
+
+
+def test_an_object_that_nobody_described(project: pathlib.Path) -> None:
+    program = (
+        "import pulumi, pulumi_kubernetes as k8s\n"
+        "part = pulumi.ComponentResource('agentstack:agents:Agent', 'one')\n"
+        "k8s.storage.v1.StorageClass('s', provisioner='p', opts=pulumi.ResourceOptions(parent=part))\n"
+    )
+    write_project(project, program)
+    (thing,) = explained(Environment.find(pathlib.Path(), "dev"), "one").objects
+    assert (thing.kind, thing.purpose, thing.because) == ("StorageClass", "", ())
+
+
+STACKS = {
+    **dict.fromkeys(("dev", "staging", "prod"), (None, None)),
+    "redis": (ROOT / "tests/chaos/redis.yaml", ROOT / "tests/chaos/agents"),
+    "kafka": (ROOT / "tests/chaos/kafka.yaml", ROOT / "tests/chaos/agents"),
+}
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_every_object_of_every_agent_has_a_purpose(name: str) -> None:
+    file, agents = STACKS[name]
+    environment = Environment.find(ROOT, name, file=file, agents=agents)
+    registrations = run_program(environment).registrations
+    agents_here = environment.settings().agents
+    things = [thing for agent in agents_here for thing in explanation(name, agent, [], registrations).objects]
+    found, purposes = {(thing.component, thing.kind) for thing in things}, {thing.purpose for thing in things}
+    assert ("Agent", "Deployment") in found
+    assert not found - set(PURPOSES)
+    assert not [text for text in purposes if "?" in text]
+
+
+EVERYTHING: dict[str, Any] = {
+    "args": ["serve"],
+    "user": 20000,
+    "port": 9000,
+    "resources": {"requests": {"cpu": "200m"}},
+    "scaling": {"min": 2, "max": 3},
+    "probes": {"liveness": {"period": "20s"}},
+    "metrics": None,
+    "env": {"LEVEL": "debug"},
+    "secrets": {"KEY": {"required": True}},
+    "uses": ["redis"],
+    "consumes": ["a"],
+    "produces": ["b"],
+    "calls": ["other"],
+    "egress": [{"host": "api.example.com"}],
+    "public": {"path": "/x"},
+    "shutdown": {"longestTask": "2m"},
+    "placement": {"architecture": "arm64", "gpu": {"count": 1}},
+    "scratch": "1Gi",
+}
+
+
+@pytest.mark.parametrize("field", EVERYTHING)
+def test_what_shapes_an_object_is_what_changes_it(
+    field: str, render: Callable[[Callable[[], object]], Recorder]
+) -> None:
+    """Without a field, exactly the objects change that name it (and the one that runs the pods)."""
+    edge = Edge((Peer("data"),), (6379,))
+    connection = Connection(environment={"HOST": "h"}, egress=(edge,))
+    environment = AgentEnvironment(
+        connections={"redis": connection, "kafka": Connection(environment={"SERVERS": "s"})},
+        secrets={"KEY": "v"},
+        prometheus=Peer("obs"),
+        gateway=Peer("traefik"),
+    )
+
+    def objects(declared: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        settings = AgentSettings.model_validate({"image": "x/y:1", **declared})
+        seen = render(lambda: Agent("one", settings, environment)).seen
+        return {kind: inputs for (kind, _), inputs in seen.items() if kind not in ("Agent", "Deployment")}
+
+    whole = objects(EVERYTHING)
+    without = objects({key: value for key, value in EVERYTHING.items() if key != field})
+    changed = {kind for kind in whole | without if whole.get(kind) != without.get(kind)}
+    named = {kind for (part, kind), (_, fields) in PURPOSES.items() if part == "Agent" and field in fields}
+    # The edge to Kafka stays while the other one of the two needs it.
+    assert changed | ({"NetworkPolicy"} if field in ("consumes", "produces") else set()) == named
