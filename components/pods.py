@@ -42,12 +42,23 @@ def container_security() -> k8s.core.v1.SecurityContextArgs:
     )
 
 
-def resource_requirements(resources: Resources) -> k8s.core.v1.ResourceRequirementsArgs:
-    """The settings' requests and limits as Kubernetes writes them."""
+def resource_requirements(
+    resources: Resources, devices: Mapping[str, int] | None = None
+) -> k8s.core.v1.ResourceRequirementsArgs:
+    """The settings' requests and limits as Kubernetes writes them, and `devices` by their extended resource."""
+    counts = {name: str(count) for name, count in (devices or {}).items()}
     return k8s.core.v1.ResourceRequirementsArgs(
-        requests={"cpu": str(resources.requests.cpu), "memory": str(resources.requests.memory)},
-        limits={"cpu": str(resources.limits.cpu), "memory": str(resources.limits.memory)},
+        requests={"cpu": str(resources.requests.cpu), "memory": str(resources.requests.memory), **counts},
+        limits={"cpu": str(resources.limits.cpu), "memory": str(resources.limits.memory), **counts},
     )
+
+
+def device_tolerations(devices: Mapping[str, int]) -> list[k8s.core.v1.TolerationArgs] | None:
+    """Let pods onto nodes that keep others off by a taint named after the device, as GPU pools do by convention.
+
+    https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#extendedresourcetoleration
+    """
+    return [k8s.core.v1.TolerationArgs(key=name, operator="Exists", effect="NoSchedule") for name in devices] or None
 
 
 def variables(values: Mapping[str, pulumi.Input[str]]) -> list[k8s.core.v1.EnvVarArgs]:

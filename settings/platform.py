@@ -7,6 +7,8 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from .model import Amounts, Model, Resources
+from .network import NetworkSettings
+from .secrets import ExternalSecrets
 from .types import DnsLabel, DnsSubdomain, HostName, NamespaceName
 
 
@@ -35,6 +37,9 @@ class PlatformSettings(Model):
     image_pull_secret: DnsSubdomain | None = None
     """An existing Secret of type `kubernetes.io/dockerconfigjson` in the agents' namespace."""
     safeguards: Safeguards = Safeguards()
+    external_secrets: ExternalSecrets | None = None
+    """The External Secrets operator (0.16 or newer), if the cluster has it: agents' secrets may then be `external`."""
+    network: NetworkSettings = NetworkSettings()
 
 
 class Quota(Model):

@@ -11,6 +11,7 @@ from components.pods import (
     SECRET_HASH,
     config_hash,
     container_security,
+    device_tolerations,
     field_variable,
     pod_security,
     resource_requirements,
@@ -29,6 +30,7 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
     pod_labels = agent.labels
     for connection in agent.connections:
         pod_labels |= connection.pod_labels
+    pod_labels |= settings.identity.pod_labels()
     for called in settings.calls:
         pod_labels |= caller_label(called)
     annotations: dict[str, pulumi.Input[str]] = {CONFIG_HASH: config_hash(plain_variables(agent))}
@@ -57,7 +59,7 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
             field_variable("POD_NAME", "metadata.name"),
             *(field_variable(key, path) for uses in agent.connections for key, path in uses.fields.items()),
         ],
-        resources=resource_requirements(settings.resources),
+        resources=resource_requirements(settings.resources, agent.devices),
         startup_probe=_probe(settings.probes.startup),
         liveness_probe=_probe(settings.probes.liveness),
         readiness_probe=_probe(settings.probes.readiness),
@@ -73,7 +75,7 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
     )
     pod = k8s.core.v1.PodSpecArgs(
         service_account_name=agent.name,
-        automount_service_account_token=False,
+        automount_service_account_token=settings.identity.token,
         enable_service_links=False,
         image_pull_secrets=[k8s.core.v1.LocalObjectReferenceArgs(name=environment.image_pull_secret)]
         if environment.image_pull_secret
@@ -81,6 +83,7 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
         security_context=pod_security(settings.user),
         termination_grace_period_seconds=settings.shutdown.grace_seconds,
         topology_spread_constraints=spread(agent.selector),
+        tolerations=device_tolerations(agent.devices),
         containers=[container],
         volumes=[
             k8s.core.v1.VolumeArgs(
