@@ -105,18 +105,18 @@ class Inference(Model):
         if self.model is None:
             yield "model: is missing: name one here, or for all agents in the environment's `agentstack:inference`"
         if self.backend == "onnx":
-            for name in ("endpoint", "network", "apiKey"):
-                if getattr(self, "api_key" if name == "apiKey" else name) is not None:
-                    yield f"{name}: an onnx model runs in the agent's process: remove it"
+            given = (("endpoint", self.endpoint), ("network", self.network), ("apiKey", self.api_key))
+            for name in (name for name, value in given if value is not None):
+                yield f"{name}: an onnx model runs in the agent's process: remove it"
         elif self.gpus:
             yield "gpus: the model does not run in the agent's process: remove it, or see `inference.server.gpus`"
         if self.backend == "azure" and self.endpoint is None:
             yield "endpoint: is missing: write `https://NAME.openai.azure.com`"
         if self.backend != "azure" and self.api_version is not None:
             yield f"apiVersion: belongs to azure, not to {self.backend}: remove it"
-        if self.network is not None and self.url is None:
-            yield "network: there is no endpoint that it could belong to: remove it"
         if self.backend in _SERVERS and self.endpoint is None:
+            if self.network is not None:
+                yield "network: there is no endpoint that it could belong to: remove it"
             if server is None:
                 yield "endpoint: is missing: write the server's URL, or let the stack run one: `inference.server`"
             elif self.model is not None and self.model != server:
@@ -135,7 +135,7 @@ class InferenceServer(Model):
     image: ImageRef | None = None
     """Instead of the stack's pinned one."""
     args: tuple[str, ...] = ()
-    """More arguments of vLLM, such as `--max-model-len=8192`; Ollama has none."""
+    """More arguments of vLLM, such as `--max-model-len=8192`."""
     resources: Resources = Resources.of("4", "16Gi", "8", "32Gi")
     storage: Memory = Memory("100Gi")
     """Each replica's claim, which keeps the model: it is downloaded once, not at each start. Goes with the server."""
@@ -161,6 +161,14 @@ class InferenceSettings(Inference):
 
     server: InferenceServer | None = None
     """A server that the stack runs; idle settings while the backend is not `vllm` or `ollama`."""
+
+    @model_validator(mode="after")
+    def _vllms_own(self) -> Self:
+        if self.runs and self.backend == "ollama":
+            given = (("args", self.runs.args), ("huggingFaceToken", self.runs.hugging_face_token))
+            for name in (name for name, value in given if value):
+                raise ValueError(f"server.{name}: belongs to vllm, not to ollama: remove it")
+        return self
 
     @property
     def runs(self) -> InferenceServer | None:

@@ -40,7 +40,8 @@ def _cilium(agent: Declaration, hosts: Sequence[tuple[str, list[int]]]) -> dict[
         "endpointSelector": {"matchLabels": agent.selector},
         "egress": [
             {
-                # Cilium learns a name's addresses from answers that pass its proxy: only a DNS rule sends them there.
+                # Cilium learns a name's addresses from answers that pass its proxy: only a DNS rule sends them there,
+                # and still does beside the namespace's plain one. https://github.com/cilium/cilium/pull/8106
                 "toEndpoints": [{"matchLabels": dns}],
                 "toPorts": [{"ports": [{"port": "53", "protocol": "ANY"}], "rules": {"dns": [{"matchPattern": "*"}]}}],
             },

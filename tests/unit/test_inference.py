@@ -88,6 +88,8 @@ def test_an_agent_may_differ_and_another_backend_inherits_nothing() -> None:
             Inference(backend="onnx", model="/m", endpoint="http://x"),
             "endpoint: an onnx model runs in the agent's process: remove it",
         ),
+        (VLLM, Inference(network="10.0.0.0/8"), "network: there is no endpoint that it could belong to: remove it"),
+        (VLLM, Inference(api_key=AgentSecret()), "apiKey: the server that the stack runs comes with a key: remove it"),
         (VLLM, Inference(model="other"), "model: the stack's vllm serves `m/7b` alone: remove it"),
         (VLLM.model_copy(update={"model": None}), Inference(), "inference.model: is missing: name the model"),
     ],
@@ -260,6 +262,11 @@ def test_a_server_counts_only_while_its_backend_is_the_environments(render: Rend
     assert hosted.demands() == []
     with pytest.raises(ValueError, match="there is no server to run"):
         ModelServer("inference", hosted, namespace=Namespace.existing("agents"))
+
+
+def test_what_is_vllms_alone_is_refused_for_ollama() -> None:
+    with pytest.raises(ValidationError, match=r"server\.args: belongs to vllm, not to ollama"):
+        InferenceSettings(backend="ollama", model="m", server=InferenceServer(args=("--x",)))
 
 
 def test_shared_memory_must_leave_memory() -> None:
