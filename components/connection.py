@@ -45,6 +45,8 @@ class Connection:
     """Labels that let a pod through the NetworkPolicy of the other end."""
     egress: tuple[Edge, ...] = ()
     """Where the agent may open connections to."""
+    devices: Mapping[str, int] = field(default_factory=dict)
+    """Extended resources that the agent's own process needs, such as `nvidia.com/gpu`."""
     ready: tuple[pulumi.Resource, ...] = ()
     """What must stand before an agent that uses the connection can become ready."""
 

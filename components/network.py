@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -21,6 +21,8 @@ class Peer:
     pod_labels: Mapping[str, str] | None = None
     cidr: str | None = None
     excluded: Sequence[str] = ()
+    host: str | None = field(default=None, repr=False)
+    """The name behind the addresses, for what knows names."""
 
     def args(self) -> k8s.networking.v1.NetworkPolicyPeerArgs:
         """The peer as Kubernetes writes it."""
@@ -48,6 +50,13 @@ class Edge:
 
 PUBLIC_INTERNET = Peer(cidr="0.0.0.0/0", excluded=_NOT_PUBLIC)
 """Every public IPv4 address: NetworkPolicies know no host names."""
+
+
+def public_host(host: str) -> Peer:
+    """A public host by its name: to a NetworkPolicy every public address."""
+    return replace(PUBLIC_INTERNET, host=host)
+
+
 ANYWHERE = Peer(cidr="0.0.0.0/0")
 API_SERVER = Edge((ANYWHERE,), (443, 6443))
 """The Kubernetes API server is no pod, and its address is not known beforehand."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 import pulumi
 import pulumi_kubernetes as k8s
 
-from settings import Gpu, Resources
+from settings import Resources
 
 CONFIG_HASH = "agentstack.dev/config-hash"
 SECRET_HASH = "agentstack.dev/secret-hash"
@@ -42,13 +42,23 @@ def container_security() -> k8s.core.v1.SecurityContextArgs:
     )
 
 
-def resource_requirements(resources: Resources, gpu: Gpu | None = None) -> k8s.core.v1.ResourceRequirementsArgs:
-    """The settings' requests and limits as Kubernetes writes them; those of GPUs must be equal."""
-    gpus = {gpu.resource: str(gpu.count)} if gpu else {}
+def resource_requirements(
+    resources: Resources, devices: Mapping[str, int] | None = None
+) -> k8s.core.v1.ResourceRequirementsArgs:
+    """The settings' requests and limits as Kubernetes writes them, and `devices` by their extended resource."""
+    counts = {name: str(count) for name, count in (devices or {}).items()}
     return k8s.core.v1.ResourceRequirementsArgs(
-        requests={"cpu": str(resources.requests.cpu), "memory": str(resources.requests.memory), **gpus},
-        limits={"cpu": str(resources.limits.cpu), "memory": str(resources.limits.memory), **gpus},
+        requests={"cpu": str(resources.requests.cpu), "memory": str(resources.requests.memory), **counts},
+        limits={"cpu": str(resources.limits.cpu), "memory": str(resources.limits.memory), **counts},
     )
+
+
+def device_tolerations(devices: Mapping[str, int]) -> list[k8s.core.v1.TolerationArgs]:
+    """Let pods onto nodes that keep others off by a taint named after the device, as GPU pools do by convention.
+
+    https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#extendedresourcetoleration
+    """
+    return [k8s.core.v1.TolerationArgs(key=name, operator="Exists", effect="NoSchedule") for name in devices]
 
 
 def variables(values: Mapping[str, pulumi.Input[str]]) -> list[k8s.core.v1.EnvVarArgs]:

@@ -30,3 +30,8 @@ ALERTMANAGER = Image("prom/alertmanager:v0.34.0", 65534)
 GRAFANA = Image("grafana/grafana:13.2.0", 472)
 KUBE_STATE_METRICS = Image("registry.k8s.io/kube-state-metrics/kube-state-metrics:v2.20.0", 65534)
 NODE_EXPORTER = Image("prom/node-exporter:v1.12.1", 65534)
+# Built for root, but fit for any user with a HOME that it may write to; 2000 is the user of its variant without root.
+# https://github.com/vllm-project/vllm/blob/main/docker/entrypoints/vllm-nonroot-entrypoint.sh
+VLLM = Image("vllm/vllm-openai:v0.33.0", 2000)
+# Built for root; the program needs no more than a HOME that it may write to.
+OLLAMA = Image("ollama/ollama:0.17.4", 10001)

@@ -2,9 +2,7 @@
 
 from .agents import (
     AgentFile,
-    AgentSecret,
     AgentSettings,
-    Egress,
     Metrics,
     Probe,
     Probes,
@@ -13,8 +11,11 @@ from .agents import (
     Shutdown,
 )
 from .errors import SettingsError
+from .identity import AwsIdentity, AzureIdentity, GcpIdentity, Identity
+from .inference import Inference, InferenceServer, InferenceSettings
 from .kafka import ExternalKafka, KafkaSettings, SaslLogin, TopicSettings
 from .model import Amounts, Demand, Resources, SecretKey
+from .network import Egress, NetworkSettings
 from .observability import AlertmanagerSettings, GrafanaSettings, ObservabilitySettings, PrometheusSettings
 from .placement import PROVIDER_POOLS, Gpu, Placement, Pool, Toleration
 from .platform import (
@@ -29,7 +30,9 @@ from .platform import (
 )
 from .redis import ExternalRedis, RedisSettings
 from .redis_backup import BackupBucket, BackupClaim, RedisBackup
+from .resilience import CircuitBreaker, Resilience, Retries
 from .root import Settings
+from .secrets import AgentSecret, ExternalKey, ExternalSecrets
 from .tls import Certificates, ExternalTls
 from .types import Cpu, Memory
 
@@ -39,25 +42,36 @@ __all__ = [
     "AgentSettings",
     "AlertmanagerSettings",
     "Amounts",
+    "AwsIdentity",
+    "AzureIdentity",
     "BackupBucket",
     "BackupClaim",
     "Certificates",
+    "CircuitBreaker",
     "Cpu",
     "Demand",
     "Egress",
     "ExternalKafka",
+    "ExternalKey",
     "ExternalRedis",
+    "ExternalSecrets",
     "ExternalTls",
     "GatewayController",
     "GatewaySettings",
     "GatewayTls",
+    "GcpIdentity",
     "GrafanaSettings",
     "Gpu",
+    "Identity",
+    "Inference",
+    "InferenceServer",
+    "InferenceSettings",
     "KafkaSettings",
     "Memory",
     "Metrics",
     "NamespaceSettings",
     "NamespacesSettings",
+    "NetworkSettings",
     "ObservabilitySettings",
     "PROVIDER_POOLS",
     "Placement",
@@ -70,7 +84,9 @@ __all__ = [
     "Quota",
     "RedisBackup",
     "RedisSettings",
+    "Resilience",
     "Resources",
+    "Retries",
     "Safeguards",
     "SaslLogin",
     "Scaling",

@@ -10,11 +10,15 @@ from pydantic import Field, field_validator, model_validator
 
 from policies.rules.credentials import secret_in_plain_text
 
-from .model import Demand, Model, Resources, SecretKey
+from .identity import Identity
+from .inference import SET_WITH_INFERENCE, Inference
+from .model import Demand, Model, Resources
+from .network import Egress
 from .placement import Placement
+from .resilience import Resilience
+from .secrets import AgentSecret
 from .types import (
     AgentName,
-    Cidr,
     Duration,
     EnvName,
     HostName,
@@ -27,6 +31,7 @@ from .types import (
     Route,
     TopicName,
     UnprivilegedPort,
+    duration_text,
 )
 
 _ALWAYS_SET = {"AGENT_NAME", "POD_NAME", "PORT"}
@@ -105,31 +110,6 @@ class Metrics(Model):
     path: HttpPath = "/metrics"
 
 
-class AgentSecret(Model):
-    """A secret that the agent reads from an environment variable."""
-
-    required: bool = True
-    """Whether the agent cannot work without it."""
-    existing_secret: SecretKey | None = None
-    """Absent: the value comes from `agentstack:secrets` in the environment's configuration."""
-
-
-class Egress(Model):
-    """A destination outside the cluster that the agent may open connections to."""
-
-    host: HostName | None = None
-    """A host name, for the reader. NetworkPolicies know addresses only: the port opens to every public address."""
-    cidr: Cidr | None = None
-    """A network; the port opens to its addresses only."""
-    port: Port = 443
-
-    @model_validator(mode="after")
-    def _one_destination(self) -> Self:
-        if (self.host is None) == (self.cidr is None):
-            raise ValueError("host: give either `host` or `cidr`")
-        return self
-
-
 class Public(Model):
     """How the outside reaches the agent through the gateway."""
 
@@ -187,6 +167,11 @@ class AgentSettings(Model):
     calls: tuple[AgentName, ...] = ()
     """Other agents that it opens HTTP connections to."""
     egress: tuple[Egress, ...] = ()
+    inference: Inference | None = None
+    """What answers its model calls; `{}` takes all of it from the environment's `agentstack:inference`."""
+    resilience: Resilience | None = None
+    """Absent: the agent has limits of its own, and no variables of this group."""
+    identity: Identity = Identity()
     public: Public | None = None
     """Absent: the gateway does not route to the agent."""
     shutdown: Shutdown = Shutdown()
@@ -212,13 +197,30 @@ class AgentSettings(Model):
                 raise ValueError(f"env.{name}: looks like a secret in plain text: declare it under `secrets` instead")
         taken = _ALWAYS_SET | (_SET_WITH_REDIS if self.uses_redis else set())
         taken |= _SET_WITH_KAFKA if self.uses_kafka else set()
+        taken |= SET_WITH_INFERENCE if self.inference else set()
+        taken |= self.resilience.environment().keys() | {"LONGEST_TASK_SECONDS"} if self.resilience else set()
         for field, names in (("env", self.env), ("secrets", self.secrets)):
             for name in names:
                 if name in taken or name.startswith("AGENT_URL_"):
                     raise ValueError(f"{field}.{name}: is set by the stack: remove it")
                 if field == "env" and name in self.secrets:
                     raise ValueError(f"env.{name}: is declared under `secrets` as well: remove one of them")
+        longest, task = self.resilience.longest_request if self.resilience else None, self.shutdown.longest_task
+        if longest is not None and longest > task:
+            raise ValueError(
+                f"resilience.requestTimeout: with its retries a request may take {duration_text(longest)}, and "
+                f"`shutdown.longestTask` is {duration_text(task)}: raise that, or lower timeout or retries"
+            )
         return self
+
+    @property
+    def all_secrets(self) -> dict[str, AgentSecret]:
+        """Its secrets and the key of its inference, by variable."""
+        return {**self.secrets, **(self.inference.secrets if self.inference else {})}
+
+    def place_of(self, secret: str) -> str:
+        """Return the path of the setting that says where one of `all_secrets` comes from."""
+        return f"secrets.{secret}" if secret in self.secrets else "inference.apiKey"
 
     @property
     def uses_redis(self) -> bool:

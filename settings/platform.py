@@ -7,7 +7,9 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from .model import Amounts, Model, Resources
+from .network import NetworkSettings
 from .placement import PROVIDER_POOLS, NodeProvider, Pool
+from .secrets import ExternalSecrets
 from .types import DnsLabel, DnsSubdomain, HostName, NamespaceName, PoolName
 
 
@@ -40,6 +42,9 @@ class PlatformSettings(Model):
     """Who makes the nodes: gives `placement.pool` the names `spot` and `onDemand`."""
     pools: dict[PoolName, Pool] = {}
     """Kinds of nodes by name, beside or instead of the provider's: `gpu: {labels: {example.com/pool: gpu}}`."""
+    external_secrets: ExternalSecrets | None = None
+    """The External Secrets operator (0.16 or newer), if the cluster has it: agents' secrets may then be `external`."""
+    network: NetworkSettings = NetworkSettings()
 
     @property
     def all_pools(self) -> dict[str, Pool]:

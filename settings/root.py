@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from .agents import AgentSettings
 from .errors import nearest
+from .inference import InferenceSettings
 from .kafka import KafkaSettings
 from .model import Demand, Model
 from .observability import ObservabilitySettings
@@ -30,6 +31,7 @@ class Settings(Model):
     kafka: KafkaSettings = KafkaSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
     gateway: GatewaySettings = GatewaySettings()
+    inference: InferenceSettings = InferenceSettings()
     agents: dict[AgentName, AgentSettings] = {}
     """The agents that are deployed, by name."""
     disabled: dict[AgentName, AgentSettings] = {}
@@ -37,12 +39,24 @@ class Settings(Model):
     secrets: frozenset[EnvName] = frozenset()
     """The names of the secrets that are given; their values never enter the settings."""
 
+    @field_validator("agents", "disabled")
+    @classmethod
+    def _complete_inference(cls, agents: dict[str, AgentSettings], info: ValidationInfo) -> dict[str, AgentSettings]:
+        defaults = info.data.get("inference") or InferenceSettings()
+        return {
+            name: agent.model_copy(update={"inference": defaults.completed(agent.inference)})
+            if agent.inference
+            else agent
+            for name, agent in agents.items()
+        }
+
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         problems = [
             *self._topics(),
             *self._calls(),
             *self._routes(),
+            *self._inference(),
             *self._secrets(),
             *self._placements(),
             *self._quotas(),
@@ -60,6 +74,7 @@ class Settings(Model):
                     *(agent.demand(name) for name, agent in self.agents.items()),
                     *self.redis.preflight_demands(),
                     *self.kafka.preflight_demands(),
+                    *self.inference.demands(),
                 ],
             ),
             "data": (self.namespaces.data, [*self.redis.demands(), *self.kafka.demands()]),
@@ -103,19 +118,39 @@ class Settings(Model):
                     "give one of them another host or path"
                 )
 
+    def _inference(self) -> Iterator[str]:
+        backend, runs = self.inference.backend, self.inference.runs
+        if runs and self.inference.model is None:
+            yield "inference.model: is missing: name the model that the server is to have"
+        if runs and backend in self.agents:
+            yield f"agents.{backend}: is the name of the stack's model server: choose another"
+        for name, agent in self.agents.items():
+            if agent.inference is not None:
+                own = self.inference.model if runs and agent.inference.backend == backend else None
+                yield from (f"agents.{name}.inference.{mistake}" for mistake in agent.inference.mistakes(own))
+                if agent.inference.gpus and agent.placement.gpu:
+                    yield f"agents.{name}.placement.gpu: `inference.gpus` asks for them already: remove one of the two"
+
     def _secrets(self) -> Iterator[str]:
         everyone = [*self.agents.values(), *self.disabled.values()]
-        declared = {secret for agent in everyone for secret in agent.secrets}
+        declared = {secret for agent in everyone for secret in agent.all_secrets}
         for secret in sorted(self.secrets - declared):
             yield f"secrets.{secret}: no agent declares this secret{nearest(secret, declared, 'remove it')}"
+        for name, agent in self.agents.items():
+            for secret, wanted in agent.all_secrets.items():
+                if wanted.external and self.platform.external_secrets is None:
+                    yield (
+                        f"agents.{name}.{agent.place_of(secret)}.external: no store to read it from: say in "
+                        "`platform.externalSecrets` that the cluster has the operator, or use another source"
+                    )
         if not self.platform.safeguards.require_secrets:
             return
         for name, agent in self.agents.items():
-            for secret, wanted in agent.secrets.items():
-                if wanted.required and wanted.existing_secret is None and secret not in self.secrets:
+            for secret, wanted in agent.all_secrets.items():
+                if wanted.required and wanted.configured and secret not in self.secrets:
                     yield (
-                        f"agents.{name}.secrets.{secret}: required and not given: run `pulumi config set --secret "
-                        f"--path 'agentstack:secrets.{secret}'`, or name an `existingSecret`"
+                        f"agents.{name}.{agent.place_of(secret)}: required and not given: run `pulumi config set "
+                        f"--secret --path 'agentstack:secrets.{secret}'`, or name an `existingSecret`"
                     )
 
     def _placements(self) -> Iterator[str]:

@@ -14,7 +14,7 @@ from .files import line_of, read_agents
 from .model import merge
 from .root import Settings
 
-_SECTIONS = ("platform", "namespaces", "redis", "kafka", "observability", "gateway")
+_SECTIONS = ("platform", "namespaces", "redis", "kafka", "observability", "gateway", "inference")
 
 
 def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: pathlib.Path) -> Settings:

@@ -336,3 +336,47 @@ UnprivilegedPort = Annotated[int, Field(ge=1024, le=65535)]
 
 Percent = Annotated[int, Field(ge=1, le=100)]
 """A share in percent, 1 to 100."""
+
+IamRole = Annotated[
+    str,
+    _matching(
+        r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+$",
+        2048,
+        "the ARN of an IAM role",
+        "write `arn:aws:iam::ACCOUNT:role/NAME`",
+    ),
+    Field(json_schema_extra={"examples": ["arn:aws:iam::111122223333:role/researcher"]}),
+]
+"""The ARN of a role of AWS IAM."""
+
+GcpServiceAccount = Annotated[
+    str,
+    _matching(
+        r"^[a-z][a-z0-9-]{4,28}[a-z0-9]@[a-z0-9.:-]+\.iam\.gserviceaccount\.com$",
+        253,
+        "an IAM service account",
+        "write `NAME@PROJECT.iam.gserviceaccount.com`",
+    ),
+    Field(json_schema_extra={"examples": ["researcher@project.iam.gserviceaccount.com"]}),
+]
+"""The e-mail address of an IAM service account of Google Cloud."""
+
+Uuid = Annotated[
+    str,
+    _matching(
+        r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
+        36,
+        "a UUID",
+        "write 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12",
+    ),
+    Field(json_schema_extra={"format": "uuid"}),
+]
+"""A UUID in its usual form."""
+
+GpuResource = Annotated[
+    str,
+    _matching(rf"^{_LABEL}(\.{_LABEL})+/[A-Za-z0-9._-]+$", 253, "an extended resource", "write it as `nvidia.com/gpu`"),
+    Field(json_schema_extra={"examples": ["nvidia.com/gpu", "amd.com/gpu"]}),
+]
+"""The extended resource by which a device plugin offers GPUs, also the key of the taint that keeps other pods off such
+nodes by convention."""

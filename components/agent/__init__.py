@@ -9,7 +9,9 @@ from settings import AgentSettings
 
 from .configuration import own_secrets, plain_variables
 from .declaration import COMPONENT, AgentEnvironment, Declaration, caller_label
-from .network import agent_policy
+from .external_secrets import external_secret
+from .identity import service_account
+from .network import agent_policies
 from .workload import workload
 
 __all__ = ["COMPONENT", "Agent", "AgentEnvironment", "caller_label"]
@@ -43,11 +45,11 @@ class Agent(pulumi.ComponentResource):
         # What the pods that run live by stays as it is, too, until what they are to use is ready.
         after = pulumi.ResourceOptions(parent=self, depends_on=ready)
 
-        account = k8s.core.v1.ServiceAccount(
-            name, metadata=agent.metadata, automount_service_account_token=False, opts=child
-        )
+        account = service_account(agent, child)
         config_map = k8s.core.v1.ConfigMap(name, metadata=agent.metadata, data=plain_variables(agent), opts=after)
-        needs: list[pulumi.Resource] = [account, config_map, agent_policy(agent, after)]
+        needs: list[pulumi.Resource] = [account, config_map, *agent_policies(agent, after)]
+        if (external := external_secret(agent, child)) is not None:
+            needs.append(external)
         if secrets := own_secrets(agent):
             needs.append(k8s.core.v1.Secret(name, metadata=agent.metadata, string_data=secrets, opts=child))
         workload(agent, needs=[*needs, *ready], parent=self)

@@ -9,6 +9,7 @@ from components.connection import SecretRef, mounted_files
 from components.pods import secret_variable
 
 from .declaration import Declaration
+from .external_secrets import external_name
 
 
 def plain_variables(agent: Declaration) -> dict[str, str]:
@@ -24,12 +25,15 @@ def plain_variables(agent: Declaration) -> dict[str, str]:
     if settings.produces:
         config |= {"KAFKA_PRODUCE_TOPICS": ",".join(settings.produces)}
     config |= {f"AGENT_URL_{called.replace('-', '_').upper()}": f"http://{called}" for called in settings.calls}
+    if settings.resilience is not None:
+        longest = int(settings.shutdown.longest_task.total_seconds())
+        config |= settings.resilience.environment() | {"LONGEST_TASK_SECONDS": str(longest)}
     return config | settings.env
 
 
 def own_secrets(agent: Declaration) -> dict[str, pulumi.Input[str]]:
     """The data of the agent's own Secret: the values that the stack was given."""
-    own = (key for key, wanted in agent.settings.secrets.items() if wanted.existing_secret is None)
+    own = (key for key, wanted in agent.settings.all_secrets.items() if wanted.configured)
     return {key: agent.environment.secrets[key] for key in own if key in agent.environment.secrets}
 
 
@@ -38,9 +42,11 @@ def secret_variables(agent: Declaration) -> list[k8s.core.v1.EnvVarArgs]:
     found = []
     for connection in agent.connections:
         found += [secret_variable(key, ref.name, ref.key) for key, ref in connection.secrets.items()]
-    for key, wanted in agent.settings.secrets.items():
+    for key, wanted in agent.settings.all_secrets.items():
         existing = wanted.existing_secret
         ref = SecretRef(existing.name, existing.key) if existing else SecretRef(agent.name, key)
+        if wanted.external is not None:
+            ref = SecretRef(external_name(agent), key)
         needed = wanted.required and agent.environment.require_secrets
         found.append(secret_variable(key, ref.name, ref.key, optional=not needed))
     return found

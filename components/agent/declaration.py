@@ -13,7 +13,7 @@ from components.connection import Connection
 from components.labels import labels, selector
 from components.namespaces import Namespace
 from components.network import Peer
-from settings import AgentSettings, Pool
+from settings import AgentSettings, ExternalSecrets, NetworkSettings, Pool
 from settings.types import image_tag
 
 COMPONENT = "agent"
@@ -31,7 +31,7 @@ class AgentEnvironment:
 
     namespace: Namespace = field(default_factory=lambda: Namespace.existing("agents"))
     connections: Mapping[str, Connection] = field(default_factory=dict)
-    """What the agent may name in `uses`: `redis`, `kafka`."""
+    """What the agent may use: `redis`, `kafka`, `inference`."""
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     """Values of secrets by the name of their environment variable."""
     require_secrets: bool = True
@@ -43,6 +43,10 @@ class AgentEnvironment:
     """Who routes requests from outside to public agents."""
     pools: Mapping[str, Pool] = field(default_factory=dict)
     """What the agent may name in `placement.pool`."""
+    external_secrets: ExternalSecrets | None = None
+    """Where `external` secrets are read from."""
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    """What the cluster's network can enforce."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +75,25 @@ class Declaration:
     def connections(self) -> list[Connection]:
         """What it uses. Raises `ValueError` if the environment does not offer that."""
         settings, offered = self.settings, self.environment.connections
-        used = [kind for kind, wanted in (("redis", settings.uses_redis), ("kafka", settings.uses_kafka)) if wanted]
+        kinds = (
+            ("redis", settings.uses_redis),
+            ("kafka", settings.uses_kafka),
+            ("inference", settings.inference is not None),
+        )
+        used = [kind for kind, wanted in kinds if wanted]
         missing = [kind for kind in used if kind not in offered]
         if missing:
             raise ValueError(
                 f"agent {self.name} uses {', '.join(missing)}: give AgentEnvironment(connections=...) one for each"
             )
         return [offered[kind] for kind in used]
+
+    @property
+    def devices(self) -> dict[str, int]:
+        """The extended resources that its process needs."""
+        gpu = self.settings.placement.gpu
+        own = {gpu.resource: gpu.count} if gpu else {}
+        return own | {name: count for connection in self.connections for name, count in connection.devices.items()}
 
     @property
     def selector(self) -> dict[str, str]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import pulumi
-import pulumi_kubernetes as k8s
 
 from components.labels import selector
-from components.network import PUBLIC_INTERNET, Edge, Peer, network_policy
+from components.network import Edge, Peer, network_policy, public_host
 
 from .declaration import COMPONENT, Declaration, caller_label
+from .fqdn import fqdn_policy
+
+# Of standard nodes, and of nodes with Dataplane V2.
+# https://docs.cloud.google.com/kubernetes-engine/docs/how-to/workload-identity#enable_on_existing_cluster
+_GKE_METADATA = (Edge((Peer(cidr="169.254.169.252/32"),), (988,)), Edge((Peer(cidr="169.254.169.254/32"),), (80,)))
 
 
-def agent_policy(agent: Declaration, opts: pulumi.ResourceOptions) -> k8s.networking.v1.NetworkPolicy:
+def agent_policies(agent: Declaration, opts: pulumi.ResourceOptions) -> list[pulumi.Resource]:
     """Allow the agent's edges: who calls and scrapes it, what it uses and calls, and its egress."""
     settings, environment = agent.settings, agent.environment
     namespace = environment.namespace
@@ -22,13 +26,19 @@ def agent_policy(agent: Declaration, opts: pulumi.ResourceOptions) -> k8s.networ
         ingress.append(Edge((environment.gateway,), (settings.port,)))
     egress = [edge for connection in agent.connections for edge in connection.egress]
     for destination in settings.egress:
-        peer = Peer(cidr=destination.cidr) if destination.cidr else PUBLIC_INTERNET
+        peer = Peer(cidr=destination.cidr) if destination.cidr else public_host(str(destination.host))
         egress.append(Edge((peer,), (destination.port,)))
     if settings.calls:
         # The called agent's policy names its port.
         called = tuple(Peer(namespace.name, selector(name, COMPONENT)) for name in settings.calls)
         egress.append(Edge(called, ()))
-    return network_policy(
+    if settings.identity.gcp is not None:
+        egress += _GKE_METADATA
+    named: list[Edge] = []
+    if environment.network.fqdn_policies != "none":
+        named = [edge for edge in egress if all(peer.host for peer in edge.peers)]
+        egress = [edge for edge in egress if edge not in named]
+    policy = network_policy(
         agent.name,
         namespace=namespace.ref,
         object_name=agent.name,
@@ -37,3 +47,5 @@ def agent_policy(agent: Declaration, opts: pulumi.ResourceOptions) -> k8s.networ
         egress=egress,
         opts=opts,
     )
+    by_name = fqdn_policy(agent, named, opts)
+    return [policy, by_name] if by_name else [policy]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi_kubernetes as k8s
 
 from components.labels import POOL
-from settings import Gpu
+from components.pods import device_tolerations
 
 from .declaration import Declaration
 
@@ -56,11 +56,4 @@ def tolerations(agent: Declaration) -> list[k8s.core.v1.TolerationArgs] | None:
         )
         for taint in agent.pool.tolerations
     ]
-    if agent.settings.placement.gpu:
-        found.append(gpu_toleration(agent.settings.placement.gpu))
-    return found or None
-
-
-def gpu_toleration(gpu: Gpu) -> k8s.core.v1.TolerationArgs:
-    """The taint that keeps everything else off nodes with GPUs: by convention, the name of the resource."""
-    return k8s.core.v1.TolerationArgs(key=gpu.resource, operator="Exists", effect="NoSchedule")
+    return [*found, *device_tolerations(agent.devices)] or None

@@ -30,6 +30,7 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
     pod_labels = agent.labels | pool_label(agent)
     for connection in agent.connections:
         pod_labels |= connection.pod_labels
+    pod_labels |= settings.identity.pod_labels()
     for called in settings.calls:
         pod_labels |= caller_label(called)
     annotations: dict[str, pulumi.Input[str]] = {CONFIG_HASH: config_hash(plain_variables(agent))}
@@ -58,7 +59,7 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
             field_variable("POD_NAME", "metadata.name"),
             *(field_variable(key, path) for uses in agent.connections for key, path in uses.fields.items()),
         ],
-        resources=resource_requirements(settings.resources, settings.placement.gpu),
+        resources=resource_requirements(settings.resources, agent.devices),
         startup_probe=_probe(settings.probes.startup),
         liveness_probe=_probe(settings.probes.liveness),
         readiness_probe=_probe(settings.probes.readiness),
@@ -74,7 +75,7 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
     )
     pod = k8s.core.v1.PodSpecArgs(
         service_account_name=agent.name,
-        automount_service_account_token=False,
+        automount_service_account_token=settings.identity.token,
         enable_service_links=False,
         image_pull_secrets=[k8s.core.v1.LocalObjectReferenceArgs(name=environment.image_pull_secret)]
         if environment.image_pull_secret

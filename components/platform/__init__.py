@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pulumi
 
-from components import kafka, redis
+from components import inference, kafka, redis
 from components.agent import Agent, AgentEnvironment
 from components.connection import Connection
 from components.gateway import Gateway, controller
@@ -58,10 +58,13 @@ class Platform(pulumi.ComponentResource):
             prometheus=Peer(self._namespaces.observability.name, selector("prometheus", "metrics")),
             gateway=controller(settings.gateway) if settings.gateway.enabled else None,
             pools=settings.platform.all_pools,
+            external_secrets=settings.platform.external_secrets,
+            network=settings.platform.network,
         )
         redis_connections, kafka_connections = self._redis(child), self._kafka(child)
+        inference_connections = self._inference(environment.prometheus, child)
         for agent, spec in settings.agents.items():
-            offered = {"redis": redis_connections, "kafka": kafka_connections}
+            offered = {"redis": redis_connections, "kafka": kafka_connections, "inference": inference_connections}
             connections = {kind: to[agent] for kind, to in offered.items() if agent in to}
             Agent(agent, spec, replace(environment, connections=connections), child)
         urls: dict[str, str] = {}
@@ -112,6 +115,24 @@ class Platform(pulumi.ComponentResource):
             protect=self._settings.platform.safeguards.protect_data,
             opts=child,
         ).connections
+
+    def _inference(self, prometheus: Peer | None, child: pulumi.ResourceOptions) -> Mapping[str, Connection]:
+        spec = self._settings.inference
+        wanted = {name: agent.inference for name, agent in self._settings.agents.items() if agent.inference}
+        own = None
+        if spec.runs is not None:
+            own = inference.ModelServer(
+                "inference",
+                spec,
+                namespace=self._namespaces.agents,
+                storage_class=self._settings.platform.storage_class,
+                prometheus=prometheus,
+                opts=child,
+            ).connection
+        return {
+            name: own if own and (used.backend, used.endpoint) == (spec.backend, None) else inference.connect(used)
+            for name, used in wanted.items()
+        }
 
     def _outputs(self, urls: Mapping[str, str]) -> dict[str, pulumi.Input[object]]:
         observability = self._namespaces.observability.name

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
+from agentstack.environment import Environment
+from settings import Settings
+
 ROOT = Path(__file__).parents[2]
-ENVIRONMENTS = ("dev", "staging", "prod")
+ENVIRONMENTS = ("dev", "staging", "prod", "everything")
 
 Manifest = dict[str, Any]
 
@@ -30,13 +33,23 @@ def manifests(environment: str, tmp_path_factory: pytest.TempPathFactory) -> lis
     return rendered(environment, tmp_path_factory.getbasetemp())
 
 
+def file_of(environment: str) -> Path:
+    """The environment's settings: the project's own, or one that is made for these tests."""
+    own = Path(__file__).parent / f"{environment}.yaml"
+    return own if own.exists() else ROOT / f"Pulumi.{environment}.yaml"
+
+
+def settings_of(environment: str) -> Settings:
+    """The environment's validated settings."""
+    return Environment.find(ROOT, environment, file=file_of(environment)).settings()
+
+
 @cache
 def rendered(environment: str, base: Path) -> list[Manifest]:
     """Preview an environment and read the files that it wrote."""
     out = base / environment
-    subprocess.run(
-        [sys.executable, "-m", "agentstack", "preview", environment, "--out", str(out)], cwd=ROOT, check=True
-    )
+    command = [sys.executable, "-m", "agentstack", "preview", environment, "--settings", str(file_of(environment))]
+    subprocess.run([*command, "--out", str(out)], cwd=ROOT, check=True)
     return [yaml.safe_load(path.read_text()) for path in sorted(out.rglob("*.yaml"))]
 
 

@@ -1,0 +1,200 @@
+"""What answers an agent's model calls: a hosted API, a model server in the cluster, or the agent's own process."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from .model import Demand, Model, Resources, SecretKey
+from .secrets import AgentSecret
+from .types import Cidr, Duration, GpuResource, ImageRef, Memory, quoted
+
+Backend = Literal["openai", "azure", "vllm", "ollama", "onnx"]
+_SERVERS: tuple[Backend, ...] = ("vllm", "ollama")
+
+KEY_VARIABLES: dict[Backend, str] = {
+    "openai": "OPENAI_API_KEY",
+    "azure": "AZURE_OPENAI_API_KEY",
+    "vllm": "OPENAI_API_KEY",
+    "ollama": "OPENAI_API_KEY",
+}
+"""The variable in which each backend's official SDK looks for the key; Ollama's clients are OpenAI's."""
+
+SET_WITH_INFERENCE = {
+    "INFERENCE_BACKEND",
+    "INFERENCE_MODEL",
+    "INFERENCE_ENDPOINT",
+    "OPENAI_BASE_URL",
+    "OPENAI_API_VERSION",
+    "AZURE_OPENAI_ENDPOINT",
+    "OLLAMA_HOST",
+    *KEY_VARIABLES.values(),
+}
+"""The variables that some backend sets: none of them is the agent's own, whichever backend it has today."""
+
+OPENAI_ENDPOINT = "https://api.openai.com/v1"
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError(f"{quoted(text)} is not a URL: write `https://HOST[:PORT][/PATH]`")
+    if "@" in parts.netloc:
+        raise ValueError("a login in a URL is no secret: remove it, and give `apiKey`")
+    if parts.query or parts.fragment:
+        raise ValueError("a base URL has no query and no fragment: remove what follows the path")
+    return text.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"pattern": "^https?://"})]
+"""An HTTP base URL without login, query and fragment."""
+
+
+class Inference(Model):
+    """What answers an agent's model calls.
+
+    What is left out comes from the environment's `agentstack:inference`, as long as that has the same `backend`.
+    """
+
+    backend: Backend | None = None
+    """`openai` and `azure` are hosted, `vllm` and `ollama` are servers, `onnx` runs in the agent's own process."""
+    model: str | None = Field(default=None, min_length=1, max_length=256)
+    """The model's name; with `azure` the deployment's, with `onnx` the path of the model in the container."""
+    endpoint: Url | None = None
+    """The base URL as the backend's client takes it: with `/v1` for `openai` and `vllm`, without it for the others.
+
+    Absent: OpenAI's own, or the server that the stack runs.
+    """
+    network: Cidr | None = None
+    """The network of the endpoint's addresses, where they are not public. A Service (`NAME.NAMESPACE.svc`) and an
+    address need none."""
+    api_version: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}(-preview)?$")
+    """The version of Azure OpenAI's API, for clients that ask for `OPENAI_API_VERSION`."""
+    api_key: AgentSecret | None = None
+    """Where the key comes from; for `openai` and `azure` the configuration's `agentstack:secrets` if absent."""
+    gpus: int = Field(default=0, ge=0, le=16)
+    """GPUs of each of the agent's pods, for `onnx`."""
+    gpu_resource: GpuResource = "nvidia.com/gpu"
+
+    @property
+    def secrets(self) -> dict[str, AgentSecret]:
+        """The key by its variable, where a person gives it: a server that the stack runs comes with one."""
+        hosted = AgentSecret() if self.backend in ("openai", "azure") else None
+        key = self.api_key or hosted
+        return {KEY_VARIABLES[self.backend]: key} if key is not None and self.backend in KEY_VARIABLES else {}
+
+    @property
+    def url(self) -> str | None:
+        """The endpoint, where it is not a server that the stack runs."""
+        return self.endpoint or (OPENAI_ENDPOINT if self.backend == "openai" else None)
+
+    def mistakes(self, server: str | None = None) -> Iterator[str]:
+        """Say what is missing or does not fit; `server` is the model of the stack's own server, if it runs one."""
+        if self.backend is None:
+            yield "backend: is missing: name one here, or for all agents in the environment's `agentstack:inference`"
+            return
+        if self.model is None:
+            yield "model: is missing: name one here, or for all agents in the environment's `agentstack:inference`"
+        if self.backend == "onnx":
+            given = (("endpoint", self.endpoint), ("network", self.network), ("apiKey", self.api_key))
+            for name in (name for name, value in given if value is not None):
+                yield f"{name}: an onnx model runs in the agent's process: remove it"
+        elif self.gpus:
+            yield "gpus: the model does not run in the agent's process: remove it, or see `inference.server.gpus`"
+        if self.backend == "azure" and self.endpoint is None:
+            yield "endpoint: is missing: write `https://NAME.openai.azure.com`"
+        if self.backend != "azure" and self.api_version is not None:
+            yield f"apiVersion: belongs to azure, not to {self.backend}: remove it"
+        if self.backend in _SERVERS and self.endpoint is None:
+            if self.network is not None:
+                yield "network: there is no endpoint that it could belong to: remove it"
+            if server is None:
+                yield "endpoint: is missing: write the server's URL, or let the stack run one: `inference.server`"
+            elif self.model is not None and self.model != server:
+                yield f"model: the stack's {self.backend} serves `{server}` alone: remove it, or give an `endpoint`"
+            if server is not None and self.api_key is not None:
+                yield "apiKey: the server that the stack runs comes with a key: remove it"
+
+
+class InferenceServer(Model):
+    """vLLM or Ollama in the agents' namespace, run by the stack while the environment's `backend` is that."""
+
+    replicas: int = Field(default=1, ge=1, le=100)
+    gpus: int = Field(default=1, ge=0, le=16)
+    """GPUs of each replica; vLLM splits the model over them. 0 suits Ollama, or an image of vLLM for CPUs."""
+    gpu_resource: GpuResource = "nvidia.com/gpu"
+    image: ImageRef | None = None
+    """Instead of the stack's pinned one."""
+    args: tuple[str, ...] = ()
+    """More arguments of vLLM, such as `--max-model-len=8192`."""
+    resources: Resources = Resources.of("4", "16Gi", "8", "32Gi")
+    storage: Memory = Memory("100Gi")
+    """Each replica's claim, which keeps the model: it is downloaded once, not at each start. Goes with the server."""
+    shared_memory: Memory = Memory("8Gi")
+    """vLLM's `/dev/shm`, by which its processes exchange tensors; counts as the container's memory once it is used."""
+    startup: Duration = Field(default=timedelta(minutes=30), ge=timedelta(minutes=1), le=timedelta(hours=6))
+    """How long loading the model may take, with vLLM its first download as well (at most six hours)."""
+    hugging_face_token: SecretKey | None = None
+    """A Secret in the agents' namespace with a token for gated models of Hugging Face."""
+
+    @model_validator(mode="after")
+    def _shared_memory_fits(self) -> Self:
+        if self.shared_memory.amount >= self.resources.limits.memory.amount:
+            raise ValueError(
+                f"sharedMemory: {self.shared_memory} leaves nothing of the memory limit of "
+                f"{self.resources.limits.memory}: lower it, or raise `resources.limits.memory`"
+            )
+        return self
+
+
+class InferenceSettings(Inference):
+    """What answers the model calls of all agents that declare `inference`, as far as they do not say otherwise."""
+
+    server: InferenceServer | None = None
+    """A server that the stack runs; idle settings while the backend is not `vllm` or `ollama`."""
+
+    @model_validator(mode="after")
+    def _vllms_own(self) -> Self:
+        if self.runs and self.backend == "ollama":
+            given = (("args", self.runs.args), ("huggingFaceToken", self.runs.hugging_face_token))
+            for name in (name for name, value in given if value):
+                raise ValueError(f"server.{name}: belongs to vllm, not to ollama: remove it")
+        return self
+
+    @property
+    def runs(self) -> InferenceServer | None:
+        """The server to run: none while the backend is not one, or is elsewhere."""
+        return self.server if self.backend in _SERVERS and self.endpoint is None else None
+
+    def completed(self, own: Inference) -> Inference:
+        """Return what an agent says, the rest filled in from here: nothing for an agent with another backend."""
+        if own.backend not in (None, self.backend):
+            return own
+        given = {name: getattr(own, name) for name in own.model_fields_set}
+        return Inference(**{name: getattr(self, name) for name in Inference.model_fields} | given)
+
+    def demands(self) -> list[Demand]:
+        """Pods in the agents' namespace."""
+        if self.runs is None:
+            return []
+        replicas = self.runs.replicas
+        containers = (self.runs.resources,)
+        return [Demand(source="inference.server", minimum=replicas, maximum=replicas, containers=containers)]
+
+
+def is_address(host: str) -> bool:
+    """Whether a URL's host is an IP address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
