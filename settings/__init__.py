@@ -18,6 +18,7 @@ from .model import Amounts, Demand, Resources, SecretKey
 from .observability import AlertmanagerSettings, GrafanaSettings, ObservabilitySettings, PrometheusSettings
 from .platform import (
     GatewayController,
+    GatewayParent,
     GatewaySettings,
     GatewayTls,
     NamespaceSettings,
@@ -28,6 +29,7 @@ from .platform import (
 )
 from .redis import ExternalRedis, RedisSettings
 from .redis_backup import BackupBucket, BackupClaim, RedisBackup
+from .rollout import Analysis, Release, Rollout, StateFormats
 from .root import Settings
 from .tls import Certificates, ExternalTls
 from .types import Cpu, Memory
@@ -38,6 +40,7 @@ __all__ = [
     "AgentSettings",
     "AlertmanagerSettings",
     "Amounts",
+    "Analysis",
     "BackupBucket",
     "BackupClaim",
     "Certificates",
@@ -48,6 +51,7 @@ __all__ = [
     "ExternalRedis",
     "ExternalTls",
     "GatewayController",
+    "GatewayParent",
     "GatewaySettings",
     "GatewayTls",
     "GrafanaSettings",
@@ -65,7 +69,9 @@ __all__ = [
     "Quota",
     "RedisBackup",
     "RedisSettings",
+    "Release",
     "Resources",
+    "Rollout",
     "Safeguards",
     "SaslLogin",
     "Scaling",
@@ -73,5 +79,6 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Shutdown",
+    "StateFormats",
     "TopicSettings",
 ]

@@ -14,6 +14,7 @@ from .model import Demand, Model
 from .observability import ObservabilitySettings
 from .platform import GatewaySettings, NamespaceSettings, NamespacesSettings, PlatformSettings
 from .redis import RedisSettings
+from .rollout import problems as release_problems
 from .types import AgentName, EnvName
 
 
@@ -44,6 +45,7 @@ class Settings(Model):
             *self._routes(),
             *self._secrets(),
             *self._quotas(),
+            *release_problems(self),
         ]
         if problems:
             raise ValueError("\n".join(problems))

@@ -10,6 +10,7 @@ from settings import AgentSettings
 from .configuration import own_secrets, plain_variables
 from .declaration import COMPONENT, AgentEnvironment, Declaration, caller_label
 from .network import agent_policy
+from .service import services
 from .workload import workload
 
 __all__ = ["COMPONENT", "Agent", "AgentEnvironment", "caller_label"]
@@ -19,7 +20,8 @@ class Agent(pulumi.ComponentResource):
     """A Deployment of one agent, with everything around it that production needs.
 
     Service, ServiceAccount, ConfigMap, Secret (if it has secrets of its own), HorizontalPodAutoscaler (if it
-    scales), PodDisruptionBudget and a NetworkPolicy with exactly the declared edges.
+    scales), PodDisruptionBudget and a NetworkPolicy with exactly the declared edges. During a release by `canary` or
+    `blueGreen`, the candidate has a Deployment, autoscaler and budget of its own.
 
     `name` is a DNS label of at most 42 characters. Raises `ValueError` if `settings` use a connection that
     `environment` does not offer.
@@ -50,14 +52,6 @@ class Agent(pulumi.ComponentResource):
         needs: list[pulumi.Resource] = [account, config_map, agent_policy(agent, after)]
         if secrets := own_secrets(agent):
             needs.append(k8s.core.v1.Secret(name, metadata=agent.metadata, string_data=secrets, opts=child))
-        workload(agent, needs=[*needs, *ready], parent=self)
-        k8s.core.v1.Service(
-            name,
-            metadata=agent.metadata,
-            spec=k8s.core.v1.ServiceSpecArgs(
-                selector=agent.selector,
-                ports=[k8s.core.v1.ServicePortArgs(name="http", port=80, target_port="http")],
-            ),
-            opts=child,
-        )
+        workloads = [workload(version, needs=[*needs, *ready], parent=self) for version in agent.tracks]
+        services(agent, workloads, self)
         self.register_outputs({"service": self.service})

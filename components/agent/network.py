@@ -5,10 +5,9 @@ from __future__ import annotations
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.labels import selector
 from components.network import PUBLIC_INTERNET, Edge, Peer, network_policy
 
-from .declaration import COMPONENT, Declaration, caller_label
+from .declaration import Declaration, any_version, caller_label
 
 
 def agent_policy(agent: Declaration, opts: pulumi.ResourceOptions) -> k8s.networking.v1.NetworkPolicy:
@@ -26,13 +25,13 @@ def agent_policy(agent: Declaration, opts: pulumi.ResourceOptions) -> k8s.networ
         egress.append(Edge((peer,), (destination.port,)))
     if settings.calls:
         # The called agent's policy names its port.
-        called = tuple(Peer(namespace.name, selector(name, COMPONENT)) for name in settings.calls)
+        called = tuple(Peer(namespace.name, any_version(name)) for name in settings.calls)
         egress.append(Edge(called, ()))
     return network_policy(
         agent.name,
         namespace=namespace.ref,
         object_name=agent.name,
-        pod_labels=agent.selector,
+        pod_labels=agent.all_pods,
         ingress=ingress,
         egress=egress,
         opts=opts,

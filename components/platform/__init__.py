@@ -57,16 +57,23 @@ class Platform(pulumi.ComponentResource):
             image_pull_secret=settings.platform.image_pull_secret,
             prometheus=Peer(self._namespaces.observability.name, selector("prometheus", "metrics")),
             gateway=controller(settings.gateway) if settings.gateway.enabled else None,
+            weighted_routes=settings.gateway.enabled and settings.gateway.api == "gateway-api",
         )
         redis_connections, kafka_connections = self._redis(child), self._kafka(child)
+        agents: list[Agent] = []
         for agent, spec in settings.agents.items():
             offered = {"redis": redis_connections, "kafka": kafka_connections}
             connections = {kind: to[agent] for kind, to in offered.items() if agent in to}
-            Agent(agent, spec, replace(environment, connections=connections), child)
+            agents.append(Agent(agent, spec, replace(environment, connections=connections), child))
         urls: dict[str, str] = {}
         if settings.gateway.enabled:
             gateway = Gateway(
-                "gateway", settings.gateway, namespace=self._namespaces.agents, agents=settings.agents, opts=child
+                "gateway",
+                settings.gateway,
+                namespace=self._namespaces.agents,
+                agents=settings.agents,
+                after=[agent for agent in agents if settings.agents[agent.service].rollout.strategy == "canary"],
+                opts=child,
             )
             urls = gateway.urls
         self.outputs = self._outputs(urls)
