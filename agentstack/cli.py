@@ -1,4 +1,4 @@
-"""The command line: `agentstack preview`, `agentstack schema`."""
+"""The command line: `agentstack preview`, `schema`, `release`, `rollback`, `releases`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sys
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from .release.commands import register as register_releases
 
 # Only what `--help` needs is imported here: everything else takes more time than the rest of most commands.
 if TYPE_CHECKING:
@@ -96,6 +98,9 @@ def schema(
     elif stale := outdated(folder):
         typer.echo(f"not current: {', '.join(map(str, stale))}: run `agentstack schema`", err=True)
         raise typer.Exit(1)
+
+
+register_releases(app)
 
 
 def _program() -> list[str]:
