@@ -106,11 +106,26 @@ class Stack:
 
     def _up(self, message: str) -> None:
         try:
+            self._adopt_half_made()
             self._stack.up(message=message, color="never", on_output=self._echo if self._verbose else None)
         except automation.ConcurrentUpdateError:
             raise
         except automation.CommandError as error:
             raise UpdateFailedError(_last_words(str(error))) from None
+
+    def _adopt_half_made(self) -> None:
+        """Take into the state what a killed update was creating: the provider refuses to create it a second time."""
+        state = self._stack.export_stack().deployment or {}
+        words = []
+        for operation in state.get("pending_operations", ()):
+            resource = operation["resource"]
+            if operation["type"] == "creating" and resource["type"].startswith("kubernetes:"):
+                metadata = resource["inputs"]["metadata"]
+                identity = "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
+                words += ["--import-pending-creates", resource["urn"], "--import-pending-creates", identity]
+        if words:
+            refresh = ["refresh", "--yes", "--skip-preview", "--stack", self._stack.name, *words]
+            automation.PulumiCommand().run(refresh, str(self._environment.project.absolute()), {})
 
     @staticmethod
     def _echo(line: str) -> None:
@@ -129,9 +144,11 @@ class Stack:
 
 
 def _last_words(text: str) -> str:
-    """What a person needs of a failed command: the errors at its end, without progress and headings."""
-    errors = [line.strip() for line in text.splitlines() if re.search(r"\berror: ", line)]
-    return "\n".join(dict.fromkeys(errors)) or text.strip()
+    """What a person needs of a failed command: the engine's diagnostics, or else its errors, each line once."""
+    diagnostics = re.split(r"\n(?:Outputs|Resources|Policies|Duration):", text.partition("Diagnostics:")[2])[0]
+    lines = [line.strip() for line in diagnostics.splitlines() if not re.search(r"pulumi:Stack |update failed", line)]
+    lines = lines or [line.strip() for line in text.splitlines() if re.search(r"\berror: ", line)]
+    return "\n".join(dict.fromkeys(filter(None, lines))) or text.strip()
 
 
 def _left_behind(message: str) -> bool:

@@ -52,6 +52,9 @@ class Agent(pulumi.ComponentResource):
         needs: list[pulumi.Resource] = [account, config_map, agent_policy(agent, after)]
         if secrets := own_secrets(agent):
             needs.append(k8s.core.v1.Secret(name, metadata=agent.metadata, string_data=secrets, opts=child))
-        workloads = [workload(version, needs=[*needs, *ready], parent=self) for version in agent.tracks]
+        workloads: list[pulumi.Resource] = []
+        # The candidate first: the stable version gives up pods once those in their place are ready, and never before.
+        for version in reversed(agent.tracks):
+            workloads.append(workload(version, needs=[*needs, *ready, *workloads], parent=self))
         services(agent, workloads, self)
         self.register_outputs({"service": self.service})

@@ -412,8 +412,10 @@ def test_a_lock_of_a_process_that_is_gone_is_told_from_others() -> None:
 
 
 def test_the_errors_are_told_from_the_rest_of_an_output() -> None:
-    text = "code: -1\nstdout: Updating (dev)\n  error: 1 error occurred:\n  error: 1 error occurred:\n   more\n"
-    assert _last_words(text) == "error: 1 error occurred:"
+    text = "stdout: Updating (dev)\n  error: 1 error occurred:\nDiagnostics:\n  x:y (z):\n    error: why\n"
+    text += "  pulumi:pulumi:Stack (dev):\n    error: update failed\n\nResources:\n    + 1 created\n"
+    assert _last_words(text) == "x:y (z):\nerror: why"
+    assert _last_words("a\nerror: no\nerror: no\n") == "error: no"
     assert _last_words(" odd ") == "odd"
 
 
