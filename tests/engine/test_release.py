@@ -32,7 +32,7 @@ name: chat
 image: {repository}:{version}
 args: [netexec, --http-port=8080]
 rollout: {strategy}
-replicas: 3
+{pods}
 resources:
   requests: {{cpu: 10m, memory: 16Mi}}
   limits: {{cpu: 200m, memory: 64Mi}}
@@ -193,8 +193,8 @@ def released(project: Project, prometheus: Figures, tmp_path_factory: pytest.Tem
         subprocess.run(["kubectl", "delete", "namespace", NAMESPACE, "--ignore-not-found"], check=False)
 
 
-def declare(released: Released, strategy: str) -> None:
-    text = AGENT.format(repository=REPOSITORY, version=OLD, strategy=strategy)
+def declare(released: Released, strategy: str, pods: str = "replicas: 3") -> None:
+    text = AGENT.format(repository=REPOSITORY, version=OLD, strategy=strategy, pods=pods)
     (released.stack.folder / "agents" / "chat.yaml").write_text(text)
 
 
@@ -300,13 +300,17 @@ def test_the_history_has_every_version_and_gives_it_back(released: Released) -> 
 
 
 def test_blue_and_green(released: Released, prometheus: Figures) -> None:
-    declare(released, "{strategy: blueGreen, keepFor: 10s}")
+    declare(released, "{strategy: blueGreen, keepFor: 10s}", "scaling: {min: 1, max: 2}")
     released.stack.pulumi("up", "--yes", "--skip-preview")
-    process = released.start("release", "chat", "--to", NEW, "--pause", "5s")
+    process = released.start("release", "chat", "--to", NEW, "--pause", "30s")
     seen: list[tuple[frozenset[str], frozenset[str]]] = []
+    scalers: dict[str, set[str]] = {}
     while process.poll() is None:
         with contextlib.suppress(AssertionError, KeyError):
             seen.append((frozenset(released.images().values()), frozenset(released.endpoints())))
+        for scaler in json.loads(kubectl("get", "hpa", "--namespace", NAMESPACE, "--output=json"))["items"]:
+            reasons = {condition["reason"] for condition in scaler["status"].get("conditions", [])}
+            scalers.setdefault(scaler["metadata"]["name"], set()).update(reasons)
         time.sleep(0.5)
     assert process.returncode == 0, process.stdout.read() if process.stdout else ""
     both = frozenset({NEWER, NEW})
@@ -314,6 +318,10 @@ def test_blue_and_green(released: Released, prometheus: Figures) -> None:
     assert (both, frozenset({NEW})) in seen, "blue stayed after the switch"
     assert all(endpoints for _, endpoints in seen), "somebody served at all times"
     assert released.images() == {"chat": NEW}
+    assert scalers.keys() == {"chat", "chat-green"}
+    for reasons in scalers.values():
+        assert "ValidMetricFound" in reasons
+        assert "AmbiguousSelector" not in reasons
     prometheus.p95 = 0.2
     said = released.run("release", "chat", "--to", OLD, "--pause", "5s", code=1)
     assert "p95 0.2 s, and 0.15 s are allowed" in said
