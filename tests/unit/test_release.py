@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import http.server
 import itertools
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from agentstack.cli import app
@@ -436,28 +433,3 @@ def test_bad_options_are_one_line(words: list[str], message: str) -> None:
     done = CliRunner().invoke(app, words)
     assert isinstance(done.exception, SettingsError)
     assert message in str(done.exception)
-
-
-def test_the_queries_give_what_was_seen(tmp_path: Path) -> None:
-    """promtool computes the very queries that the command asks, over the series of tests/binaries/rules."""
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not on PATH: install Prometheus")
-    series = Path(__file__).parents[1] / "binaries" / "rules" / "releases.yml"
-    content = yaml.safe_load(series.read_text())
-    content["rule_files"] = [str((series.parent / path).resolve()) for path in content["rule_files"]]
-    # Five minutes: 54 + 6 requests a minute, one restart a minute, no histogram.
-    expected = iter([300.0, 30.0, None, 5.0])
-    cases = []
-
-    def ask(query: str, at: float | None) -> float | None:
-        value = next(expected)
-        samples = [] if value is None else [{"labels": "{}", "value": value}]
-        cases.append({"expr": query, "eval_time": "10m", "exp_samples": samples})
-        return value
-
-    figures(ask, namespace="agents", agent="a", track="canary", seconds=300)
-    content["tests"][0]["promql_expr_test"] = cases
-    (tmp_path / "test.yml").write_text(yaml.safe_dump(content))
-    done = subprocess.run([promtool, "test", "rules", str(tmp_path / "test.yml")], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
