@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, model_validator
 
 from .model import Model
-from .types import Duration
+from .types import Duration, quoted
 
 if TYPE_CHECKING:
     from .agents import AgentSettings
@@ -92,11 +92,15 @@ def _text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Version = Annotated[
-    str,
-    BeforeValidator(_text, json_schema_input_type=str | int),
-    StringConstraints(pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|sha256:[0-9a-f]{64})$"),
-]
+def _version(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|sha256:[0-9a-f]{64}", text):
+        raise ValueError(f"{quoted(text)} is not a version: write the tag of an image, or a digest (`sha256:...`)")
+    if text == "latest":
+        raise ValueError("`latest` changes under a running release: write a tag that stays")
+    return text
+
+
+Version = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | int), AfterValidator(_version)]
 """The tag of an image, or its digest (`sha256:...`)."""
 
 

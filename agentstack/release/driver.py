@@ -34,7 +34,7 @@ class Outcome(enum.IntEnum):
     DONE = 0
     ROLLED_BACK = 1
     UNDECIDED = 3
-    """The release stays at its share: nothing speaks against it, and too little for it."""
+    """The release stays as it is: too little speaks for it or against it, or somebody else has taken it over."""
     FAILED = 4
     """The file says what should run, and the engine could not bring it about: the same command tries again."""
 
@@ -103,6 +103,11 @@ class Driver:
                 return self._back(name, str(error))
             last_of_two = agent.rollout.strategy == "blueGreen" and share == 100
             verdict, reason = self._watched(name, agent, agent.rollout.keep_for or KEEP_FOR if last_of_two else pause)
+            if self._agent(name).release != agent.release:
+                self.say(
+                    f"{name} {version}: somebody else has changed the release meanwhile: nothing more is done here"
+                )
+                return Outcome.UNDECIDED
             self.say(f"{name} {version}: {verdict.value}: {reason}")
             if verdict is Verdict.BAD:
                 return self._back(name, reason)

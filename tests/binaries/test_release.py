@@ -1,4 +1,4 @@
-"""Prometheus' own tool computes the very queries that `agentstack release` asks, over the series of rules/releases.yml."""
+"""Prometheus' own tool computes the very queries that `agentstack release` asks, over those of rules/releases.yml."""
 
 from __future__ import annotations
 

@@ -265,6 +265,30 @@ def test_another_release_in_progress_is_refused(folder: Path) -> None:
         made.release("3")
 
 
+def test_a_release_that_somebody_else_takes_back_is_left_alone(folder: Path) -> None:
+    made = world(folder)
+    other = World(made.stack)
+
+    def sleep(seconds: float) -> None:
+        made.now += seconds
+        if made.stack.agents["a"].get("release"):
+            other.driver.back("a")
+
+    driver = made.driver
+    driver.sleep = sleep
+    assert driver.release("a", "2", steps=[50, 100], pause=PAUSE) is Outcome.UNDECIDED
+    assert "somebody else" in made.said[-1]
+    assert made.stack.agents == {"a": {"image": "x/y:1"}}
+
+
+@pytest.mark.parametrize("version", ["latest", "a b", "1:2"])
+def test_what_is_no_version_is_refused(folder: Path, version: str) -> None:
+    made = world(folder)
+    with pytest.raises(SettingsError, match=r"agents.a.release.version: "):
+        made.release(version)
+    assert made.stack.updates == []
+
+
 def test_what_does_not_fit_changes_nothing(folder: Path) -> None:
     made = world(folder, "rollout: canary\nstate: {reads: [1], writes: 1}")
     with pytest.raises(SettingsError, match="does not read format 2"):
