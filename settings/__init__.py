@@ -20,6 +20,7 @@ from .observability import AlertmanagerSettings, GrafanaSettings, ObservabilityS
 from .placement import PROVIDER_POOLS, Gpu, Placement, Pool, Toleration
 from .platform import (
     GatewayController,
+    GatewayParent,
     GatewaySettings,
     GatewayTls,
     NamespaceSettings,
@@ -31,6 +32,7 @@ from .platform import (
 from .redis import ExternalRedis, RedisSettings
 from .redis_backup import BackupBucket, BackupClaim, RedisBackup
 from .resilience import CircuitBreaker, Resilience, Retries
+from .rollout import Analysis, Release, Rollout, StateFormats
 from .root import Settings
 from .secrets import AgentSecret, ExternalKey, ExternalSecrets
 from .tls import Certificates, ExternalTls
@@ -42,6 +44,7 @@ __all__ = [
     "AgentSettings",
     "AlertmanagerSettings",
     "Amounts",
+    "Analysis",
     "AwsIdentity",
     "AzureIdentity",
     "BackupBucket",
@@ -57,11 +60,12 @@ __all__ = [
     "ExternalSecrets",
     "ExternalTls",
     "GatewayController",
+    "GatewayParent",
     "GatewaySettings",
     "GatewayTls",
     "GcpIdentity",
-    "GrafanaSettings",
     "Gpu",
+    "GrafanaSettings",
     "Identity",
     "Inference",
     "InferenceServer",
@@ -84,9 +88,11 @@ __all__ = [
     "Quota",
     "RedisBackup",
     "RedisSettings",
+    "Release",
     "Resilience",
     "Resources",
     "Retries",
+    "Rollout",
     "Safeguards",
     "SaslLogin",
     "Scaling",
@@ -94,6 +100,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Shutdown",
+    "StateFormats",
     "Toleration",
     "TopicSettings",
 ]

@@ -16,6 +16,7 @@ from .model import Demand, Model, Resources
 from .network import Egress
 from .placement import Placement
 from .resilience import Resilience
+from .rollout import Release, Rollout, RolloutSetting, StateFormats, check, tracks
 from .secrets import AgentSecret
 from .types import (
     AgentName,
@@ -176,6 +177,15 @@ class AgentSettings(Model):
     """Absent: the gateway does not route to the agent."""
     shutdown: Shutdown = Shutdown()
     placement: Placement = Placement()
+    rollout: RolloutSetting = Field(default_factory=lambda: Rollout(strategy="rolling"))
+    """How the next version takes over: `rolling`, `canary` or `blueGreen`, alone or as `strategy` of a group."""
+    release: Release | None = None
+    """A release in progress; it belongs into the environment's file, where `agentstack release` writes it."""
+    state: StateFormats | None = None
+    """Which formats of state this image reads and writes; absent: it is not checked that versions agree."""
+    reload: Literal["restart", "file"] = "restart"
+    """`restart`: changed variables and secrets replace the pods. `file`: the agent reads them from
+    `/etc/agent/config/NAME` and `/etc/agent/secrets/NAME`, where changes appear within about a minute."""
     scratch: Memory = Memory("128Mi")
     """The writable space at `/tmp`; the rest of the file system is read-only."""
 
@@ -211,6 +221,7 @@ class AgentSettings(Model):
                 f"resilience.requestTimeout: with its retries a request may take {duration_text(longest)}, and "
                 f"`shutdown.longestTask` is {duration_text(task)}: raise that, or lower timeout or retries"
             )
+        check(self)
         return self
 
     @property
@@ -239,9 +250,15 @@ class AgentSettings(Model):
 
     def demand(self, name: str) -> Demand:
         """Pods in the agents' namespace."""
-        low, high = (self.scaling.min, self.scaling.max) if self.scaling else (self.fixed_replicas,) * 2
+        running = [track.settings.bounds for track in tracks(self)]
+        low, high = sum(least for least, _ in running), sum(most for _, most in running)
         surge = math.ceil(low * MAX_SURGE_PERCENT / 100)
         return Demand(source=f"agents.{name}", minimum=low, maximum=high, surge=surge, containers=(self.resources,))
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The least and the greatest number of pods."""
+        return (self.scaling.min, self.scaling.max) if self.scaling else (self.fixed_replicas, self.fixed_replicas)
 
     @property
     def fixed_replicas(self) -> int:

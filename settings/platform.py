@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -117,10 +117,27 @@ class GatewayController(Model):
     """Labels that narrow the pods in that namespace; all of them if empty."""
 
 
+class GatewayParent(Model):
+    """An existing Gateway of the Gateway API (gateway.networking.k8s.io/v1), which must admit routes of the agents'
+    namespace."""
+
+    name: DnsSubdomain
+    namespace: DnsLabel
+    section_name: DnsSubdomain | None = None
+    """The one of its listeners that routes attach to; all that fit if absent."""
+    https: bool = True
+    """Whether that listener serves TLS, which is the Gateway's affair; for the agents' URLs."""
+
+
 class GatewaySettings(Model):
-    """The way in from outside: an Ingress of the class that the cluster's controller serves."""
+    """The way in from outside: an Ingress of the class that the cluster's controller serves, or HTTPRoutes."""
 
     enabled: bool = True
+    api: Literal["ingress", "gateway-api"] = "ingress"
+    """`gateway-api`: an HTTPRoute per public agent, whose weights divide the requests exactly during a canary release.
+    Needs the Gateway API's definitions in the cluster, and a Gateway."""
+    parent: GatewayParent | None = None
+    """The Gateway that the routes belong to; set if, and only if, `api` is `gateway-api`."""
     ingress_class: DnsLabel = "traefik"
     host: HostName | None = None
     """The host of public agents that name none."""
@@ -129,3 +146,11 @@ class GatewaySettings(Model):
     annotations: dict[str, str] = {}
     """Annotations that the controller understands (rate limits, authentication, timeouts)."""
     controller: GatewayController = GatewayController()
+
+    @model_validator(mode="after")
+    def _one_api(self) -> Self:
+        if (self.api == "gateway-api") != (self.parent is not None):
+            raise ValueError("parent: set it with `api: gateway-api`, and only then")
+        if self.parent is not None and self.tls is not None:
+            raise ValueError("tls: the listener of the Gateway has the certificate: remove `tls`, see `parent.https`")
+        return self

@@ -16,6 +16,7 @@ from .model import Demand, Model
 from .observability import ObservabilitySettings
 from .platform import GatewaySettings, NamespaceSettings, NamespacesSettings, PlatformSettings
 from .redis import RedisSettings
+from .rollout import problems as release_problems
 from .types import AgentName, EnvName, duration_text
 
 
@@ -60,6 +61,7 @@ class Settings(Model):
             *self._secrets(),
             *self._placements(),
             *self._quotas(),
+            *release_problems(self),
         ]
         if problems:
             raise ValueError("\n".join(problems))

@@ -12,6 +12,7 @@ from .declaration import COMPONENT, AgentEnvironment, Declaration, caller_label
 from .external_secrets import external_secret
 from .identity import service_account
 from .network import agent_policies
+from .service import services
 from .workload import workload
 
 __all__ = ["COMPONENT", "Agent", "AgentEnvironment", "caller_label"]
@@ -21,7 +22,8 @@ class Agent(pulumi.ComponentResource):
     """A Deployment of one agent, with everything around it that production needs.
 
     Service, ServiceAccount, ConfigMap, Secret (if it has secrets of its own), HorizontalPodAutoscaler (if it
-    scales), PodDisruptionBudget and a NetworkPolicy with exactly the declared edges.
+    scales), PodDisruptionBudget and a NetworkPolicy with exactly the declared edges. During a release by `canary` or
+    `blueGreen`, the candidate has a Deployment, autoscaler and budget of its own.
 
     `name` is a DNS label of at most 42 characters. Raises `ValueError` if `settings` use a connection or a pool
     that `environment` does not offer.
@@ -52,14 +54,9 @@ class Agent(pulumi.ComponentResource):
             needs.append(external)
         if secrets := own_secrets(agent):
             needs.append(k8s.core.v1.Secret(name, metadata=agent.metadata, string_data=secrets, opts=child))
-        workload(agent, needs=[*needs, *ready], parent=self)
-        k8s.core.v1.Service(
-            name,
-            metadata=agent.metadata,
-            spec=k8s.core.v1.ServiceSpecArgs(
-                selector=agent.selector,
-                ports=[k8s.core.v1.ServicePortArgs(name="http", port=80, target_port="http")],
-            ),
-            opts=child,
-        )
+        workloads: list[pulumi.Resource] = []
+        # The candidate first: the stable version gives up pods once those in their place are ready, and never before.
+        for version in reversed(agent.tracks):
+            workloads.append(workload(version, needs=[*needs, *ready, *workloads], parent=self))
+        services(agent, workloads, self)
         self.register_outputs({"service": self.service})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pulumi
 import pulumi_kubernetes as k8s
 
@@ -37,16 +39,30 @@ def own_secrets(agent: Declaration) -> dict[str, pulumi.Input[str]]:
     return {key: agent.environment.secrets[key] for key in own if key in agent.environment.secrets}
 
 
+def secret_files(agent: Declaration) -> list[k8s.core.v1.VolumeProjectionArgs]:
+    """The same secrets as files of their variables' names, for one volume: changes reach it without a new pod."""
+    found = []
+    for key, ref, optional in _secrets(agent):
+        source = k8s.core.v1.SecretProjectionArgs(
+            name=ref.name, items=[k8s.core.v1.KeyToPathArgs(key=ref.key, path=key)], optional=optional or None
+        )
+        found.append(k8s.core.v1.VolumeProjectionArgs(secret=source))
+    return found
+
+
 def secret_variables(agent: Declaration) -> list[k8s.core.v1.EnvVarArgs]:
     """The variables whose values are in Secrets."""
-    found = []
+    return [secret_variable(key, ref.name, ref.key, optional=optional) for key, ref, optional in _secrets(agent)]
+
+
+def _secrets(agent: Declaration) -> Iterator[tuple[str, SecretRef, bool]]:
+    """Yield each secret: its variable, where its value is, and whether a pod starts without it."""
     for connection in agent.connections:
-        found += [secret_variable(key, ref.name, ref.key) for key, ref in connection.secrets.items()]
+        yield from ((key, ref, False) for key, ref in connection.secrets.items())
     for key, wanted in agent.settings.all_secrets.items():
         existing = wanted.existing_secret
         ref = SecretRef(existing.name, existing.key) if existing else SecretRef(agent.name, key)
         if wanted.external is not None:
             ref = SecretRef(external_name(agent), key)
         needed = wanted.required and agent.environment.require_secrets
-        found.append(secret_variable(key, ref.name, ref.key, optional=not needed))
-    return found
+        yield key, ref, not needed

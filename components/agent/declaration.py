@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import pulumi
@@ -14,15 +14,25 @@ from components.labels import labels, selector
 from components.namespaces import Namespace
 from components.network import Peer
 from settings import AgentSettings, ExternalSecrets, NetworkSettings, Pool
+from settings.rollout import Track, tracks
 from settings.types import image_tag
 
 COMPONENT = "agent"
 """The value of the label `app.kubernetes.io/component` of every agent."""
 
 
+TRACK = "agentstack.dev/track"
+"""The label that tells the versions of an agent apart that run side by side."""
+
+
 def caller_label(agent: str) -> dict[str, str]:
     """The label of pods that may call `agent`."""
     return {f"agentstack.dev/calls-{agent}": "true"}
+
+
+def any_version(agent: str) -> dict[str, str]:
+    """The labels that the pods of every version of `agent` have, and no others."""
+    return {key: value for key, value in selector(agent, COMPONENT).items() if not key.endswith("/component")}
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,8 @@ class AgentEnvironment:
     """Where `external` secrets are read from."""
     network: NetworkSettings = field(default_factory=NetworkSettings)
     """What the cluster's network can enforce."""
+    weighted_routes: bool = False
+    """Whether the gateway divides requests between Services by weight."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,13 @@ class Declaration:
     name: str
     settings: AgentSettings
     environment: AgentEnvironment
+    track: Track | None = None
+    """The version that it stands for, in the objects that each has of its own."""
+
+    @cached_property
+    def tracks(self) -> list[Declaration]:
+        """Its versions that run: the stable one, and the candidate of a release."""
+        return [replace(self, settings=track.settings, track=track) for track in tracks(self.settings)]
 
     def __post_init__(self) -> None:
         """Raise `ValueError` if the environment does not offer the agent's pool."""
@@ -97,15 +116,38 @@ class Declaration:
 
     @property
     def selector(self) -> dict[str, str]:
-        """The labels that tell its pods from all others, for ever."""
-        return selector(self.name, COMPONENT)
+        """The labels that tell the pods of its Deployment from all others, for ever."""
+        # Two autoscalers that select the same pods stop each other, so a candidate's pods are not the stable ones'.
+        return selector(self.name, f"{COMPONENT}{self._suffix}")
+
+    @property
+    def all_pods(self) -> dict[str, str]:
+        """The labels of its pods, whichever version they run."""
+        return selector(self.name, COMPONENT) if self.settings.rollout.strategy == "rolling" else any_version(self.name)
+
+    @property
+    def object_name(self) -> str:
+        """The name of the objects that each version has of its own."""
+        return f"{self.name}{self._suffix}"
+
+    @property
+    def pod_labels(self) -> dict[str, str]:
+        """The labels of its pods."""
+        track = self.track.label if self.track else None
+        return self.labels | ({TRACK: track} if track else {})
 
     @property
     def labels(self) -> dict[str, str]:
         """The labels of its objects."""
-        return labels(self.name, COMPONENT, image_tag(self.settings.image))
+        return labels(self.name, f"{COMPONENT}{self._suffix}", image_tag(self.settings.image))
 
     @property
     def metadata(self) -> k8s.meta.v1.ObjectMetaArgs:
         """The metadata of its objects, which all have its name."""
-        return k8s.meta.v1.ObjectMetaArgs(name=self.name, namespace=self.environment.namespace.ref, labels=self.labels)
+        return k8s.meta.v1.ObjectMetaArgs(
+            name=self.object_name, namespace=self.environment.namespace.ref, labels=self.labels
+        )
+
+    @property
+    def _suffix(self) -> str:
+        return self.track.suffix if self.track else ""

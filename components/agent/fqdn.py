@@ -37,7 +37,7 @@ def _cilium(agent: Declaration, hosts: Sequence[tuple[str, list[int]]]) -> dict[
     dns = {"k8s:io.kubernetes.pod.namespace": DNS.namespace}
     dns |= {f"k8s:{key}": value for key, value in (DNS.pod_labels or {}).items()}
     return {
-        "endpointSelector": {"matchLabels": agent.selector},
+        "endpointSelector": {"matchLabels": agent.all_pods},
         "egress": [
             {
                 # Cilium learns a name's addresses from answers that pass its proxy: only a DNS rule sends them there,
@@ -59,7 +59,7 @@ def _cilium(agent: Declaration, hosts: Sequence[tuple[str, list[int]]]) -> dict[
 def _calico(agent: Declaration, hosts: Sequence[tuple[str, list[int]]]) -> dict[str, Any]:
     """https://docs.tigera.io/calico-enterprise/latest/network-policy/domain-based-policy"""
     return {
-        "selector": " && ".join(f"{key} == '{value}'" for key, value in agent.selector.items()),
+        "selector": " && ".join(f"{key} == '{value}'" for key, value in agent.all_pods.items()),
         "types": ["Egress"],
         "egress": [
             {"action": "Allow", "protocol": "TCP", "destination": {"domains": [host], "ports": ports}}

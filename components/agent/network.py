@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pulumi
 
-from components.labels import selector
 from components.network import Edge, Peer, network_policy, public_host
 
-from .declaration import COMPONENT, Declaration, caller_label
+from .declaration import Declaration, any_version, caller_label
 from .fqdn import fqdn_policy
 
 # Of standard nodes, and of nodes with Dataplane V2.
@@ -30,7 +29,7 @@ def agent_policies(agent: Declaration, opts: pulumi.ResourceOptions) -> list[pul
         egress.append(Edge((peer,), (destination.port,)))
     if settings.calls:
         # The called agent's policy names its port.
-        called = tuple(Peer(namespace.name, selector(name, COMPONENT)) for name in settings.calls)
+        called = tuple(Peer(namespace.name, any_version(name)) for name in settings.calls)
         egress.append(Edge(called, ()))
     if settings.identity.gcp is not None:
         egress += _GKE_METADATA
@@ -42,7 +41,7 @@ def agent_policies(agent: Declaration, opts: pulumi.ResourceOptions) -> list[pul
         agent.name,
         namespace=namespace.ref,
         object_name=agent.name,
-        pod_labels=agent.selector,
+        pod_labels=agent.all_pods,
         ingress=ingress,
         egress=egress,
         opts=opts,

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import pulumi
 import pulumi_kubernetes as k8s
 
 from components.connection import mounted_files
 from components.pods import (
-    CONFIG_HASH,
-    SECRET_HASH,
-    config_hash,
     container_security,
     field_variable,
     pod_security,
@@ -19,28 +15,22 @@ from components.pods import (
 )
 from settings import Probe
 
-from .configuration import own_secrets, plain_variables, secret_variables
 from .declaration import Declaration, caller_label
 from .placement import affinity, pool_label, tolerations
+from .reload import inputs
 
 
 def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
-    """Return the template of an agent's pods; a changed ConfigMap or Secret makes it another."""
+    """Return the template of an agent's pods; `reload` says whether changed configuration makes it another."""
     settings, environment = agent.settings, agent.environment
-    pod_labels = agent.labels | pool_label(agent)
+    pod_labels = agent.pod_labels | pool_label(agent)
     for connection in agent.connections:
         pod_labels |= connection.pod_labels
     pod_labels |= settings.identity.pod_labels()
     for called in settings.calls:
         pod_labels |= caller_label(called)
-    annotations: dict[str, pulumi.Input[str]] = {CONFIG_HASH: config_hash(plain_variables(agent))}
-    values = own_secrets(agent)
-    for connection in agent.connections:
-        values |= connection.secret_values
-    if values:
-        # A shortened hash gives nothing away, as long as the secret is no guessable word; pods with a revoked key
-        # would be worse.
-        annotations[SECRET_HASH] = pulumi.Output.unsecret(pulumi.Output.all(**values).apply(config_hash))
+    given = inputs(agent)
+    annotations = given.annotations
     if settings.metrics is not None and settings.metrics_port is not None:
         annotations |= scrape_annotations(settings.metrics_port, settings.metrics.path)
     ports = [k8s.core.v1.ContainerPortArgs(name="http", container_port=settings.port)]
@@ -53,9 +43,9 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
         image=settings.image,
         args=list(settings.args) or None,
         ports=ports,
-        env_from=[k8s.core.v1.EnvFromSourceArgs(config_map_ref=k8s.core.v1.ConfigMapEnvSourceArgs(name=agent.name))],
+        env_from=given.env_from or None,
         env=[
-            *secret_variables(agent),
+            *given.env,
             field_variable("POD_NAME", "metadata.name"),
             *(field_variable(key, path) for uses in agent.connections for key, path in uses.fields.items()),
         ],
@@ -71,7 +61,7 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
         if pause
         else None,
         security_context=container_security(),
-        volume_mounts=[k8s.core.v1.VolumeMountArgs(name="scratch", mount_path="/tmp"), *files.mounts],
+        volume_mounts=[k8s.core.v1.VolumeMountArgs(name="scratch", mount_path="/tmp"), *files.mounts, *given.mounts],
     )
     pod = k8s.core.v1.PodSpecArgs(
         service_account_name=agent.name,
@@ -92,6 +82,7 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
                 name="scratch", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs(size_limit=str(settings.scratch))
             ),
             *files.volumes,
+            *given.volumes,
         ],
     )
     return k8s.core.v1.PodTemplateSpecArgs(

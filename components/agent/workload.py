@@ -14,14 +14,16 @@ from .declaration import Declaration
 from .pod import pod_template
 
 
-def workload(agent: Declaration, *, needs: Iterable[pulumi.Resource], parent: pulumi.Resource) -> None:
+def workload(
+    agent: Declaration, *, needs: Iterable[pulumi.Resource], parent: pulumi.Resource
+) -> k8s.apps.v1.Deployment:
     """Run the agent's pods, once `needs` are there: the engine waits for readiness, and readiness needs all of them."""
     child = pulumi.ResourceOptions(parent=parent)
     deployment = _deployment(agent, needs, parent)
     if agent.settings.scaling is not None:
-        autoscaler(agent.name, agent.settings.scaling, metadata=agent.metadata, target=deployment, opts=child)
+        autoscaler(agent.object_name, agent.settings.scaling, metadata=agent.metadata, target=deployment, opts=child)
     k8s.policy.v1.PodDisruptionBudget(
-        agent.name,
+        agent.object_name,
         metadata=agent.metadata,
         # `minAvailable: 1` would block the drain of a node for ever where there is one replica.
         spec=k8s.policy.v1.PodDisruptionBudgetSpecArgs(
@@ -29,13 +31,14 @@ def workload(agent: Declaration, *, needs: Iterable[pulumi.Resource], parent: pu
         ),
         opts=child,
     )
+    return deployment
 
 
 def _deployment(
     agent: Declaration, needs: Iterable[pulumi.Resource], parent: pulumi.Resource
 ) -> k8s.apps.v1.Deployment:
     return k8s.apps.v1.Deployment(
-        agent.name,
+        agent.object_name,
         metadata=agent.metadata,
         spec=k8s.apps.v1.DeploymentSpecArgs(
             # The autoscaler, where there is one, is the only owner of the number.
@@ -54,9 +57,18 @@ def _deployment(
             depends_on=list(needs),
             # A pod may take its whole grace to end: once when deleted, round by round when updated.
             custom_timeouts=pulumi.CustomTimeouts(
-                create="10m",
+                create=f"{_patience(agent)}s",
                 update=f"{20 * 60 + 4 * agent.settings.shutdown.grace_seconds}s",
                 delete=f"{5 * 60 + agent.settings.shutdown.grace_seconds}s",
             ),
         ),
     )
+
+
+def _patience(agent: Declaration) -> int:
+    """Seconds until new pods are given up. A candidate's are not waited for longer than their startup probe is."""
+    if agent.track is None or not agent.track.suffix:
+        return 10 * 60
+    startup, readiness = agent.settings.probes.startup, agent.settings.probes.readiness
+    started = startup.initial_delay + startup.failures * startup.period + readiness.initial_delay + readiness.period
+    return 60 + int(started.total_seconds())

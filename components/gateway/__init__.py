@@ -1,8 +1,8 @@
-"""The way in from outside: one Ingress with a rule for each public agent."""
+"""The way in from outside: one Ingress with a rule for each public agent, or an HTTPRoute for each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -12,6 +12,8 @@ from components.namespaces import Namespace
 from components.network import Edge, Peer, network_policy
 from settings import AgentSettings, GatewaySettings
 
+from .route import http_route
+
 
 def controller(spec: GatewaySettings) -> Peer:
     """The pods of the ingress controller, for the NetworkPolicies of public agents."""
@@ -19,10 +21,11 @@ def controller(spec: GatewaySettings) -> Peer:
 
 
 class Gateway(pulumi.ComponentResource):
-    """An Ingress of the user's class, with the hosts and paths of the `public` ones among `agents`.
+    """An Ingress of the user's class, or HTTPRoutes, with the hosts and paths of the `public` ones among `agents`.
 
     TLS comes from a Secret: an existing one, or one that cert-manager fills. Rate limits and authentication
-    are the controller's: its annotations pass through.
+    are the controller's: its annotations pass through. HTTPRoutes wait for `after`, lest they lead to a version that is
+    not ready.
     """
 
     urls: dict[str, str]
@@ -35,19 +38,25 @@ class Gateway(pulumi.ComponentResource):
         *,
         namespace: Namespace,
         agents: Mapping[str, AgentSettings],
+        after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("agentstack:gateway:Gateway", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self, depends_on=list(after))
         routes: dict[str, dict[str, str]] = {}
         for agent, settings in agents.items():
             if settings.public is not None:
                 host = settings.public.host or spec.host or ""
                 routes.setdefault(host, {})[settings.public.path] = agent
-        scheme = "https" if spec.tls else "http"
+        scheme = "https" if spec.tls or (spec.parent and spec.parent.https) else "http"
         self.urls = {
             agent: f"{scheme}://{host}{path}" for host, paths in routes.items() for path, agent in paths.items()
         }
-        if routes:
+        if spec.parent is not None:
+            for agent, settings in agents.items():
+                if settings.public is not None:
+                    http_route(agent, settings, spec, spec.parent, namespace=namespace, opts=child)
+        elif routes:
             self._ingress(spec, namespace, routes)
             if spec.tls and spec.tls.cluster_issuer:
                 # The pods by which cert-manager answers an HTTP-01 challenge, if the issuer uses that.

@@ -19,7 +19,7 @@ _OBJECTS = {
     "autoscaling": ["horizontalpodautoscalers"],
     "batch": ["cronjobs", "jobs"],
 }
-_LABELS = "app.kubernetes.io/name,app.kubernetes.io/component"
+_LABELS = "app.kubernetes.io/name,app.kubernetes.io/component,agentstack.dev/track"
 _TELEMETRY = 8081
 
 # Network statistics are left out: without the node's network namespace, which would put the exporter beyond

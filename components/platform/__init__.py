@@ -60,17 +60,24 @@ class Platform(pulumi.ComponentResource):
             pools=settings.platform.all_pools,
             external_secrets=settings.platform.external_secrets,
             network=settings.platform.network,
+            weighted_routes=settings.gateway.enabled and settings.gateway.api == "gateway-api",
         )
         redis_connections, kafka_connections = self._redis(child), self._kafka(child)
         inference_connections = self._inference(environment.prometheus, child)
+        agents: list[Agent] = []
         for agent, spec in settings.agents.items():
             offered = {"redis": redis_connections, "kafka": kafka_connections, "inference": inference_connections}
             connections = {kind: to[agent] for kind, to in offered.items() if agent in to}
-            Agent(agent, spec, replace(environment, connections=connections), child)
+            agents.append(Agent(agent, spec, replace(environment, connections=connections), child))
         urls: dict[str, str] = {}
         if settings.gateway.enabled:
             gateway = Gateway(
-                "gateway", settings.gateway, namespace=self._namespaces.agents, agents=settings.agents, opts=child
+                "gateway",
+                settings.gateway,
+                namespace=self._namespaces.agents,
+                agents=settings.agents,
+                after=[agent for agent in agents if settings.agents[agent.service].rollout.strategy == "canary"],
+                opts=child,
             )
             urls = gateway.urls
         self.outputs = self._outputs(urls)

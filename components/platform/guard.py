@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 
 import pulumi
 
-from settings import Memory, Settings
+from settings import Memory, Settings, StateFormats
+from settings.rollout import incompatible
 
 _DEFAULT_CLASS = "the default"
 _REMOVED = "removed"
@@ -56,6 +57,9 @@ def facts(settings: Settings) -> Facts:
             }
             if topic.event_log:
                 found[f"kafka.topics.{name}.eventLog"] = "true"
+    for name, agent in settings.agents.items():
+        if agent.state is not None:
+            found[f"agents.{name}.state"] = agent.state
     return {path: str(value) for path, value in found.items()}
 
 
@@ -81,6 +85,10 @@ def _shrunk(old: str, new: str) -> bool:
 
 def _removed(old: str, new: str) -> bool:
     return new == _REMOVED
+
+
+def _estranged(old: str, new: str) -> bool:
+    return new != _REMOVED and any(incompatible(StateFormats.parse(old), StateFormats.parse(new)))
 
 
 def _left(old: str, new: str) -> bool:
@@ -189,6 +197,12 @@ _RULES = (
         _changed,
         "the other policy deletes messages that this one keeps",
         "copy them, or be sure that nobody needs them",
+    ),
+    _Rule(
+        "agents.*.state",
+        _estranged,
+        "while both run, and after a rollback, one would find state that it cannot read",
+        "first release a version that reads both formats and writes the old one",
     ),
     _Rule("*.mode", _left, "the cluster's data does not move with it", "move it, or be sure that nobody needs it"),
     _Rule("*torage", _shrunk, "a claim never shrinks", "give the nodes new claims first"),

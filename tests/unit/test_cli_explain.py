@@ -16,8 +16,8 @@ from agentstack.explain import PURPOSES, Explanation, explained, explanation
 from agentstack.render import render as run_program
 from components.agent import Agent, AgentEnvironment
 from components.connection import Connection
-from components.network import Edge, Peer
-from settings import AgentSettings
+from components.network import Edge, Peer, public_host
+from settings import AgentSettings, ExternalSecrets, NetworkSettings
 
 from .cli_program import project, write_project
 from .conftest import Recorder
@@ -144,6 +144,7 @@ def test_an_object_that_nobody_described(project: pathlib.Path) -> None:
 
 STACKS = {
     **dict.fromkeys(("dev", "staging", "prod"), (None, None)),
+    "everything": (ROOT / "tests/manifests/everything.yaml", None),
     "redis": (ROOT / "tests/chaos/redis.yaml", ROOT / "tests/chaos/agents"),
     "kafka": (ROOT / "tests/chaos/kafka.yaml", ROOT / "tests/chaos/agents"),
 }
@@ -171,12 +172,15 @@ EVERYTHING: dict[str, Any] = {
     "probes": {"liveness": {"period": "20s"}},
     "metrics": None,
     "env": {"LEVEL": "debug"},
-    "secrets": {"KEY": {"required": True}},
+    "secrets": {"KEY": {"required": True}, "STORED": {"external": {"key": "k"}}},
     "uses": ["redis"],
+    "inference": {},
+    "identity": {"gcp": {"serviceAccount": "agent-1@project-1.iam.gserviceaccount.com"}},
+    "resilience": {"concurrency": 2, "queueBound": 4, "requestTimeout": "5s"},
     "consumes": ["a"],
     "produces": ["b"],
     "calls": ["other"],
-    "egress": [{"host": "api.example.com"}],
+    "egress": [{"host": "api.example.com"}, {"cidr": "192.0.2.0/24"}],
     "public": {"path": "/x"},
     "shutdown": {"longestTask": "2m"},
     "placement": {"architecture": "arm64", "gpu": {"count": 1}},
@@ -192,8 +196,17 @@ def test_what_shapes_an_object_is_what_changes_it(
     edge = Edge((Peer("data"),), (6379,))
     connection = Connection(environment={"HOST": "h"}, egress=(edge,))
     environment = AgentEnvironment(
-        connections={"redis": connection, "kafka": Connection(environment={"SERVERS": "s"})},
-        secrets={"KEY": "v"},
+        connections={
+            "redis": connection,
+            "kafka": Connection(environment={"SERVERS": "s"}),
+            "inference": Connection(
+                environment={"MODEL": "m"},
+                egress=(Edge((Peer("agents"),), (8000,)), Edge((public_host("api.openai.com"),), (443,))),
+            ),
+        },
+        secrets={"KEY": "v", "OPENAI_API_KEY": "v"},
+        external_secrets=ExternalSecrets(store="s"),
+        network=NetworkSettings(fqdn_policies="cilium"),
         prometheus=Peer("obs"),
         gateway=Peer("traefik"),
     )
@@ -203,9 +216,11 @@ def test_what_shapes_an_object_is_what_changes_it(
         seen = render(lambda: Agent("one", settings, environment)).seen
         return {kind: inputs for (kind, _), inputs in seen.items() if kind not in ("Agent", "Deployment")}
 
-    whole = objects(EVERYTHING)
-    without = objects({key: value for key, value in EVERYTHING.items() if key != field})
-    changed = {kind for kind in whole | without if whole.get(kind) != without.get(kind)}
+    changed: set[str] = set()
+    for api_key in ({"external": {"key": "k"}}, {}):  # from a store outside, or from the configuration
+        declared = EVERYTHING | {"inference": {"backend": "openai", "model": "m", "apiKey": api_key}}
+        whole, without = objects(declared), objects({key: declared[key] for key in declared if key != field})
+        changed |= {kind for kind in whole | without if whole.get(kind) != without.get(kind)}
     named = {kind for (part, kind), (_, fields) in PURPOSES.items() if part == "Agent" and field in fields}
     # The edge to Kafka stays while the other one of the two needs it.
     assert changed | ({"NetworkPolicy"} if field in ("consumes", "produces") else set()) == named

@@ -1,0 +1,167 @@
+"""The stack that a release changes: its file, its updates and their history, by Pulumi's Automation API."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pulumi import automation
+
+from agentstack.environment import Environment
+from settings.errors import SettingsError
+from settings.files import read_yaml
+from settings.root import Settings
+from settings.stack import load
+
+_AGENTS = "agentstack:agents"
+
+Agents = dict[str, Any]
+"""The group `agentstack:agents` of the environment's file."""
+
+
+class UpdateFailedError(Exception):
+    """An update did not succeed; the text is what the engine said last."""
+
+
+class LockedError(Exception):
+    """Another update of the stack is under way."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """One update in the stack's history."""
+
+    number: int
+    when: datetime
+    succeeded: bool
+    result: str
+    agents: Mapping[str, Any]
+    """The agents' settings in the environment's file, as it was."""
+
+
+class Stack:
+    """The stack of an environment, in the backend that the user is logged in to."""
+
+    def __init__(self, environment: Environment, *, verbose: bool = False) -> None:
+        """Raise `SettingsError` where there is no such stack."""
+        self._environment = environment
+        self._verbose = verbose
+        try:
+            self._stack = automation.select_stack(environment.name, work_dir=str(environment.project.absolute()))
+        except automation.StackNotFoundError:
+            raise SettingsError(
+                f"no stack `{environment.name}` in this backend: run `pulumi stack init {environment.name}` and "
+                "`pulumi up`, or log in to the backend that has it"
+            ) from None
+        except automation.CommandError as error:
+            raise SettingsError(_last_words(str(error))) from None
+
+    @property
+    def agents(self) -> Agents:
+        """The agents' settings as they stand in the environment's file now; a copy."""
+        config = read_yaml(self._environment.file).get("config") or {}
+        return copy.deepcopy(config.get(_AGENTS) or {})
+
+    def checked(self, agents: Mapping[str, Any]) -> Settings:
+        """Return all settings, with these agents in the place of those in the file.
+
+        Raises `SettingsError`.
+        """
+        config = {**self._environment.config, _AGENTS: agents}
+        sections = {key.removeprefix("agentstack:"): config[key] for key in config if key.startswith("agentstack:")}
+        return load(sections, stack_file=self._environment.file, agents_folder=self._environment.agents_folder)
+
+    def write(self, agents: Agents) -> None:
+        """Write the agents' settings to the environment's file in one go. Comments stay, empty lines go.
+
+        Raises `SettingsError`.
+        """
+        value = {"value": json.dumps(agents), "objectValue": agents, "secret": False}
+        try:
+            self._stack.set_all_config_json(json.dumps({_AGENTS: value}))
+        except automation.CommandError as error:
+            raise SettingsError(f"{self._environment.file}: cannot be changed: {_last_words(str(error))}") from None
+
+    def up(self, message: str) -> None:
+        """Deploy what the file says.
+
+        Raises `LockedError`, or `UpdateFailedError`.
+        """
+        try:
+            self._up(message)
+        except automation.ConcurrentUpdateError as error:
+            if not _left_behind(str(error)):
+                raise LockedError(_last_words(str(error))) from None
+            self._stack.cancel()
+            self._up(message)
+
+    def _up(self, message: str) -> None:
+        try:
+            self._adopt_half_made()
+            self._stack.up(message=message, color="never", on_output=self._echo if self._verbose else None)
+        except automation.ConcurrentUpdateError:
+            raise
+        except automation.CommandError as error:
+            raise UpdateFailedError(_last_words(str(error))) from None
+
+    def _adopt_half_made(self) -> None:
+        """Take into the state what a killed update was creating: the provider refuses to create it a second time."""
+        state = self._stack.export_stack().deployment or {}
+        words = []
+        for operation in state.get("pending_operations", ()):
+            resource = operation["resource"]
+            if operation["type"] == "creating" and resource["type"].startswith("kubernetes:"):
+                metadata = resource["inputs"]["metadata"]
+                identity = "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
+                words += ["--import-pending-creates", resource["urn"], "--import-pending-creates", identity]
+        if words:
+            refresh = ["refresh", "--yes", "--skip-preview", "--stack", self._stack.name, *words]
+            automation.PulumiCommand().run(refresh, str(self._environment.project.absolute()), {})
+
+    @staticmethod
+    def _echo(line: str) -> None:
+        print(f"    {line.rstrip()}", file=sys.stderr, flush=True)
+
+    def history(self) -> Iterator[Update]:
+        """Yield the stack's updates, newest first."""
+        for update in self._stack.history(show_secrets=False):
+            if update.kind != "update":
+                continue
+            value = update.config.get(_AGENTS)
+            agents: dict[str, Any] = {}
+            with contextlib.suppress(ValueError):
+                agents = json.loads(value.value) if value is not None else {}
+            yield Update(update.version or 0, update.start_time, update.result == "succeeded", update.result, agents)
+
+
+def _last_words(text: str) -> str:
+    """What a person needs of a failed command: the engine's diagnostics, or else its errors, each line once."""
+    diagnostics = re.split(r"\n(?:Outputs|Resources|Policies|Duration):", text.partition("Diagnostics:")[2])[0]
+    lines = [line.strip() for line in diagnostics.splitlines() if not re.search(r"pulumi:Stack |update failed", line)]
+    lines = lines or [line.strip() for line in text.splitlines() if re.search(r"\berror: ", line)]
+    return "\n".join(dict.fromkeys(filter(None, lines))) or text.strip()
+
+
+def _left_behind(message: str) -> bool:
+    """Whether the lock is one of this machine whose process is gone: only file and bucket backends keep such locks."""
+    owners = re.findall(r"created by \S+@(\S+) \(pid (\d+)\)", message)
+    return bool(owners) and all(host == socket.gethostname() and not _alive(int(pid)) for host, pid in owners)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

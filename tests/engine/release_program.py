@@ -1,0 +1,23 @@
+"""The agents of the settings in a namespace of their own, with nothing else."""
+
+from pathlib import Path
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.agent import Agent, AgentEnvironment
+from components.namespaces import Namespace
+from settings.engine import load_stack
+
+settings = load_stack(Path(__file__).parent)
+cluster = k8s.Provider(
+    "cluster",
+    cluster_identifier=pulumi.get_stack(),
+    enable_config_map_mutable=True,
+    enable_secret_mutable=True,
+)
+opts = pulumi.ResourceOptions(provider=cluster)
+name = settings.namespaces.agents.name
+made = k8s.core.v1.Namespace(name, metadata=k8s.meta.v1.ObjectMetaArgs(name=name), opts=opts)
+for agent, spec in settings.agents.items():
+    Agent(agent, spec, AgentEnvironment(namespace=Namespace(name, made.metadata.name)), opts)
