@@ -23,6 +23,8 @@ from settings.root import Settings
 from settings.stack import load
 
 _AGENTS = "agentstack:agents"
+# https://www.pulumi.com/registry/packages/kubernetes/api-docs/provider/#upsertexistingobjects_python
+_TAKE_OVER = "PULUMI_K8S_UPSERT_EXISTING_OBJECTS"
 
 Agents = dict[str, Any]
 """The group `agentstack:agents` of the environment's file."""
@@ -106,26 +108,18 @@ class Stack:
 
     def _up(self, message: str) -> None:
         try:
-            self._adopt_half_made()
+            # The provider refuses to create what is there already, unless it is told to take it over.
+            self._stack.workspace.env_vars = {_TAKE_OVER: "true"} if self._half_made() else {}
             self._stack.up(message=message, color="never", on_output=self._echo if self._verbose else None)
         except automation.ConcurrentUpdateError:
             raise
         except automation.CommandError as error:
             raise UpdateFailedError(_last_words(str(error))) from None
 
-    def _adopt_half_made(self) -> None:
-        """Take into the state what a killed update was creating: the provider refuses to create it a second time."""
+    def _half_made(self) -> bool:
+        """Whether a killed update was creating objects, which may be there by now."""
         state = self._stack.export_stack().deployment or {}
-        words = []
-        for operation in state.get("pending_operations", ()):
-            resource = operation["resource"]
-            if operation["type"] == "creating" and resource["type"].startswith("kubernetes:"):
-                metadata = resource["inputs"]["metadata"]
-                identity = "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
-                words += ["--import-pending-creates", resource["urn"], "--import-pending-creates", identity]
-        if words:
-            refresh = ["refresh", "--yes", "--skip-preview", "--stack", self._stack.name, *words]
-            automation.PulumiCommand().run(refresh, str(self._environment.project.absolute()), {})
+        return any(operation["type"] == "creating" for operation in state.get("pending_operations") or ())
 
     @staticmethod
     def _echo(line: str) -> None:

@@ -1,5 +1,6 @@
 """The agents of the settings in a namespace of their own, with nothing else."""
 
+import signal
 from pathlib import Path
 
 import pulumi
@@ -9,6 +10,8 @@ from components.agent import Agent, AgentEnvironment
 from components.namespaces import Namespace
 from settings.engine import load_stack
 
+# As in the project's own program: a refusal comes without a traceback.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 settings = load_stack(Path(__file__).parent)
 cluster = k8s.Provider(
     "cluster",
