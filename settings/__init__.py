@@ -9,7 +9,6 @@ from .agents import (
     Probe,
     Probes,
     Public,
-    Scaling,
     Shutdown,
 )
 from .errors import SettingsError
@@ -20,6 +19,7 @@ from .platform import (
     GatewayController,
     GatewaySettings,
     GatewayTls,
+    Keda,
     NamespaceSettings,
     NamespacesSettings,
     PlatformSettings,
@@ -29,6 +29,7 @@ from .platform import (
 from .redis import ExternalRedis, RedisSettings
 from .redis_backup import BackupBucket, BackupClaim, RedisBackup
 from .root import Settings
+from .scaling import Fallback, Queue, Scaling
 from .tls import Certificates, ExternalTls
 from .types import Cpu, Memory
 
@@ -47,11 +48,13 @@ __all__ = [
     "ExternalKafka",
     "ExternalRedis",
     "ExternalTls",
+    "Fallback",
     "GatewayController",
     "GatewaySettings",
     "GatewayTls",
     "GrafanaSettings",
     "KafkaSettings",
+    "Keda",
     "Memory",
     "Metrics",
     "NamespaceSettings",
@@ -62,6 +65,7 @@ __all__ = [
     "Probes",
     "PrometheusSettings",
     "Public",
+    "Queue",
     "Quota",
     "RedisBackup",
     "RedisSettings",

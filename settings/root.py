@@ -14,6 +14,7 @@ from .model import Demand, Model
 from .observability import ObservabilitySettings
 from .platform import GatewaySettings, NamespaceSettings, NamespacesSettings, PlatformSettings
 from .redis import RedisSettings
+from .scaling import stack_problems
 from .types import AgentName, EnvName
 
 
@@ -41,6 +42,7 @@ class Settings(Model):
         problems = [
             *self._topics(),
             *self._calls(),
+            *stack_problems(self),
             *self._routes(),
             *self._secrets(),
             *self._quotas(),

@@ -19,7 +19,7 @@ def workload(agent: Declaration, *, needs: Iterable[pulumi.Resource], parent: pu
     child = pulumi.ResourceOptions(parent=parent)
     deployment = _deployment(agent, needs, parent)
     if agent.settings.scaling is not None:
-        autoscaler(agent.name, agent.settings.scaling, metadata=agent.metadata, target=deployment, opts=child)
+        autoscaler(agent, agent.settings.scaling, target=deployment, parent=parent)
     k8s.policy.v1.PodDisruptionBudget(
         agent.name,
         metadata=agent.metadata,
@@ -38,7 +38,7 @@ def _deployment(
         agent.name,
         metadata=agent.metadata,
         spec=k8s.apps.v1.DeploymentSpecArgs(
-            # The autoscaler, where there is one, is the only owner of the number.
+            # An autoscaler, where there is one, is the only owner of the number.
             replicas=None if agent.settings.scaling else agent.settings.fixed_replicas,
             selector=k8s.meta.v1.LabelSelectorArgs(match_labels=agent.selector),
             strategy=k8s.apps.v1.DeploymentStrategyArgs(
@@ -52,6 +52,9 @@ def _deployment(
         opts=pulumi.ResourceOptions(
             parent=parent,
             depends_on=list(needs),
+            # Going from `replicas` to `scaling`, the number stays until the autoscaler changes it: without this, giving
+            # the field up would set it to Kubernetes' default of 1.
+            ignore_changes=["spec.replicas"] if agent.settings.scaling else None,
             # A pod may take its whole grace to end: once when deleted, round by round when updated.
             custom_timeouts=pulumi.CustomTimeouts(
                 create="10m",

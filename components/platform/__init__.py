@@ -9,6 +9,7 @@ import pulumi
 
 from components import kafka, redis
 from components.agent import Agent, AgentEnvironment
+from components.agent.scaled_object import operator
 from components.connection import Connection
 from components.gateway import Gateway, controller
 from components.labels import selector
@@ -58,6 +59,8 @@ class Platform(pulumi.ComponentResource):
             prometheus=Peer(self._namespaces.observability.name, selector("prometheus", "metrics")),
             gateway=controller(settings.gateway) if settings.gateway.enabled else None,
         )
+        keda = settings.platform.keda
+        self._keda = operator(keda.namespace) if keda is not None else None
         redis_connections, kafka_connections = self._redis(child), self._kafka(child)
         for agent, spec in settings.agents.items():
             offered = {"redis": redis_connections, "kafka": kafka_connections}
@@ -86,6 +89,7 @@ class Platform(pulumi.ComponentResource):
             namespace=self._namespaces.data,
             agents=self._namespaces.agents,
             observability=self._namespaces.observability,
+            keda=self._keda,
             cluster_domain=self._settings.platform.cluster_domain,
             storage_class=self._settings.platform.storage_class,
             protect=self._settings.platform.safeguards.protect_data,
@@ -106,6 +110,7 @@ class Platform(pulumi.ComponentResource):
             namespace=self._namespaces.data,
             agents=self._namespaces.agents,
             observability=self._namespaces.observability,
+            keda=self._keda,
             cluster_domain=self._settings.platform.cluster_domain,
             storage_class=self._settings.platform.storage_class,
             protect=self._settings.platform.safeguards.protect_data,
