@@ -34,9 +34,13 @@ def workload(agent: Declaration, *, needs: Iterable[pulumi.Resource], parent: pu
 def _deployment(
     agent: Declaration, needs: Iterable[pulumi.Resource], parent: pulumi.Resource
 ) -> k8s.apps.v1.Deployment:
+    metadata = agent.metadata
+    if agent.settings.scaling is None:
+        # After `scaling`, the number belongs to the autoscaler that was: take it back, where Kubernetes would refuse.
+        metadata.annotations = {"pulumi.com/patchForce": "true"}
     return k8s.apps.v1.Deployment(
         agent.name,
-        metadata=agent.metadata,
+        metadata=metadata,
         spec=k8s.apps.v1.DeploymentSpecArgs(
             # An autoscaler, where there is one, is the only owner of the number.
             replicas=None if agent.settings.scaling else agent.settings.fixed_replicas,
