@@ -25,13 +25,16 @@ _CONSUMES = timedelta(minutes=15)
 
 
 class Fallback(Model):
-    """How many pods an agent has while nobody can say how long its queue is."""
+    """How many pods an agent has while its queue is there and does not say how long it is.
+
+    While it cannot be reached at all, the number stays as it is.
+    """
 
     failure_threshold: int = Field(default=3, ge=1, le=100)
     """Failed questions in a row before that holds; there is one every 15 seconds. Until then the number stays."""
     replicas: int | None = Field(default=None, ge=1, le=1000)
     """Pods at least; absent: `min`, or 1 with `min: 0`. More that run already stay: what cannot be seen is no reason to
-    take pods away, and no reason to start others, since a queue that is down gives them nothing to do."""
+    take pods away, and none to start many. An agent that is scaled to zero stays there."""
 
 
 class Queue(Model):

@@ -73,7 +73,7 @@ def scaled_object(
             "minReplicaCount": scaling.min,
             "maxReplicaCount": scaling.max,
             "pollingInterval": _POLLING_SECONDS,
-            # From one pod to none; the rest is the HorizontalPodAutoscaler's.
+            # From any number of pods to none; the rest is the HorizontalPodAutoscaler's.
             "cooldownPeriod": seconds,
             "fallback": {
                 "failureThreshold": queue.fallback.failure_threshold,

@@ -103,17 +103,37 @@ def test_pods_stay_while_kafka_is_down_and_follow_it_afterwards(stack: Stack) ->
     produce(30)
     eventually(lambda: wanted(ON_TOPIC) == 3, 120, "three pods")
     kubectl("scale", "statefulset/kafka", f"--namespace={DATA}", "--replicas=0")
+    eventually(lambda: not get("pods", DATA, "--field-selector=metadata.name=kafka-0"), 60, "Kafka is down")
+    assert_three_pods(seconds=60)
+    kubectl("scale", "statefulset/kafka", f"--namespace={DATA}", "--replicas=1")
+    eventually(lambda: available("statefulset", "kafka", DATA) == 1, 180, "Kafka is back")
+    assert wanted(ON_TOPIC) == 3
+    consume()
+    eventually(lambda: wanted(ON_TOPIC) == 0, 150, "no pods")
+
+
+def test_pods_stay_while_kafka_does_not_answer(stack: Stack) -> None:
+    """By a right that the agent lacks for a while: Kafka is there, and says nothing of the group."""
+    produce(30)
+    eventually(lambda: wanted(ON_TOPIC) == 3, 120, "three pods")
+    rights("--remove --force")
     eventually(lambda: condition(ON_TOPIC, "Fallback") == "True", 120, "the fallback")
-    until = time.monotonic() + 45  # longer than pods wait before they go
+    assert_three_pods(seconds=45)
+    rights("--add")
+    eventually(lambda: condition(ON_TOPIC, "Fallback") == "False", 120, "no fallback")
+
+
+def rights(change: str) -> None:
+    of_the_group = f"--allow-principal User:{ON_TOPIC} --operation READ --group {ON_TOPIC}"
+    broker(f"/opt/kafka/bin/kafka-acls.sh {BROKER.partition(' --topic')[0]} {change} {of_the_group}")
+
+
+def assert_three_pods(*, seconds: float) -> None:
+    """For longer than pods wait before they go."""
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         assert wanted(ON_TOPIC) == 3
         time.sleep(1)
-    kubectl("scale", "statefulset/kafka", f"--namespace={DATA}", "--replicas=1")
-    eventually(lambda: available("statefulset", "kafka", DATA) == 1, 180, "Kafka is back")
-    eventually(lambda: condition(ON_TOPIC, "Fallback") == "False", 120, "no fallback")
-    assert wanted(ON_TOPIC) == 3
-    consume()
-    eventually(lambda: wanted(ON_TOPIC) < 3, 150, "fewer pods")
 
 
 @pytest.mark.parametrize(("labels", "reached"), [({"app": "keda-operator"}, True), ({"app": "other"}, False)])

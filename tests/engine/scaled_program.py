@@ -3,14 +3,19 @@
 import json
 
 import pulumi
-import pulumi_kubernetes as k8s
 
 from components.agent import Agent, AgentEnvironment
 from components.connection import Connection
-from components.namespaces import Namespace
-from settings import AgentSettings
+from components.namespaces import Namespaces
+from settings import AgentSettings, NamespacesSettings
 
-namespace = k8s.core.v1.Namespace("scaled-agents", metadata={"name": "scaled-agents"})
+quota = {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"cpu": "8", "memory": "8Gi"}}
+names = ("agents", "data", "observability", "collectors")
+namespaces = Namespaces(
+    "namespaces",
+    NamespacesSettings.model_validate({name: {"name": f"scaled-{name}", "quota": quota} for name in names}),
+    protect=False,
+)
 kafka = {"KAFKA_BOOTSTRAP_SERVERS": "kafka.invalid:9092", "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}
 small = {"requests": {"cpu": "5m", "memory": "32Mi"}, "limits": {"cpu": "500m", "memory": "128Mi"}}
 Agent(
@@ -21,7 +26,7 @@ Agent(
         | json.loads(pulumi.Config().require("agent"))
     ),
     AgentEnvironment(
-        namespace=Namespace("scaled-agents", namespace.metadata.name),
+        namespace=namespaces.agents,
         connections={"kafka": Connection(environment=kafka)},
     ),
 )
