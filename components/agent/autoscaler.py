@@ -26,7 +26,12 @@ def autoscaler(
     behavior = _behavior(int(scale_down_after(agent.settings).total_seconds()))
 
     def instead_of(kind: str) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(parent=parent, aliases=[pulumi.Alias(type_=kind)], delete_before_replace=True)
+        return pulumi.ResourceOptions(
+            parent=parent,
+            aliases=[pulumi.Alias(type_=kind)],
+            replace_on_changes=["kind"],
+            delete_before_replace=True,
+        )
 
     if scaling.queue is not None:
         return scaled_object(agent, scaling, scaling.queue, target=target, behavior=behavior, opts=instead_of(HPA))
