@@ -97,6 +97,8 @@ class Scaling(Model):
             raise ValueError("min: without pods there is no use of CPU to scale by: write `min: 1`, or give a `queue`")
         if self.queue is None and self.cpu is None and self.memory is None:
             raise ValueError("cpu: neither CPU nor memory has a target: give one, or use `replicas` instead")
+        if self.queue is not None and self.queue.activation_lag and self.min > 0:
+            raise ValueError("queue.activationLag: is for the first pod from zero: remove it, or write `min: 0`")
         if self.queue is not None and not self.min <= self.fallback_replicas <= self.max:
             raise ValueError(
                 f"queue.fallback.replicas: {self.fallback_replicas} is not from min {self.min} to max {self.max}: "

@@ -101,6 +101,14 @@ def test_a_release_leaves_the_autoscalers_number(scaled: Project) -> None:
     scaled.pulumi("preview", "--expect-no-changes")
 
 
+def test_a_release_of_an_agent_at_zero_is_not_waited_for(scaled: Project) -> None:
+    kubectl("scale", *DEPLOYMENT, "--replicas=0")
+    start = time.monotonic()
+    up(scaled, scaling=HPA | {"min": 6}, env={"LEVEL": "info"})
+    assert time.monotonic() - start < 60
+    assert replicas() == 0
+
+
 def test_a_fixed_number_wins_against_what_the_autoscaler_left(scaled: Project) -> None:
     up(scaled, replicas=5)
     assert (replicas(), scalers()) == (5, set())

@@ -91,6 +91,10 @@ def mistakes(model: type, values: Mapping[str, Any]) -> list[str]:
             {"queue": TOPIC | {"fallback": {"replicas": 5}}},
             "queue.fallback.replicas: 5 is not from min 1 to max 4: write a number between them",
         ),
+        (
+            {"queue": TOPIC | {"activationLag": 2}},
+            "queue.activationLag: is for the first pod from zero: remove it, or write `min: 0`",
+        ),
         ({"min": 0}, "min: without pods there is no use of CPU to scale by: write `min: 1`, or give a `queue`"),
         ({"cpu": None}, "cpu: neither CPU nor memory has a target: give one, or use `replicas` instead"),
     ],
@@ -200,7 +204,7 @@ def rendered(render: Render, settings: dict[str, Any]) -> Recorder:
 
 
 def test_keda_is_the_only_owner_of_replicas(render: Render) -> None:
-    seen = rendered(render, agent(scaling={"min": 0, "memory": 80}))
+    seen = rendered(render, agent(TOPIC | {"activationLag": 2}, scaling={"min": 0, "memory": 80}))
     assert "replicas" not in seen.seen["Deployment", "worker"]["spec"]
     assert ("HorizontalPodAutoscaler", "worker") not in seen.seen
     # Without a login there is nothing to authenticate with.
@@ -218,7 +222,7 @@ def test_keda_is_the_only_owner_of_replicas(render: Render) -> None:
         "consumerGroup": "worker",
         "topic": "tasks",
         "lagThreshold": "50",
-        "activationLagThreshold": "0",
+        "activationLagThreshold": "2",
         "offsetResetPolicy": "earliest",
         "version": "2.8.0",
         "fullMetadata": "false",
@@ -271,9 +275,9 @@ def test_kafka_is_asked_in_the_agents_name(render: Render) -> None:
     ("queue", "trigger", "metadata"),
     [
         (
-            LIST | {"activationLag": 2},
+            LIST,
             "redis-cluster",
-            {"listName": "tasks:open", "listLength": "20", "activationListLength": "2"},
+            {"listName": "tasks:open", "listLength": "20", "activationListLength": "0"},
         ),
         (
             STREAM,
