@@ -79,8 +79,9 @@ class NamespaceCapacity:
                 heaviest = sorted(shares, key=lambda share: (-share[0], share[1]))[:3]
                 named = ", ".join(f"{name} {amount_text(share, resource)}" for share, name in heaviest)
                 found.append(
-                    f"{self.name}: at most {amount_text(most, resource)} of {resource}, and the quota is "
-                    f"{amount_text(quota, resource)}: the last pods will not start (heaviest: {named})"
+                    f"{self.name}: at most {amount_text(most, resource)} of {resource}, "
+                    f"{amount_text(most - quota, resource)} more than the quota of {amount_text(quota, resource)}: "
+                    f"the last pods will not start (heaviest: {named})"
                 )
         return found
 
@@ -88,7 +89,7 @@ class NamespaceCapacity:
 def capacity(objects: Iterable[Mapping[str, Any]]) -> list[NamespaceCapacity]:
     """Return the capacity of every namespace that has pods or a quota, by name."""
     objects = list(objects)
-    scaled = {_target(o): o["spec"] for o in objects if o["kind"] == "HorizontalPodAutoscaler"}
+    scaled = {_target(o): _range(o) for o in objects if o["kind"] in ("HorizontalPodAutoscaler", "ScaledObject")}
     defaults = {_namespace(o): o["spec"] for o in objects if o["kind"] == "LimitRange"}
     found: dict[str, NamespaceCapacity] = {}
     for content in objects:
@@ -133,7 +134,16 @@ def _namespace(content: Mapping[str, Any]) -> str:
 
 def _target(autoscaler: Mapping[str, Any]) -> tuple[str, str, str]:
     reference = autoscaler["spec"]["scaleTargetRef"]
-    return _namespace(autoscaler), reference["kind"], reference["name"]
+    # A ScaledObject may leave out the kind.
+    return _namespace(autoscaler), reference.get("kind", "Deployment"), reference["name"]
+
+
+def _range(autoscaler: Mapping[str, Any]) -> tuple[int, int]:
+    spec = autoscaler["spec"]
+    if autoscaler["kind"] == "ScaledObject":
+        # https://keda.sh/docs/2.21/reference/scaledobject-spec/#maxreplicacount
+        return int(spec.get("minReplicaCount", 0)), int(spec.get("maxReplicaCount", 100))
+    return int(spec.get("minReplicas", 1)), int(spec["maxReplicas"])
 
 
 def _pod_template(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -149,11 +159,11 @@ def _pod_template(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
             return None
 
 
-def _replicas(content: Mapping[str, Any], scaled: Mapping[tuple[str, str, str], Mapping[str, Any]]) -> tuple[int, int]:
+def _replicas(content: Mapping[str, Any], scaled: Mapping[tuple[str, str, str], tuple[int, int]]) -> tuple[int, int]:
     spec = content["spec"]
-    autoscaler = scaled.get((_namespace(content), content["kind"], content["metadata"]["name"]))
-    if autoscaler is not None:
-        return int(autoscaler.get("minReplicas", 1)), int(autoscaler["maxReplicas"])
+    span = scaled.get((_namespace(content), content["kind"], content["metadata"]["name"]))
+    if span is not None:
+        return span
     match content["kind"]:
         case "Deployment" | "StatefulSet":
             replicas = int(spec.get("replicas", 1))

@@ -31,9 +31,15 @@ PURPOSES: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
         (),
     ),
     ("Agent", "HorizontalPodAutoscaler"): (
-        "alone sets the number of pods, {spec.minReplicas} to {spec.maxReplicas}: up at once, down slowly",
+        "alone sets the number of pods, {spec.minReplicas} to {spec.maxReplicas}: up at once, down after "
+        "{spec.behavior.scaleDown.stabilizationWindowSeconds} s of less load",
+        ("scaling", "consumes"),
+    ),
+    ("Agent", "ScaledObject"): (
+        "alone sets the number of pods, {spec.minReplicaCount} to {spec.maxReplicaCount}, by what waits in its queue",
         ("scaling",),
     ),
+    ("Agent", "TriggerAuthentication"): ("lets KEDA ask for the length of its queue, with its own login", ("scaling",)),
     ("Agent", "PodDisruptionBudget"): ("lets node drains take {spec.maxUnavailable} pod at a time", ()),
     ("Agent", "Service"): ("its address in the cluster: http://{metadata.name}", ()),
     ("Agent", "NetworkPolicy"): (

@@ -38,7 +38,7 @@ _FOLDERS = (
     ("40-services", {"Service"}),
     ("50-workloads", {"Deployment", "StatefulSet", "DaemonSet", "Pod"}),
     ("60-jobs", {"Job", "CronJob"}),
-    ("70-scaling", {"HorizontalPodAutoscaler", "PodDisruptionBudget"}),
+    ("70-scaling", {"HorizontalPodAutoscaler", "PodDisruptionBudget", "TriggerAuthentication", "ScaledObject"}),
     ("80-routes", {"Ingress", "Gateway", "HTTPRoute"}),
 )
 _FOLDER_OF = {kind: folder for folder, kinds in _FOLDERS for kind in kinds}

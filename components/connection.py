@@ -41,6 +41,8 @@ class Connection:
     """Environment variables that hold the path of a file with a Secret's value, such as a certificate authority's."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Environment variables that hold a field of the pod itself, by its path."""
+    login: Mapping[str, SecretRef] = field(default_factory=dict)
+    """`username` and `password` where `secrets` hold them in a URL only: KEDA wants them apart."""
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     """Labels that let a pod through the NetworkPolicy of the other end."""
     egress: tuple[Edge, ...] = ()

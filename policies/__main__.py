@@ -52,6 +52,14 @@ def _known(container: Any, key: Any) -> Any:
         return UNKNOWN
 
 
+def _declared(args: ResourceValidationArgs) -> Manifest:
+    manifest: Manifest = plain(args.props)
+    if "spec.replicas" in args.opts.ignore_changes:
+        # Left to an autoscaler; the engine repeats the number of the time before.
+        manifest = {**manifest, "spec": {key: value for key, value in manifest["spec"].items() if key != "replicas"}}
+    return manifest
+
+
 def _is_kubernetes(resource_type: str) -> bool:
     return resource_type.startswith("kubernetes:")
 
@@ -64,7 +72,7 @@ def resource_policy(
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
         if not _is_kubernetes(args.resource_type):
             return
-        manifest = declared[args.urn] = plain(args.props)
+        manifest = declared[args.urn] = _declared(args)
         for found in evaluate([manifest], rules):
             if found.outcome == outcome:
                 report(_message(found.rule, name, found.message), None)

@@ -7,7 +7,6 @@ from .agents import (
     Probe,
     Probes,
     Public,
-    Scaling,
     Shutdown,
 )
 from .errors import SettingsError
@@ -23,6 +22,7 @@ from .platform import (
     GatewayParent,
     GatewaySettings,
     GatewayTls,
+    Keda,
     NamespaceSettings,
     NamespacesSettings,
     PlatformSettings,
@@ -34,6 +34,7 @@ from .redis_backup import BackupBucket, BackupClaim, RedisBackup
 from .resilience import CircuitBreaker, Resilience, Retries
 from .rollout import Analysis, Release, Rollout, StateFormats
 from .root import Settings
+from .scaling import Fallback, Queue, Scaling
 from .secrets import AgentSecret, ExternalKey, ExternalSecrets
 from .tls import Certificates, ExternalTls
 from .types import Cpu, Memory
@@ -59,6 +60,7 @@ __all__ = [
     "ExternalRedis",
     "ExternalSecrets",
     "ExternalTls",
+    "Fallback",
     "GatewayController",
     "GatewayParent",
     "GatewaySettings",
@@ -71,6 +73,7 @@ __all__ = [
     "InferenceServer",
     "InferenceSettings",
     "KafkaSettings",
+    "Keda",
     "Memory",
     "Metrics",
     "NamespaceSettings",
@@ -85,6 +88,7 @@ __all__ = [
     "Probes",
     "PrometheusSettings",
     "Public",
+    "Queue",
     "Quota",
     "RedisBackup",
     "RedisSettings",

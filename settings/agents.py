@@ -17,6 +17,7 @@ from .network import Egress
 from .placement import Placement
 from .resilience import Resilience
 from .rollout import Release, Rollout, RolloutSetting, StateFormats, check, tracks
+from .scaling import Scaling, agent_problems
 from .secrets import AgentSecret
 from .types import (
     AgentName,
@@ -26,7 +27,6 @@ from .types import (
     HttpPath,
     ImageRef,
     Memory,
-    Percent,
     Port,
     RedisKeys,
     Route,
@@ -60,27 +60,6 @@ _SET_WITH_KAFKA = {
 
 MAX_SURGE_PERCENT = 25
 """How many pods more than wanted a rolling update may run, in percent of them, rounded up: Kubernetes' default."""
-
-
-class Scaling(Model):
-    """A HorizontalPodAutoscaler on the share of requested CPU and memory that is used."""
-
-    min: int = Field(ge=1, le=1000)
-    max: int = Field(ge=1, le=1000)
-    cpu: Percent | None = 70
-    """Target use of the CPU request in percent; absent (`null`): CPU does not scale."""
-    memory: Percent | None = None
-    """Target use of the memory request in percent."""
-    scale_down_after: Duration = Field(default=timedelta(minutes=5), le=timedelta(hours=1))
-    """How long the load must stay low before pods go (at most one hour); workers want 15 minutes or more."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.max < self.min:
-            raise ValueError(f"max: {self.max} is below min {self.min}: raise `max` or lower `min`")
-        if self.cpu is None and self.memory is None:
-            raise ValueError("cpu: neither CPU nor memory has a target: give one, or use `replicas` instead")
-        return self
 
 
 class Probe(Model):
@@ -202,6 +181,8 @@ class AgentSettings(Model):
                 "replicas: the autoscaler owns the number of pods: remove `replicas` or `scaling` (in an "
                 "environment, set the one that does not apply to `null`)"
             )
+        if problems := [*agent_problems(self)]:
+            raise ValueError("\n".join(problems))
         for name, value in self.env.items():
             if secret_in_plain_text(name, value):
                 raise ValueError(f"env.{name}: looks like a secret in plain text: declare it under `secrets` instead")
@@ -252,7 +233,8 @@ class AgentSettings(Model):
         """Pods in the agents' namespace."""
         running = [track.settings.bounds for track in tracks(self)]
         low, high = sum(least for least, _ in running), sum(most for _, most in running)
-        surge = math.ceil(low * MAX_SURGE_PERCENT / 100)
+        # From zero, the first pod must find room as those of an update must.
+        surge = math.ceil((low or 1) * MAX_SURGE_PERCENT / 100) if high else 0
         return Demand(source=f"agents.{name}", minimum=low, maximum=high, surge=surge, containers=(self.resources,))
 
     @property

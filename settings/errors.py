@@ -46,6 +46,8 @@ def nearest(word: str, known: Iterable[str], otherwise: str | None = None) -> st
 def problems(error: ValidationError, root: type[BaseModel]) -> Iterator[Problem]:
     """Turn what pydantic found in a `root` into problems, each with the path as the user wrote it."""
     for detail in error.errors(include_url=False):
+        if detail["type"] == "default_factory_not_called":  # what it depends on has a problem of its own
+            continue
         path = tuple(part for part in detail["loc"] if part != "[key]")
         message = _message(detail, root)
         if detail["type"] != "value_error":

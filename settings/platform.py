@@ -25,6 +25,13 @@ class Safeguards(Model):
     `redis.shards: 4 -> 3`. Remove them after the `up`: the same change would be let through again."""
 
 
+class Keda(Model):
+    """KEDA, which scales agents by their queues; the cluster has it already. https://keda.sh"""
+
+    namespace: DnsLabel = "keda"
+    """The namespace of its operator, which asks Kafka and Redis: only its pods there are let through."""
+
+
 class PlatformSettings(Model):
     """Settings that every part of the stack shares."""
 
@@ -37,6 +44,8 @@ class PlatformSettings(Model):
     """The StorageClass of every claim; the cluster's default class if absent. Fixed once there is data."""
     image_pull_secret: DnsSubdomain | None = None
     """An existing Secret of type `kubernetes.io/dockerconfigjson` in the agents' namespace."""
+    keda: Keda | None = None
+    """Whether the cluster has KEDA (2.17 or newer), and where; absent: agents cannot scale by a `queue`."""
     safeguards: Safeguards = Safeguards()
     node_provider: NodeProvider | None = None
     """Who makes the nodes: gives `placement.pool` the names `spot` and `onDemand`."""

@@ -17,6 +17,7 @@ from .observability import ObservabilitySettings
 from .platform import GatewaySettings, NamespaceSettings, NamespacesSettings, PlatformSettings
 from .redis import RedisSettings
 from .rollout import problems as release_problems
+from .scaling import stack_problems
 from .types import AgentName, EnvName, duration_text
 
 
@@ -56,6 +57,7 @@ class Settings(Model):
         problems = [
             *self._topics(),
             *self._calls(),
+            *stack_problems(self),
             *self._routes(),
             *self._inference(),
             *self._secrets(),

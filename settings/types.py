@@ -328,6 +328,20 @@ RedisKeys = Annotated[
 ]
 """A glob-style pattern of Redis keys, such as `conversation:*`. https://redis.io/docs/latest/commands/keys/"""
 
+RedisKey = Annotated[
+    str,
+    _matching(r"^[A-Za-z0-9_.:{}-]+$", 128, "a Redis key", "use letters, digits, `_`, `.`, `:`, `-` and braces"),
+    Field(json_schema_extra={"pattern": "^[A-Za-z0-9_.:{}-]+$", "maxLength": 128}),
+]
+"""One key in Redis, such as `tasks:open`."""
+
+ConsumerGroup = Annotated[
+    str,
+    _matching(r"^[A-Za-z0-9_.:-]+$", 128, "a consumer group", "use letters, digits, `_`, `.`, `:` and `-`"),
+    Field(json_schema_extra={"pattern": "^[A-Za-z0-9_.:-]+$", "maxLength": 128}),
+]
+"""A consumer group of a Redis stream."""
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 """A TCP port."""
 

@@ -1,4 +1,4 @@
-"""The HorizontalPodAutoscaler of an agent."""
+"""Who sets the number of an agent's pods: a HorizontalPodAutoscaler of its own, or KEDA with one."""
 
 from __future__ import annotations
 
@@ -6,21 +6,38 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from settings import Scaling
+from settings.scaling import scale_down_after
+
+from .declaration import Declaration
+from .scaled_object import scaled_object
+
+HPA = "kubernetes:autoscaling/v2:HorizontalPodAutoscaler"
+SCALED_OBJECT = "kubernetes:keda.sh/v1alpha1:ScaledObject"
 
 
 def autoscaler(
-    name: str,
-    scaling: Scaling,
-    *,
-    metadata: k8s.meta.v1.ObjectMetaArgs,
-    target: k8s.apps.v1.Deployment,
-    opts: pulumi.ResourceOptions,
-) -> k8s.autoscaling.v2.HorizontalPodAutoscaler:
-    """Scale `target` on the used share of its requests: up at once, down slowly."""
-    targets = (("cpu", scaling.cpu), ("memory", scaling.memory))
+    agent: Declaration, scaling: Scaling, *, target: k8s.apps.v1.Deployment, parent: pulumi.Resource
+) -> pulumi.CustomResource:
+    """Scale `target`: up at once, down slowly.
+
+    For the engine, the one kind of object replaces the other, and goes first: KEDA refuses a Deployment that another
+    autoscaler has, and two would fight over the number.
+    """
+    behavior = _behavior(int(scale_down_after(agent.settings).total_seconds()))
+
+    def instead_of(kind: str) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(
+            parent=parent,
+            aliases=[pulumi.Alias(type_=kind)],
+            replace_on_changes=["kind"],
+            delete_before_replace=True,
+        )
+
+    if scaling.queue is not None:
+        return scaled_object(agent, scaling, scaling.queue, target=target, behavior=behavior, opts=instead_of(HPA))
     return k8s.autoscaling.v2.HorizontalPodAutoscaler(
-        name,
-        metadata=metadata,
+        agent.object_name,
+        metadata=agent.metadata,
         spec=k8s.autoscaling.v2.HorizontalPodAutoscalerSpecArgs(
             scale_target_ref=k8s.autoscaling.v2.CrossVersionObjectReferenceArgs(
                 api_version="apps/v1", kind="Deployment", name=target.metadata.name
@@ -35,23 +52,27 @@ def autoscaler(
                         target=k8s.autoscaling.v2.MetricTargetArgs(type="Utilization", average_utilization=percent),
                     ),
                 )
-                for resource, percent in targets
+                for resource, percent in (("cpu", scaling.cpu), ("memory", scaling.memory))
                 if percent is not None
             ],
-            behavior=k8s.autoscaling.v2.HorizontalPodAutoscalerBehaviorArgs(
-                scale_up=k8s.autoscaling.v2.HPAScalingRulesArgs(
-                    stabilization_window_seconds=0,
-                    select_policy="Max",
-                    policies=[
-                        k8s.autoscaling.v2.HPAScalingPolicyArgs(type="Percent", value=100, period_seconds=15),
-                        k8s.autoscaling.v2.HPAScalingPolicyArgs(type="Pods", value=4, period_seconds=15),
-                    ],
-                ),
-                scale_down=k8s.autoscaling.v2.HPAScalingRulesArgs(
-                    stabilization_window_seconds=int(scaling.scale_down_after.total_seconds()),
-                    policies=[k8s.autoscaling.v2.HPAScalingPolicyArgs(type="Percent", value=20, period_seconds=60)],
-                ),
-            ),
+            behavior=behavior,
         ),
-        opts=opts,
+        opts=instead_of(SCALED_OBJECT),
+    )
+
+
+def _behavior(down_after_seconds: int) -> k8s.autoscaling.v2.HorizontalPodAutoscalerBehaviorArgs:
+    return k8s.autoscaling.v2.HorizontalPodAutoscalerBehaviorArgs(
+        scale_up=k8s.autoscaling.v2.HPAScalingRulesArgs(
+            stabilization_window_seconds=0,
+            select_policy="Max",
+            policies=[
+                k8s.autoscaling.v2.HPAScalingPolicyArgs(type="Percent", value=100, period_seconds=15),
+                k8s.autoscaling.v2.HPAScalingPolicyArgs(type="Pods", value=4, period_seconds=15),
+            ],
+        ),
+        scale_down=k8s.autoscaling.v2.HPAScalingRulesArgs(
+            stabilization_window_seconds=down_after_seconds,
+            policies=[k8s.autoscaling.v2.HPAScalingPolicyArgs(type="Percent", value=20, period_seconds=60)],
+        ),
     )

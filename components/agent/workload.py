@@ -21,7 +21,7 @@ def workload(
     child = pulumi.ResourceOptions(parent=parent)
     deployment = _deployment(agent, needs, parent)
     if agent.settings.scaling is not None:
-        autoscaler(agent.object_name, agent.settings.scaling, metadata=agent.metadata, target=deployment, opts=child)
+        autoscaler(agent, agent.settings.scaling, target=deployment, parent=parent)
     k8s.policy.v1.PodDisruptionBudget(
         agent.object_name,
         metadata=agent.metadata,
@@ -37,11 +37,15 @@ def workload(
 def _deployment(
     agent: Declaration, needs: Iterable[pulumi.Resource], parent: pulumi.Resource
 ) -> k8s.apps.v1.Deployment:
+    metadata = agent.metadata
+    if agent.settings.scaling is None:
+        # After `scaling`, the number belongs to the autoscaler that was: take it back, where Kubernetes would refuse.
+        metadata.annotations = {"pulumi.com/patchForce": "true"}
     return k8s.apps.v1.Deployment(
         agent.object_name,
-        metadata=agent.metadata,
+        metadata=metadata,
         spec=k8s.apps.v1.DeploymentSpecArgs(
-            # The autoscaler, where there is one, is the only owner of the number.
+            # An autoscaler, where there is one, is the only owner of the number.
             replicas=None if agent.settings.scaling else agent.settings.fixed_replicas,
             selector=k8s.meta.v1.LabelSelectorArgs(match_labels=agent.selector),
             strategy=k8s.apps.v1.DeploymentStrategyArgs(
@@ -55,6 +59,9 @@ def _deployment(
         opts=pulumi.ResourceOptions(
             parent=parent,
             depends_on=list(needs),
+            # Going from `replicas` to `scaling`, the number stays until the autoscaler changes it: without this, giving
+            # the field up would set it to Kubernetes' default of 1.
+            ignore_changes=["spec.replicas"] if agent.settings.scaling else None,
             # A pod may take its whole grace to end: once when deleted, round by round when updated.
             custom_timeouts=pulumi.CustomTimeouts(
                 create=f"{_patience(agent)}s",

@@ -31,14 +31,15 @@ from components.labels import labels, selector
 from components.namespaces import Namespace
 from components.network import Edge, Peer, network_policy
 from settings import AgentSettings, KafkaSettings
+from settings.scaling import queues
 
 
 class KafkaCluster(pulumi.ComponentResource):
     """Kafka in KRaft mode: `separate` controllers and brokers, or one `combined` node.
 
-    Agents reach it through `connections`. With `protect`, the engine refuses to delete the StatefulSets, the cluster id
-    and the passwords of its own users, and the volumes outlive them; without, the volumes go when the StatefulSets go.
-    Raises ValueError if the mode is `external`.
+    Agents reach it through `connections`; where some scale by a topic, `keda` asks for their lag. With `protect`, the
+    engine refuses to delete the StatefulSets, the cluster id and the passwords of its own users, and the volumes
+    outlive them; without, the volumes go when the StatefulSets go. Raises ValueError if the mode is `external`.
     """
 
     connections: Mapping[str, Connection]
@@ -53,6 +54,7 @@ class KafkaCluster(pulumi.ComponentResource):
         namespace: Namespace,
         agents: Namespace,
         observability: Namespace,
+        keda: Peer | None = None,
         cluster_domain: str = "cluster.local",
         storage_class: str | None = None,
         protect: bool = True,
@@ -77,7 +79,8 @@ class KafkaCluster(pulumi.ComponentResource):
             data={**CONFIG_FILES, CLUSTER_ID_KEY: cluster_id.b64_url},
             opts=child,
         )
-        policies = _policies(spec, namespace, agents, observability, child)
+        asking = keda if any(queue.topic for queue in queues(clients).values()) else None
+        policies = _policies(spec, namespace, agents, observability, asking, child)
         roles = _roles(spec)
         users = {agent: settings for agent, settings in clients.items() if settings.uses_kafka}
         host = bootstrap_host(namespace, cluster_domain)
@@ -182,6 +185,7 @@ def _policies(
     namespace: Namespace,
     agents: Namespace,
     observability: Namespace,
+    keda: Peer | None,
     opts: pulumi.ResourceOptions,
 ) -> list[k8s.networking.v1.NetworkPolicy]:
     separate = spec.mode == "separate"
@@ -191,6 +195,7 @@ def _policies(
         Peer(agents.name, CLIENT_LABELS),
         Peer(namespace.name, EXPORTER),
         *([Peer(namespace.name, TOPICS)] if spec.has_job else []),
+        *([keda] if keda else []),
     ]
     to_brokers = Edge((brokers(namespace),), (BROKER_PORT,))
     to_controllers = Edge((controllers,), (CONTROLLER_PORT,))

@@ -9,6 +9,7 @@ import pulumi
 
 from components import inference, kafka, redis
 from components.agent import Agent, AgentEnvironment
+from components.agent.scaled_object import operator
 from components.connection import Connection
 from components.gateway import Gateway, controller
 from components.labels import selector
@@ -62,6 +63,8 @@ class Platform(pulumi.ComponentResource):
             network=settings.platform.network,
             weighted_routes=settings.gateway.enabled and settings.gateway.api == "gateway-api",
         )
+        keda = settings.platform.keda
+        self._keda = operator(keda.namespace) if keda is not None else None
         redis_connections, kafka_connections = self._redis(child), self._kafka(child)
         inference_connections = self._inference(environment.prometheus, child)
         agents: list[Agent] = []
@@ -97,6 +100,7 @@ class Platform(pulumi.ComponentResource):
             namespace=self._namespaces.data,
             agents=self._namespaces.agents,
             observability=self._namespaces.observability,
+            keda=self._keda,
             cluster_domain=self._settings.platform.cluster_domain,
             storage_class=self._settings.platform.storage_class,
             protect=self._settings.platform.safeguards.protect_data,
@@ -117,6 +121,7 @@ class Platform(pulumi.ComponentResource):
             namespace=self._namespaces.data,
             agents=self._namespaces.agents,
             observability=self._namespaces.observability,
+            keda=self._keda,
             cluster_domain=self._settings.platform.cluster_domain,
             storage_class=self._settings.platform.storage_class,
             protect=self._settings.platform.safeguards.protect_data,

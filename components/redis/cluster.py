@@ -15,6 +15,7 @@ from components.namespaces import Namespace
 from components.network import Edge, Peer, network_policy
 from components.pods import CLAIM_TEMPLATES, claim, sized_claims
 from settings import AgentSettings, RedisSettings
+from settings.scaling import queues
 from settings.types import image_tag
 
 from .backup import backup
@@ -44,6 +45,7 @@ class RedisCluster(pulumi.ComponentResource):
     """A Redis Cluster of `spec.shards` masters with `spec.replicas_per_shard` replicas each.
 
     Each of `clients` that uses Redis is a user of its own, limited to its keys, and reaches it through `connections`.
+    Where some of them scale by a list or a stream, `keda` asks for its length in their name.
 
     A write is acknowledged once it is in the master's memory; it reaches the disk within a second and the replicas
     within milliseconds, so a master's sudden death may cost what it acknowledged in that time. With two or more
@@ -70,6 +72,7 @@ class RedisCluster(pulumi.ComponentResource):
         namespace: Namespace,
         agents: Namespace,
         observability: Namespace,
+        keda: Peer | None = None,
         cluster_domain: str = "cluster.local",
         storage_class: str | None = None,
         protect: bool = True,
@@ -100,7 +103,8 @@ class RedisCluster(pulumi.ComponentResource):
         config = k8s.core.v1.ConfigMap("redis", metadata=self._metadata("redis"), data=FILES, opts=self._child)
         sources = Sources(config.metadata.name, auth.metadata.name, tls.name if tls else None)
         made_before = tls.resources if tls else ()
-        policies = self._policies(agents, observability)
+        asked = {agent for agent, queue in queues(clients).items() if queue.redis_key}
+        policies = self._policies(agents, observability, keda if asked else None)
         self._nodes(sources, storage_class, after=made_before)
         keeper = self._keeper(sources, after=[*policies, *made_before])
         if spec.backup is not None:
@@ -116,7 +120,9 @@ class RedisCluster(pulumi.ComponentResource):
                 parent=self,
             )
         self.connections = {
-            agent: self._connection(agent, passwords[agent], agents, tls, ready=(keeper, *made_before))
+            agent: self._connection(
+                agent, passwords[agent], agents, tls, asked=agent in asked, ready=(keeper, *made_before)
+            )
             for agent in users
         }
         self.register_outputs({})
@@ -145,17 +151,20 @@ class RedisCluster(pulumi.ComponentResource):
         agents: Namespace,
         tls: CertificateSecret | None,
         *,
+        asked: bool,
         ready: Sequence[pulumi.Resource],
     ) -> Connection:
         host = f"redis.{self._domain}"
         url = pulumi.Output.format("{0}://{1}:{2}@{3}:{4}", "rediss" if tls else "redis", agent, password, host, PORT)
         # A dot cannot be in an agent's name: no Secret of an agent's own is called so.
         name = f"{agent}.redis"
-        secret = self._secret(name, agents, {"REDIS_URL": url})
+        login: dict[str, pulumi.Input[str]] = {"username": agent, "password": password} if asked else {}
+        secret = self._secret(name, agents, {"REDIS_URL": url, **login})
         return Connection(
             environment=environment(self._spec, host, PORT),
             secrets={"REDIS_URL": SecretRef(name, "REDIS_URL")},
             secret_values={"REDIS_URL": url},
+            login={part: SecretRef(name, part) for part in login},
             files={"REDIS_CA_FILE": SecretRef(tls.name, "ca.crt")} if tls else {},
             pod_labels=_CLIENT,
             egress=(Edge((Peer(self._namespace.name, NODE),), (PORT,)),),
@@ -180,10 +189,13 @@ class RedisCluster(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _policies(self, agents: Namespace, observability: Namespace) -> list[k8s.networking.v1.NetworkPolicy]:
+    def _policies(
+        self, agents: Namespace, observability: Namespace, keda: Peer | None
+    ) -> list[k8s.networking.v1.NetworkPolicy]:
         nodes = Peer(self._namespace.name, NODE)
         keeper = Peer(self._namespace.name, KEEPER)
         clients = Peer(agents.name, _CLIENT)
+        asking = (keeper, clients, *([keda] if keda else []))
         prometheus = Peer(observability.name, selector("prometheus", "metrics"))
         # The bus knows no password: none but the nodes may reach it, with TLS or without.
         among_nodes = Edge((nodes,), (PORT, BUS_PORT))
@@ -193,7 +205,7 @@ class RedisCluster(pulumi.ComponentResource):
                 namespace=self._namespace.ref,
                 object_name="redis",
                 pod_labels=NODE,
-                ingress=[among_nodes, Edge((keeper, clients), (PORT,)), Edge((prometheus,), (METRICS_PORT,))],
+                ingress=[among_nodes, Edge(asking, (PORT,)), Edge((prometheus,), (METRICS_PORT,))],
                 egress=[among_nodes],
                 opts=self._child,
             ),

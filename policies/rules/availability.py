@@ -99,8 +99,8 @@ def _pods_needed(min_available: Any, pods: int) -> int:
 @stack_rule(
     "hpa-target-requests",
     "error",
-    "The target of a HorizontalPodAutoscaler requests the resources it is scaled by.",
-    subjects=lambda stack: stack.of_kind("HorizontalPodAutoscaler"),
+    "The target of a HorizontalPodAutoscaler or ScaledObject requests the resources it is scaled by.",
+    subjects=lambda stack: stack.of_kind("HorizontalPodAutoscaler", "ScaledObject"),
 )
 def hpa_target_requests(autoscaler: Manifest, stack: Stack) -> Iterator[str]:
     """Fires when a container, sidecars included, lacks a request that a utilization is computed from.
@@ -108,7 +108,8 @@ def hpa_target_requests(autoscaler: Manifest, stack: Stack) -> Iterator[str]:
     Also on a target of a built-in kind that the stack does not declare.
     """
     target = mapping(autoscaler, "spec", "scaleTargetRef")
-    kind, name = text(target, "kind"), text(target, "name")
+    # A ScaledObject may leave out the kind.
+    kind, name = text(target, "kind") or "Deployment", text(target, "name")
     if kind not in SCALED_KINDS:
         return
     workload = stack.workload(kind, namespace_of(autoscaler), name)
@@ -121,7 +122,7 @@ def hpa_target_requests(autoscaler: Manifest, stack: Stack) -> Iterator[str]:
         if not counted:
             yield (
                 f'scales by the {resource} of a container "{only}", which {kind} "{name}" does not have; '
-                "correct spec.metrics"
+                "correct its name"
             )
         for container in counted:
             if effective_request(container, resource) is None:
@@ -133,6 +134,11 @@ def hpa_target_requests(autoscaler: Manifest, stack: Stack) -> Iterator[str]:
 
 def _utilization_metrics(autoscaler: Manifest) -> Iterator[tuple[str, str | None]]:
     """The resources scaled by utilization, each with the one container that counts, or None for all."""
+    if kind_of(autoscaler) == "ScaledObject":
+        for trigger in objects(autoscaler, "spec", "triggers"):
+            if get(trigger, "type") in ("cpu", "memory") and get(trigger, "metricType") == "Utilization":
+                yield text(trigger, "type"), text(trigger, "metadata", "containerName") or None
+        return
     metrics = objects(autoscaler, "spec", "metrics")
     if not metrics:  # the default, and all there is in autoscaling/v1: CPU utilization
         yield "cpu", None

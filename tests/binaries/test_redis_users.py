@@ -108,6 +108,31 @@ def test_an_agent_works_with_its_own_keys(server: Server, command: str) -> None:
     assert not said.startswith(("NOPERM", "NOAUTH", "ERR", "AUTH failed"))
 
 
+LIST_LENGTH = """
+local listType = redis.call('type', KEYS[1]).ok
+if listType == 'list' or listType == 'none' then return redis.call('llen', KEYS[1]) end
+return redis.error_reply('ERR unsupported key type: ' .. listType)
+"""
+
+
+def test_keda_counts_what_waits_in_an_agents_name(server: Server) -> None:
+    """The commands of its scalers: https://github.com/kedacore/keda/tree/v2.21.0/pkg/scalers (redis_*_scaler.go)."""
+    for command in ("ping", "cluster slots", "command", "client setinfo lib-name go-redis"):
+        assert not refused(server.ask("researcher", *command.split()))
+    server.ask("researcher", "rpush", "conversation:{q}list", "a", "b")
+    assert server.ask("researcher", "eval", LIST_LENGTH, "1", "conversation:{q}list") == "2"
+    assert refused(server.ask("researcher", "eval", LIST_LENGTH, "1", "archive:list"))
+
+    stream = "conversation:{q}stream"
+    server.ask("researcher", "xgroup", "create", stream, "group", "$", "mkstream")
+    server.ask("researcher", "xadd", stream, "*", "k", "v")
+    assert "redis_version:" in server.ask("researcher", "info")
+    groups = server.ask("researcher", "xinfo", "groups", stream).split()
+    assert groups[groups.index("lag") + 1] == "1"
+    assert server.ask("researcher", "xlen", stream) == "1"
+    assert refused(server.ask("researcher", "xinfo", "groups", "archive:stream"))
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -92,7 +92,7 @@ def replicas(manifest: Manifest, manifests: list[Manifest]) -> int:
     for scaler in manifests:
         target = scaler.get("spec", {}).get("scaleTargetRef", {})
         if (target.get("kind"), target.get("name")) == (manifest["kind"], manifest["metadata"]["name"]):
-            lowest: int = scaler["spec"]["minReplicas"]
+            lowest: int = scaler["spec"]["minReplicas" if scaler["kind"] != "ScaledObject" else "minReplicaCount"]
             return lowest
     number: int = manifest["spec"].get("replicas", 1)
     return number

@@ -84,6 +84,19 @@ def test_the_pack_serves_every_rule_and_what_could_not_be_evaluated(server):
         assert analyzer_pb2.PolicyType.Name(kinds[rule.id]) == expected
 
 
+def test_replicas_that_are_left_to_an_autoscaler_are_not_declared(server):
+    """The engine repeats the number that was declared before there was one."""
+    manifests = changed(("Deployment/api", "spec.replicas", 5))
+    found = [d.policyName for m in manifests for d in server.Analyze(request_for(m), None).diagnostics]
+    assert found == []
+    assert "single-replicas-owner" in {d.policyName for d in analyze_stack(server, manifests)}
+
+    left = request_for(one(manifests, "Deployment", "api"))
+    left.options.ignoreChanges.append("spec.replicas")
+    server.Analyze(left, None)
+    assert analyze_stack(server, manifests) == []
+
+
 def test_the_baseline_passes(server):
     assert analyze(server, baseline()) == []
     assert analyze_stack(server, baseline()) == []

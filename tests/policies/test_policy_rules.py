@@ -317,6 +317,22 @@ def test_requests_missing_under_an_autoscaler_name_the_sidecar():
     assert len(evaluate(manifests, only("hpa-target-requests"))) == 1
 
 
+def test_requests_missing_under_a_scaled_object():
+    trigger = {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "80"}}
+    by_cpu = {**SCALED_OBJECT, "spec": {"scaleTargetRef": {"name": "api"}, "triggers": [trigger]}}
+    manifests = changed(("Deployment/api", f"{POD}.initContainers[1].resources", {"limits": {"memory": "1Gi"}}))
+    manifests = [m for m in manifests if m["kind"] != "HorizontalPodAutoscaler"]
+    [violation] = evaluate([*manifests, by_cpu], only("hpa-target-requests"))
+    assert 'container "proxy"' in violation.message
+
+    by_queue = {**SCALED_OBJECT, "spec": {"scaleTargetRef": {"name": "api"}, "triggers": [{"type": "kafka"}]}}
+    assert evaluate([*manifests, by_queue], only("hpa-target-requests")) == []
+
+    gone = {**SCALED_OBJECT, "spec": {"scaleTargetRef": {"name": "gone"}}}
+    [violation] = evaluate([*manifests, gone], only("hpa-target-requests"))
+    assert 'Deployment "gone"' in violation.message
+
+
 def test_an_extra_policy_that_allows_everything_undoes_the_default_deny():
     [violation] = evaluate([*baseline(), ALLOW_ALL], only("namespace-default-deny"))
     assert '"open" allows all pods' in violation.message

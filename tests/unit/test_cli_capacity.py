@@ -27,6 +27,11 @@ def scaler(low: int, high: int, name: str = "x", kind: str = "Deployment") -> di
     return {"kind": "HorizontalPodAutoscaler", "metadata": {"name": name, "namespace": "space"}, "spec": spec}
 
 
+def queue_scaler(**spec: Any) -> dict[str, Any]:
+    spec = {"scaleTargetRef": {"name": "x"}, **spec}
+    return {"kind": "ScaledObject", "metadata": {"name": "x", "namespace": "space"}, "spec": spec}
+
+
 def quota(**hard: str) -> dict[str, Any]:
     hard = {key.replace("_", "."): value for key, value in hard.items()}
     return {"kind": "ResourceQuota", "metadata": {"name": "q", "namespace": "space"}, "spec": {"hard": hard}}
@@ -67,6 +72,9 @@ def test_amounts_are_written_for_people(amount: str, resource: str, text: str) -
         ([workload("Deployment", replicas=0)], (0, 0), (0, 0)),
         ([workload("Deployment"), scaler(2, 9)], (2, 9), (0, 0)),
         ([workload("Deployment"), scaler(2, 9, kind="StatefulSet")], (1, 1), (0, 0)),
+        ([workload("Deployment"), queue_scaler(minReplicaCount=0, maxReplicaCount=7)], (0, 7), (0, 0)),
+        # What KEDA takes where nothing is said.
+        ([workload("Deployment"), queue_scaler()], (0, 100), (0, 0)),
         ([workload("DaemonSet")], (1, 1), (0, 0)),
         ([workload("Job", parallelism=2)], (0, 0), (2, 2)),
     ],
@@ -131,9 +139,9 @@ def test_a_quota_that_the_most_exceeds() -> None:
     objects.append(workload("Job", "small"))
     namespace = only(*objects, quota(requests_cpu="1", limits_cpu="5", pods="10"))
     assert namespace.excesses() == [
-        "space: at most 11 of pods, and the quota is 10: the last pods will not start "
+        "space: at most 11 of pods, 1 more than the quota of 10: the last pods will not start "
         "(heaviest: big 8, job 1, small 1)",
-        "space: at most 1.1 of requests.cpu, and the quota is 1: the last pods will not start "
+        "space: at most 1.1 of requests.cpu, 0.1 more than the quota of 1: the last pods will not start "
         "(heaviest: big 0.8, job 0.1, small 0.1)",
     ]
 

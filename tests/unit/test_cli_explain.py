@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import sys
@@ -9,13 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from agentstack.cli import main
 from agentstack.environment import Environment
 from agentstack.explain import PURPOSES, Explanation, explained, explanation
 from agentstack.render import render as run_program
 from components.agent import Agent, AgentEnvironment
-from components.connection import Connection
+from components.connection import Connection, SecretRef
 from components.network import Edge, Peer, public_host
 from settings import AgentSettings, ExternalSecrets, NetworkSettings
 
@@ -69,7 +71,7 @@ def test_values_have_their_true_origin(one: Environment) -> None:
     assert settings["image"] == ("x/one:1", "agents/one.yaml:2")
     assert settings["scaling.min"] == (2, "agents/one.yaml:3")
     assert settings["scaling.max"] == (3, "Pulumi.dev.yaml:7")
-    assert settings["scaling.scaleDownAfter"] == ("5m", "default")
+    assert settings["scaling.scaleDownAfter"] == (None, "default")
     assert settings["env.LEVEL"] == ("debug", "Pulumi.dev.yaml:8")
     assert "env.MODE" not in settings
     # A list is replaced, not merged: the port of the agent's file does not count any more.
@@ -85,7 +87,7 @@ def test_objects_name_what_shapes_them(one: Environment) -> None:
     found = {(item.kind, item.name): item for item in explained(one, "one").objects}
     assert found["Deployment", "one"].because == ()
     assert "one has 45 s to end: preStop + longestTask + 10" in found["Deployment", "one"].purpose
-    assert "the number of pods, 2 to 3: up at once" in found["HorizontalPodAutoscaler", "one"].purpose
+    assert "the number of pods, 2 to 3: up at once, down after" in found["HorizontalPodAutoscaler", "one"].purpose
     assert found["HorizontalPodAutoscaler", "one"].because == ("scaling",)
     assert found["NetworkPolicy", "one"].because == ("uses", "egress", "public")
     assert found["Ingress", "gateway"].because == ("public",)
@@ -194,7 +196,11 @@ def test_what_shapes_an_object_is_what_changes_it(
 ) -> None:
     """Without a field, exactly the objects change that name it (and the one that runs the pods)."""
     edge = Edge((Peer("data"),), (6379,))
-    connection = Connection(environment={"HOST": "h"}, egress=(edge,))
+    connection = Connection(
+        environment={"REDIS_HOST": "h", "REDIS_PORT": "1"},
+        egress=(edge,),
+        login={"password": SecretRef("one.redis", "p")},
+    )
     environment = AgentEnvironment(
         connections={
             "redis": connection,
@@ -217,10 +223,14 @@ def test_what_shapes_an_object_is_what_changes_it(
         return {kind: inputs for (kind, _), inputs in seen.items() if kind not in ("Agent", "Deployment")}
 
     changed: set[str] = set()
-    for api_key in ({"external": {"key": "k"}}, {}):  # from a store outside, or from the configuration
-        declared = EVERYTHING | {"inference": {"backend": "openai", "model": "m", "apiKey": api_key}}
-        whole, without = objects(declared), objects({key: declared[key] for key in declared if key != field})
-        changed |= {kind for kind in whole | without if whole.get(kind) != without.get(kind)}
+    external = {"inference": {"backend": "openai", "model": "m", "apiKey": {"external": {"key": "k"}}}}
+    queue = {"scaling": {"min": 2, "max": 3, "queue": {"redisList": "checkpoint:q", "lagPerReplica": 5}}}
+    for other in (external, {"inference": {"backend": "openai", "model": "m"}} | queue):
+        declared = EVERYTHING | other
+        with contextlib.suppress(ValidationError):  # without what the queue needs
+            without = objects({key: declared[key] for key in declared if key != field})
+            whole = objects(declared)
+            changed |= {kind for kind in whole | without if whole.get(kind) != without.get(kind)}
     named = {kind for (part, kind), (_, fields) in PURPOSES.items() if part == "Agent" and field in fields}
     # The edge to Kafka stays while the other one of the two needs it.
     assert changed | ({"NetworkPolicy"} if field in ("consumes", "produces") else set()) == named

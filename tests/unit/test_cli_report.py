@@ -81,7 +81,7 @@ def test_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
         "policies  warning some-rule: Service/space/api: mend [it]",
         "warnings  mind the gap",
         "          ConfigMap space/one: data.x is a secret, and left out: let it be read from a Secret",
-        "          space: at most 2 of requests.cpu, and the quota is 1: "
+        "          space: at most 2 of requests.cpu, 1 more than the quota of 1: "
         "the last pods will not start (heaviest: api 2)",
         "outputs   password  (secret)",
         '          ports     {"a": 1}',
