@@ -12,7 +12,9 @@ from .agents import (
     Scaling,
     Shutdown,
 )
+from .batch import Cron, Job
 from .errors import SettingsError
+from .fleet import DeviceRange, Fleet
 from .kafka import ExternalKafka, KafkaSettings, SaslLogin, TopicSettings
 from .model import Amounts, Demand, Resources, SecretKey
 from .observability import AlertmanagerSettings, GrafanaSettings, ObservabilitySettings, PrometheusSettings
@@ -42,15 +44,19 @@ __all__ = [
     "BackupClaim",
     "Certificates",
     "Cpu",
+    "Cron",
     "Demand",
+    "DeviceRange",
     "Egress",
     "ExternalKafka",
     "ExternalRedis",
     "ExternalTls",
+    "Fleet",
     "GatewayController",
     "GatewaySettings",
     "GatewayTls",
     "GrafanaSettings",
+    "Job",
     "KafkaSettings",
     "Memory",
     "Metrics",
