@@ -11,6 +11,9 @@ from typing import Any
 RESOURCES = ("requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
 """What is counted beside pods, as a ResourceQuota names it; CPU in cores, memory in bytes."""
 
+DEVICES = "agentstack.dev/devices"
+"""The annotation of a PodTemplate that says how many pods a fleet's controller makes from it."""
+
 _SUFFIXES = {
     "m": Decimal("0.001"),
     "k": Decimal(1000),
@@ -138,6 +141,9 @@ def _pod_spec(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
             return spec
         case "CronJob":
             return _pod_spec({"kind": "Job", **content["spec"]["jobTemplate"]})
+        case "PodTemplate":
+            fleet: Mapping[str, Any] = content["template"]["spec"]
+            return fleet
         case "Pod":
             pod: Mapping[str, Any] = content["spec"]
             return pod
@@ -146,6 +152,9 @@ def _pod_spec(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _replicas(content: Mapping[str, Any], scaled: Mapping[tuple[str, str, str], Mapping[str, Any]]) -> tuple[int, int]:
+    if content["kind"] == "PodTemplate":
+        devices = int(content["metadata"].get("annotations", {}).get(DEVICES, 0))
+        return devices, devices
     spec = content["spec"]
     autoscaler = scaled.get((_namespace(content), content["kind"], content["metadata"]["name"]))
     if autoscaler is not None:

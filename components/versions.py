@@ -30,3 +30,5 @@ ALERTMANAGER = Image("prom/alertmanager:v0.34.0", 65534)
 GRAFANA = Image("grafana/grafana:13.2.0", 472)
 KUBE_STATE_METRICS = Image("registry.k8s.io/kube-state-metrics/kube-state-metrics:v2.20.0", 65534)
 NODE_EXPORTER = Image("prom/node-exporter:v1.12.1", 65534)
+# The image's own user is root; it runs a script that needs none.
+PYTHON = Image("python:3.13.9-alpine", 65534)

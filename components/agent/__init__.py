@@ -7,8 +7,10 @@ import pulumi_kubernetes as k8s
 
 from settings import AgentSettings
 
+from .batch import cron, job
 from .configuration import own_secrets, plain_variables
 from .declaration import COMPONENT, AgentEnvironment, Declaration, caller_label
+from .fleet import fleet
 from .network import agent_policy
 from .workload import workload
 
@@ -16,7 +18,7 @@ __all__ = ["COMPONENT", "Agent", "AgentEnvironment", "caller_label"]
 
 
 class Agent(pulumi.ComponentResource):
-    """A Deployment of one agent, with everything around it that production needs.
+    """A Deployment of one agent, with everything around it that production needs; or, by its kind, a fleet or a Job.
 
     Service, ServiceAccount, ConfigMap, Secret (if it has secrets of its own), HorizontalPodAutoscaler (if it
     scales), PodDisruptionBudget and a NetworkPolicy with exactly the declared edges.
@@ -26,7 +28,7 @@ class Agent(pulumi.ComponentResource):
     """
 
     service: str
-    """The name of the Service, which is the agent's name."""
+    """The name of the Service, which is the agent's name; only agents of `kind: service` have one."""
 
     def __init__(
         self,
@@ -50,14 +52,19 @@ class Agent(pulumi.ComponentResource):
         needs: list[pulumi.Resource] = [account, config_map, agent_policy(agent, after)]
         if secrets := own_secrets(agent):
             needs.append(k8s.core.v1.Secret(name, metadata=agent.metadata, string_data=secrets, opts=child))
-        workload(agent, needs=[*needs, *ready], parent=self)
+        run = {"service": workload, "fleet": fleet, "job": job, "cron": cron}[settings.kind]
+        run(agent, needs=[*needs, *ready], parent=self)
+        if settings.kind == "service":
+            self._service(agent, child)
+        self.register_outputs({"service": self.service})
+
+    def _service(self, agent: Declaration, opts: pulumi.ResourceOptions) -> None:
         k8s.core.v1.Service(
-            name,
+            agent.name,
             metadata=agent.metadata,
             spec=k8s.core.v1.ServiceSpecArgs(
                 selector=agent.selector,
                 ports=[k8s.core.v1.ServicePortArgs(name="http", port=80, target_port="http")],
             ),
-            opts=child,
+            opts=opts,
         )
-        self.register_outputs({"service": self.service})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pulumi
 import pulumi_kubernetes as k8s
 
@@ -58,9 +60,9 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
             *(field_variable(key, path) for uses in agent.connections for key, path in uses.fields.items()),
         ],
         resources=resource_requirements(settings.resources),
-        startup_probe=_probe(settings.probes.startup),
-        liveness_probe=_probe(settings.probes.liveness),
-        readiness_probe=_probe(settings.probes.readiness),
+        startup_probe=_probe(settings.probes.startup) if settings.probes else None,
+        liveness_probe=_probe(settings.probes.liveness) if settings.probes else None,
+        readiness_probe=_probe(settings.probes.readiness) if settings.probes else None,
         # The endpoints still list a pod for a moment after its end began. `sleep` needs no shell in the image;
         # on by default since Kubernetes 1.30.
         lifecycle=k8s.core.v1.LifecycleArgs(
@@ -79,6 +81,8 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
         if environment.image_pull_secret
         else None,
         security_context=pod_security(settings.user),
+        # Of pods that end, the Job makes others: they are counted, and their logs stay.
+        restart_policy="Never" if settings.kind in ("job", "cron") else None,
         termination_grace_period_seconds=settings.shutdown.grace_seconds,
         topology_spread_constraints=spread(agent.selector),
         containers=[container],
@@ -92,6 +96,16 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
     return k8s.core.v1.PodTemplateSpecArgs(
         metadata=k8s.meta.v1.ObjectMetaArgs(labels=pod_labels, annotations=annotations), spec=pod
     )
+
+
+def declared_hash(args: object) -> pulumi.Output[str]:
+    """A short hash of what an object is declared with, for what must be made anew, or waited for, when that changes."""
+
+    def text(value: object) -> str:
+        # Pulumi's input types keep their values in `__dict__`.
+        return json.dumps(value, default=vars, sort_keys=True)
+
+    return pulumi.Output.from_input(args).apply(lambda known: config_hash({"declared": text(known)}))
 
 
 def _probe(probe: Probe) -> k8s.core.v1.ProbeArgs:
