@@ -207,15 +207,15 @@ class Cached:
 
     def __init__(self, api: Api, path: str) -> None:
         self._api, self._path = api, path
-        self._version = ""
+        self._revision = ""
         self._content: dict[str, Any] = {}
 
     def read(self) -> dict[str, Any]:
         """Return the object as it is now."""
         version = self._api.call("GET", self._path, accept=_METADATA_ONLY)["metadata"]["resourceVersion"]
-        if version != self._version:
+        if version != self._revision:
             self._content = self._api.call("GET", self._path)
-            self._version = self._content["metadata"]["resourceVersion"]
+            self._revision = self._content["metadata"]["resourceVersion"]
         return self._content
 
 
@@ -225,20 +225,20 @@ class Pods:
     def __init__(self, api: Api, selector: str) -> None:
         self._api = api
         self._query = f"/pods?labelSelector={urllib.parse.quote(selector)}"
-        self._version = ""
+        self._revision = ""
         self.there: dict[str, Pod] = {}
 
     def follow(self, seconds: int) -> None:
         """Take in what happens in the next seconds; list them anew where that is not known any more."""
-        if not self._version:
+        if not self._revision:
             self._list()
             return
-        path = f"{self._query}&watch=1&allowWatchBookmarks=true&resourceVersion={self._version}"
+        path = f"{self._query}&watch=1&allowWatchBookmarks=true&resourceVersion={self._revision}"
         try:
             for event in self._api.lines(f"{path}&timeoutSeconds={seconds}"):
                 self._take(event["type"], event["object"])
         except ApiError:
-            self._version = ""
+            self._revision = ""
             raise
 
     def _list(self) -> None:
@@ -250,13 +250,13 @@ class Pods:
             if not more:
                 break
             page = self._api.call("GET", f"{self._query}&limit={PAGE}&continue={urllib.parse.quote(more)}")
-        self.there, self._version = there, page["metadata"]["resourceVersion"]
+        self.there, self._revision = there, page["metadata"]["resourceVersion"]
 
     def _take(self, kind: str, content: Mapping[str, Any]) -> None:
         if kind == "ERROR":  # mostly 410: too long ago
-            self._version = ""
+            self._revision = ""
             return
-        self._version = content["metadata"]["resourceVersion"]
+        self._revision = content["metadata"]["resourceVersion"]
         name = content["metadata"].get("name", "")
         if kind == "DELETED":
             self.there.pop(name, None)
