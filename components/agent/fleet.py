@@ -50,10 +50,10 @@ class _Fleet:
     def __init__(self, agent: Declaration, spec: Fleet, parent: pulumi.Resource) -> None:
         self._agent, self._spec, self._parent = agent, spec, parent
         self._child = pulumi.ResourceOptions(parent=parent)
-        self._name = f"{agent.name}-fleet"
+        self._controller_name = f"{agent.name}-fleet"
         self._namespace = agent.environment.namespace
         self._metadata = k8s.meta.v1.ObjectMetaArgs(
-            name=self._name, namespace=self._namespace.ref, labels=labels(agent.name, COMPONENT)
+            name=self._controller_name, namespace=self._namespace.ref, labels=labels(agent.name, COMPONENT)
         )
 
     def make(self, needs: list[pulumi.Resource]) -> None:
@@ -71,7 +71,7 @@ class _Fleet:
             opts=pulumi.ResourceOptions(parent=self._parent, depends_on=needs),
         )
         data = {"devices": "".join(f"{device}\n" for device in self._spec.ids), _SCRIPT.name: _SCRIPT.read_text()}
-        config = k8s.core.v1.ConfigMap(self._name, metadata=self._metadata, data=data, opts=child)
+        config = k8s.core.v1.ConfigMap(self._controller_name, metadata=self._metadata, data=data, opts=child)
         k8s.policy.v1.PodDisruptionBudget(
             agent.name,
             metadata=agent.metadata,
@@ -117,7 +117,7 @@ class _Fleet:
         rounds = -(-100 // spec.max_unavailable)
         seconds = 10 * 60 + len(spec.ids) // 5 + rounds * agent.settings.shutdown.grace_seconds
         k8s.apps.v1.Deployment(
-            self._name,
+            self._controller_name,
             metadata=self._metadata,
             spec=k8s.apps.v1.DeploymentSpecArgs(
                 replicas=1,
@@ -130,7 +130,7 @@ class _Fleet:
                         annotations={CONFIG_HASH: declared, **scrape_annotations(_PORT)},
                     ),
                     spec=k8s.core.v1.PodSpecArgs(
-                        service_account_name=self._name,
+                        service_account_name=self._controller_name,
                         automount_service_account_token=True,
                         enable_service_links=False,
                         security_context=pod_security(PYTHON.user),
@@ -139,7 +139,7 @@ class _Fleet:
                             k8s.core.v1.VolumeArgs(
                                 name="script",
                                 config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(
-                                    name=self._name,
+                                    name=self._controller_name,
                                     items=[k8s.core.v1.KeyToPathArgs(key=_SCRIPT.name, path=_SCRIPT.name)],
                                 ),
                             )
@@ -157,9 +157,9 @@ class _Fleet:
     def _policy(self) -> pulumi.Resource:
         prometheus = self._agent.environment.prometheus
         return network_policy(
-            self._name,
+            self._controller_name,
             namespace=self._namespace.ref,
-            object_name=self._name,
+            object_name=self._controller_name,
             pod_labels=selector(self._agent.name, COMPONENT),
             ingress=[Edge((prometheus,), (_PORT,))] if prometheus else [],
             egress=[API_SERVER],
@@ -173,23 +173,29 @@ class _Fleet:
             return k8s.rbac.v1.PolicyRuleArgs(api_groups=[""], resources=[resource], verbs=verbs, resource_names=names)
 
         account = k8s.core.v1.ServiceAccount(
-            self._name, metadata=self._metadata, automount_service_account_token=False, opts=self._child
+            self._controller_name, metadata=self._metadata, automount_service_account_token=False, opts=self._child
         )
         role = k8s.rbac.v1.Role(
-            self._name,
+            self._controller_name,
             metadata=self._metadata,
             rules=[
                 rule("pods", ["create", "delete", "list", "watch"]),
-                rule("configmaps", ["get"], [self._name]),
+                rule("configmaps", ["get"], [self._controller_name]),
                 rule("podtemplates", ["get"], [self._agent.name]),
             ],
             opts=self._child,
         )
         binding = k8s.rbac.v1.RoleBinding(
-            self._name,
+            self._controller_name,
             metadata=self._metadata,
-            role_ref=k8s.rbac.v1.RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=self._name),
-            subjects=[k8s.rbac.v1.SubjectArgs(kind="ServiceAccount", name=self._name, namespace=self._namespace.ref)],
+            role_ref=k8s.rbac.v1.RoleRefArgs(
+                api_group="rbac.authorization.k8s.io", kind="Role", name=self._controller_name
+            ),
+            subjects=[
+                k8s.rbac.v1.SubjectArgs(
+                    kind="ServiceAccount", name=self._controller_name, namespace=self._namespace.ref
+                )
+            ],
             opts=self._child,
         )
         return [account, role, binding]
@@ -201,9 +207,9 @@ class _Fleet:
         https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
         """
         # Cluster-scoped: other stacks in the cluster have other namespaces.
-        name = f"agentstack-{self._namespace.name}-{self._name}"
+        name = f"agentstack-{self._namespace.name}-{self._controller_name}"
         metadata = k8s.meta.v1.ObjectMetaArgs(name=name, labels=labels(self._agent.name, COMPONENT))
-        user = f"system:serviceaccount:{self._namespace.name}:{self._name}"
+        user = f"system:serviceaccount:{self._namespace.name}:{self._controller_name}"
 
         def check(expression: str, message: str) -> k8s.admissionregistration.v1.ValidationArgs:
             return k8s.admissionregistration.v1.ValidationArgs(
@@ -214,7 +220,7 @@ class _Fleet:
         same_inside = ("image", "args", "envFrom")
         own, allowed = "object.spec.containers[0]", "params.template.spec.containers[0]"
         policy = k8s.admissionregistration.v1.ValidatingAdmissionPolicy(
-            self._name,
+            self._controller_name,
             metadata=metadata,
             spec=k8s.admissionregistration.v1.ValidatingAdmissionPolicySpecArgs(
                 failure_policy="Fail",
@@ -268,7 +274,7 @@ class _Fleet:
             opts=self._child,
         )
         binding = k8s.admissionregistration.v1.ValidatingAdmissionPolicyBinding(
-            self._name,
+            self._controller_name,
             metadata=metadata,
             spec=k8s.admissionregistration.v1.ValidatingAdmissionPolicyBindingSpecArgs(
                 policy_name=policy.metadata.name,
