@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -25,7 +27,7 @@ from settings.fleet import CONTROLLER_RESOURCES
 
 from .controller import DEVICE
 from .declaration import Declaration
-from .pod import declared_hash, pod_template
+from .pod import declared_hash, pod_template, resolved
 
 COMPONENT = "fleet"
 """The value of the label `app.kubernetes.io/component` of a fleet's controller."""
@@ -84,7 +86,7 @@ class _Fleet:
         )
         # A hash of all that makes the fleet another: a controller that starts anew is what the engine waits for.
         declared = pulumi.Output.all(declared_hash(template), config_hash(data)).apply("-".join)
-        self._controller(declared, [pods, config, self._policy(), *self._rights(), *self._guard()])
+        self._controller(declared, [pods, config, self._policy(), *self._rights(), *self._guard(template)])
 
     def _controller(self, declared: pulumi.Input[str], needs: list[pulumi.Resource]) -> None:
         agent, spec = self._agent, self._spec
@@ -200,9 +202,9 @@ class _Fleet:
         )
         return [account, role, binding]
 
-    def _guard(self) -> list[pulumi.Resource]:
-        """Have the API server hold the controller to its template: who may make pods could else run as any account of
-        the namespace, and read any of its Secrets; and to its own pods where it deletes some.
+    def _guard(self, template: k8s.core.v1.PodTemplateSpecArgs) -> list[pulumi.Resource]:
+        """Have the API server hold the controller to the fleet's pods: who may make any pod can run as any account of
+        the namespace, and read all of its Secrets.
 
         https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
         """
@@ -210,21 +212,12 @@ class _Fleet:
         name = f"agentstack-{self._namespace.name}-{self._controller_name}"
         metadata = k8s.meta.v1.ObjectMetaArgs(name=name, labels=labels(self._agent.name, COMPONENT))
         user = f"system:serviceaccount:{self._namespace.name}:{self._controller_name}"
-
-        def check(expression: str, message: str) -> k8s.admissionregistration.v1.ValidationArgs:
-            return k8s.admissionregistration.v1.ValidationArgs(
-                expression=f"request.operation == 'DELETE' || {expression}", message=message, reason="Forbidden"
-            )
-
-        same = ("serviceAccountName", "volumes")
-        same_inside = ("image", "args", "envFrom")
-        own, allowed = "object.spec.containers[0]", "params.template.spec.containers[0]"
+        checks = resolved(template).apply(lambda known: _checks(self._agent.name, known))
         policy = k8s.admissionregistration.v1.ValidatingAdmissionPolicy(
             self._controller_name,
             metadata=metadata,
             spec=k8s.admissionregistration.v1.ValidatingAdmissionPolicySpecArgs(
                 failure_policy="Fail",
-                param_kind=k8s.admissionregistration.v1.ParamKindArgs(api_version="v1", kind="PodTemplate"),
                 match_constraints=k8s.admissionregistration.v1.MatchResourcesArgs(
                     resource_rules=[
                         k8s.admissionregistration.v1.NamedRuleWithOperationsArgs(
@@ -237,39 +230,14 @@ class _Fleet:
                         name="the-controller", expression=f"request.userInfo.username == '{user}'"
                     )
                 ],
-                validations=[
-                    k8s.admissionregistration.v1.ValidationArgs(
-                        expression=f"request.operation == 'CREATE' || ('{DEVICE}' in oldObject.metadata.labels && "
-                        "oldObject.metadata.labels['app.kubernetes.io/name'] == params.metadata.name)",
-                        message="the controller of a fleet deletes pods of its fleet only",
-                        reason="Forbidden",
-                    ),
-                    check(
-                        f"object.metadata.labels.all(key, key == '{DEVICE}' || (key in params.template.metadata.labels "
-                        "&& object.metadata.labels[key] == params.template.metadata.labels[key]))",
-                        "the labels must be those of the template",
-                    ),
-                    check(
-                        "object.spec.containers.size() == 1 && !has(object.spec.initContainers)",
-                        "the pod must have the container of the template only",
-                    ),
-                    *(
-                        check(
-                            f"object.spec.?{field} == params.template.spec.?{field}",
-                            f"spec.{field} must be that of the template",
+                validations=checks.apply(
+                    lambda known: [
+                        k8s.admissionregistration.v1.ValidationArgs(
+                            expression=expression, message=f"a fleet's controller {message}", reason="Forbidden"
                         )
-                        for field in same
-                    ),
-                    *(
-                        check(f"{own}.?{field} == {allowed}.?{field}", f"{field} must be that of the template")
-                        for field in same_inside
-                    ),
-                    check(
-                        f"!has({own}.command) && {own}.env.all(own, (own.name == 'DEVICE_ID' && !has(own.valueFrom)) "
-                        f"|| {allowed}.env.exists(allowed, allowed == own))",
-                        "the variables must be those of the template and DEVICE_ID",
-                    ),
-                ],
+                        for message, expression in known.items()
+                    ]
+                ),
             ),
             opts=self._child,
         )
@@ -278,9 +246,6 @@ class _Fleet:
             metadata=metadata,
             spec=k8s.admissionregistration.v1.ValidatingAdmissionPolicyBindingSpecArgs(
                 policy_name=policy.metadata.name,
-                param_ref=k8s.admissionregistration.v1.ParamRefArgs(
-                    name=self._agent.name, namespace=self._namespace.ref, parameter_not_found_action="Deny"
-                ),
                 validation_actions=["Deny"],
                 match_resources=k8s.admissionregistration.v1.MatchResourcesArgs(
                     namespace_selector=k8s.meta.v1.LabelSelectorArgs(
@@ -291,6 +256,62 @@ class _Fleet:
             opts=self._child,
         )
         return [policy, binding]
+
+
+def _checks(name: str, template: dict[str, Any]) -> dict[str, str]:
+    """What must be true of the pods of `template`, in CEL, by what is said where it is not.
+
+    Not with the PodTemplate as the policy's parameter: while the API server does not find that, it refuses the pods of
+    everybody in the namespace.
+    """
+    spec = template["spec"]
+    kinds = {"containers": spec["containers"], "initContainers": spec.get("init_containers") or []}
+    secrets = {volume["secret"]["secret_name"] for volume in spec["volumes"] if "secret" in volume}
+    config_maps = {volume["config_map"]["name"] for volume in spec["volumes"] if "config_map" in volume}
+    expected = _cel(template["metadata"]["labels"])
+    made = {
+        "runs its pods as the account of the agent": f"object.spec.serviceAccountName == {_cel(name)}",
+        "gives its pods the labels of the template and the device": "object.metadata.labels.all(key, "
+        f"key == {_cel(DEVICE)} || (key in {expected} && object.metadata.labels[key] == {expected}[key]))",
+        "mounts the volumes of the template": "object.spec.?volumes.orValue([]).all(one, has(one.emptyDir) || "
+        f"(has(one.secret) && one.secret.secretName in {_cel(secrets)}) || "
+        f"(has(one.configMap) && one.configMap.name in {_cel(config_maps)}))",
+        "gives its pods the containers of the template": " && ".join(
+            f"object.spec.?{kind}.orValue([]).size() == {len(declared)}" for kind, declared in kinds.items()
+        ),
+    }
+    for kind, declared in kinds.items():
+        for index, container in enumerate(declared):
+            made |= _container_checks(f"object.spec.{kind}[{index}]", container)
+    checks = {message: f"request.operation == 'DELETE' || ({expression})" for message, expression in made.items()}
+    checks["deletes pods of its fleet only"] = (
+        f"request.operation == 'CREATE' || ({_cel(DEVICE)} in oldObject.metadata.labels && "
+        f"oldObject.metadata.labels['app.kubernetes.io/name'] == {_cel(name)})"
+    )
+    return checks
+
+
+def _container_checks(own: str, container: dict[str, Any]) -> dict[str, str]:
+    variables, groups = container.get("env") or [], container.get("env_from") or []
+    sources = [variable.get("value_from") or {} for variable in variables]
+    secrets = {source["secret_key_ref"]["name"] for source in sources if "secret_key_ref" in source}
+    names = {"DEVICE_ID", *(variable["name"] for variable in variables)}
+    config_maps = {group["config_map_ref"]["name"] for group in groups if "config_map_ref" in group}
+    title = container["name"]
+    return {
+        f"runs the image and arguments of the template in {title}": f"{own}.image == {_cel(container['image'])} && "
+        f"{own}.?command.orValue([]) == {_cel(container.get('command') or [])} && "
+        f"{own}.?args.orValue([]) == {_cel(container.get('args') or [])}",
+        f"gives {title} the variables of the template and DEVICE_ID": f"{own}.?env.orValue([]).all(one, "
+        f"one.name in {_cel(names)} && (!has(one.valueFrom) || !has(one.valueFrom.secretKeyRef) || "
+        f"one.valueFrom.secretKeyRef.name in {_cel(secrets)})) && {own}.?envFrom.orValue([]).all(one, "
+        f"has(one.configMapRef) && one.configMapRef.name in {_cel(config_maps)})",
+    }
+
+
+def _cel(value: object) -> str:
+    """Write plain data as CEL, of which JSON is a part."""
+    return json.dumps(sorted(value) if isinstance(value, set) else value)
 
 
 def _probe(path: str, *, period: int) -> k8s.core.v1.ProbeArgs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -98,14 +99,15 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
     )
 
 
+def resolved(args: object) -> pulumi.Output[Any]:
+    """What an object is declared with as plain data, with Pulumi's names in snake_case."""
+    # Pulumi's input types keep their values in `__dict__`.
+    return pulumi.Output.from_input(args).apply(lambda known: json.loads(json.dumps(known, default=vars)))
+
+
 def declared_hash(args: object) -> pulumi.Output[str]:
     """A short hash of what an object is declared with, for what must be made anew, or waited for, when that changes."""
-
-    def text(value: object) -> str:
-        # Pulumi's input types keep their values in `__dict__`.
-        return json.dumps(value, default=vars, sort_keys=True)
-
-    return pulumi.Output.from_input(args).apply(lambda known: config_hash({"declared": text(known)}))
+    return resolved(args).apply(lambda known: config_hash({"declared": json.dumps(known, sort_keys=True)}))
 
 
 def _probe(probe: Probe) -> k8s.core.v1.ProbeArgs:

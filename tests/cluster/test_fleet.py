@@ -236,3 +236,9 @@ def test_a_cron_agent_runs_at_its_tick(fleet: Fleet) -> None:
         return any(job["status"].get("succeeded") for job in found)
 
     eventually(succeeded, 90, "a Job of the CronJob succeeds")
+
+
+def test_the_pods_go_with_the_fleet(fleet: Fleet) -> None:
+    assert len(fleet.pods()) == DEVICES
+    fleet.kubectl("delete", "deployment/watchdog-fleet", "podtemplate/watchdog", "--namespace", NAMESPACE)
+    eventually(lambda: not fleet.pods(), 60, "no pod is left")

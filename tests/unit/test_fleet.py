@@ -97,7 +97,10 @@ def test_the_controllers_rights_are_no_more_than_it_needs(render: Render) -> Non
     assert [rule.get("resourceNames") for rule in rules] == [None, ["watchdog-fleet"], ["watchdog"]]
     binding = recorder.seen["ValidatingAdmissionPolicyBinding", "watchdog-fleet"]["spec"]
     assert binding["validationActions"] == ["Deny"]
-    assert binding["paramRef"]["parameterNotFoundAction"] == "Deny"
+    policy = recorder.seen["ValidatingAdmissionPolicy", "watchdog-fleet"]["spec"]
+    assert "paramKind" not in policy, "a parameter that is not found stops the pods of everybody"
+    (condition,) = policy["matchConditions"]
+    assert condition["expression"] == "request.userInfo.username == 'system:serviceaccount:agents:watchdog-fleet'"
 
 
 def test_capacity_counts_the_devices(render: Render) -> None:
