@@ -36,7 +36,7 @@ test-cluster: $(VENV)/dev ## Deploy dev to the cluster of KUBECONFIG (by kubectl
 chaos: $(VENV)/dev ## Break Redis and Kafka under load, in namespaces chaos-* of the cluster of KUBECONFIG; ONLY=EXPRESSION
 	$(BIN)/python -m pytest tests/chaos $(if $(ONLY),-k '$(ONLY)')
 
-bench: $(VENV)/dev ## Measure preview side by side with a bare import, and 1,000 agents with 100
+bench: $(VENV)/dev ## Measure preview side by side with a bare import, 1,000 agents with 100, and 10,000 devices with 10
 	$(BIN)/python tests/bench/bench.py
 
 schema: $(VENV)/runtime ## Write the JSON Schemas that editors read

@@ -13,6 +13,9 @@ from .where import Where
 RESOURCES = ("requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
 """What is counted beside pods, as a ResourceQuota names it; CPU in cores, memory in bytes."""
 
+DEVICES = "agentstack.dev/devices"
+"""The annotation of a PodTemplate that says how many pods a fleet's controller makes from it."""
+
 _SUFFIXES = {
     "m": Decimal("0.001"),
     "k": Decimal(1000),
@@ -153,6 +156,9 @@ def _pod_template(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
             return template
         case "CronJob":
             return _pod_template({"kind": "Job", **content["spec"]["jobTemplate"]})
+        case "PodTemplate":
+            fleet: Mapping[str, Any] = content["template"]
+            return fleet
         case "Pod":
             return content
         case _:
@@ -160,6 +166,9 @@ def _pod_template(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _replicas(content: Mapping[str, Any], scaled: Mapping[tuple[str, str, str], tuple[int, int]]) -> tuple[int, int]:
+    if content["kind"] == "PodTemplate":
+        devices = int(content["metadata"].get("annotations", {}).get(DEVICES, 0))
+        return devices, devices
     spec = content["spec"]
     span = scaled.get((_namespace(content), content["kind"], content["metadata"]["name"]))
     if span is not None:

@@ -34,7 +34,10 @@ _FOLDERS = (
     ("15-network-policies", {"NetworkPolicy", "CiliumNetworkPolicy"}),
     ("20-access", {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}),
     ("25-admission", {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}),
-    ("30-configuration", {"ConfigMap", "Secret", "PersistentVolume", "PersistentVolumeClaim", "ExternalSecret"}),
+    (
+        "30-configuration",
+        {"ConfigMap", "Secret", "PodTemplate", "PersistentVolume", "PersistentVolumeClaim", "ExternalSecret"},
+    ),
     ("40-services", {"Service"}),
     ("50-workloads", {"Deployment", "StatefulSet", "DaemonSet", "Pod"}),
     ("60-jobs", {"Job", "CronJob"}),

@@ -35,3 +35,5 @@ NODE_EXPORTER = Image("prom/node-exporter:v1.12.1", 65534)
 VLLM = Image("vllm/vllm-openai:v0.33.0", 2000)
 # Built for root; the program needs no more than a HOME that it may write to.
 OLLAMA = Image("ollama/ollama:0.17.4", 10001)
+# The image's own user is root; it runs a script that needs none.
+PYTHON = Image("python:3.13.9-alpine", 65534)

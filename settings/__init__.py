@@ -9,7 +9,9 @@ from .agents import (
     Public,
     Shutdown,
 )
+from .batch import Cron, Job
 from .errors import SettingsError
+from .fleet import DeviceRange, Fleet
 from .identity import AwsIdentity, AzureIdentity, GcpIdentity, Identity
 from .inference import Inference, InferenceServer, InferenceSettings
 from .kafka import ExternalKafka, KafkaSettings, SaslLogin, TopicSettings
@@ -53,7 +55,9 @@ __all__ = [
     "Certificates",
     "CircuitBreaker",
     "Cpu",
+    "Cron",
     "Demand",
+    "DeviceRange",
     "Egress",
     "ExternalKafka",
     "ExternalKey",
@@ -61,6 +65,7 @@ __all__ = [
     "ExternalSecrets",
     "ExternalTls",
     "Fallback",
+    "Fleet",
     "GatewayController",
     "GatewayParent",
     "GatewaySettings",
@@ -72,6 +77,7 @@ __all__ = [
     "Inference",
     "InferenceServer",
     "InferenceSettings",
+    "Job",
     "KafkaSettings",
     "Keda",
     "Memory",

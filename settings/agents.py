@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Literal, Self
 
@@ -10,8 +11,11 @@ from pydantic import Field, field_validator, model_validator
 
 from policies.rules.credentials import secret_in_plain_text
 
+from .batch import Cron, Job
+from .fleet import CONTROLLER_RESOURCES, Fleet
 from .identity import Identity
 from .inference import SET_WITH_INFERENCE, Inference
+from .kinds import Kind, mistakes, with_defaults
 from .model import Demand, Model, Resources
 from .network import Egress
 from .placement import Placement
@@ -118,6 +122,12 @@ class AgentSettings(Model):
 
     enabled: bool = True
     """Whether the agent is deployed; for an environment that does without it."""
+    kind: Kind = "service"
+    """`service`: pods that serve and consume. `fleet`: one pod a device. `job`: runs once, and again when its
+    declaration changes. `cron`: runs by a schedule. Resources, probes and metrics have other defaults with each."""
+    fleet: Fleet | None = None
+    job: Job | None = None
+    cron: Cron | None = None
     image: ImageRef
     args: tuple[str, ...] = ()
     """Arguments for the image's entry point."""
@@ -129,7 +139,8 @@ class AgentSettings(Model):
     replicas: int | None = Field(default=None, ge=0, le=1000)
     """A fixed number of pods (1 if neither this nor `scaling` is given)."""
     scaling: Scaling | None = None
-    probes: Probes = Probes()
+    probes: Probes | None = Probes()
+    """`null`, the default of `job` and `cron`, for pods that end."""
     metrics: Metrics | None = Metrics()
     """`null` for an agent without metrics."""
     env: dict[EnvName, str] = {}
@@ -168,6 +179,11 @@ class AgentSettings(Model):
     scratch: Memory = Memory("128Mi")
     """The writable space at `/tmp`; the rest of the file system is read-only."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_its_kind(cls, data: object) -> object:
+        return with_defaults(data) if isinstance(data, Mapping) else data
+
     @field_validator("env", "secrets", mode="before")
     @classmethod
     def _null_removes(cls, value: object) -> object:
@@ -176,6 +192,8 @@ class AgentSettings(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if found := list(mistakes(self)):
+            raise ValueError("\n".join(found))
         if self.replicas is not None and self.scaling is not None:
             raise ValueError(
                 "replicas: the autoscaler owns the number of pods: remove `replicas` or `scaling` (in an "
@@ -190,6 +208,7 @@ class AgentSettings(Model):
         taken |= _SET_WITH_KAFKA if self.uses_kafka else set()
         taken |= SET_WITH_INFERENCE if self.inference else set()
         taken |= self.resilience.environment().keys() | {"LONGEST_TASK_SECONDS"} if self.resilience else set()
+        taken |= {"DEVICE_ID"} if self.kind == "fleet" else set()
         for field, names in (("env", self.env), ("secrets", self.secrets)):
             for name in names:
                 if name in taken or name.startswith("AGENT_URL_"):
@@ -231,11 +250,31 @@ class AgentSettings(Model):
 
     def demand(self, name: str) -> Demand:
         """Pods in the agents' namespace."""
+        if self.fleet or self.kind in ("job", "cron"):
+            return self._demand_of_its_kind(f"agents.{name}")
         running = [track.settings.bounds for track in tracks(self)]
         low, high = sum(least for least, _ in running), sum(most for _, most in running)
         # From zero, the first pod must find room as those of an update must.
         surge = math.ceil((low or 1) * MAX_SURGE_PERCENT / 100) if high else 0
         return Demand(source=f"agents.{name}", minimum=low, maximum=high, surge=surge, containers=(self.resources,))
+
+    def _demand_of_its_kind(self, source: str) -> Demand:
+        if self.fleet is not None:
+            low = high = len(self.fleet.ids)
+        else:
+            high = min(self.run.parallelism, self.run.completions)
+            low = 0 if self.kind == "cron" else high
+        return Demand(source=source, minimum=low, maximum=high, containers=(self.resources,))
+
+    def controller_demands(self, name: str) -> list[Demand]:
+        """The pod of a fleet's controller, in the agents' namespace."""
+        resources = (CONTROLLER_RESOURCES,)
+        return [Demand(source=f"agents.{name}", minimum=1, maximum=1, containers=resources)] if self.fleet else []
+
+    @property
+    def run(self) -> Job:
+        """One run, where the kind is `job` or `cron`."""
+        return self.job or Job()
 
     @property
     def bounds(self) -> tuple[int, int]:

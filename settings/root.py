@@ -58,6 +58,7 @@ class Settings(Model):
             *self._topics(),
             *self._calls(),
             *stack_problems(self),
+            *self._names(),
             *self._routes(),
             *self._inference(),
             *self._secrets(),
@@ -76,6 +77,7 @@ class Settings(Model):
                 self.namespaces.agents,
                 [
                     *(agent.demand(name) for name, agent in self.agents.items()),
+                    *(demand for name, agent in self.agents.items() for demand in agent.controller_demands(name)),
                     *self.redis.preflight_demands(),
                     *self.kafka.preflight_demands(),
                     *self.inference.demands(),
@@ -105,6 +107,16 @@ class Settings(Model):
                     yield f"agents.{name}.calls.{index}: `{called}` is not enabled here: enable it, or drop the call"
                 elif called not in self.agents:
                     yield f"agents.{name}.calls.{index}: unknown agent `{called}`{nearest(called, self.agents)}"
+                elif (kind := self.agents[called].kind) != "service":
+                    yield (
+                        f"agents.{name}.calls.{index}: `{called}` is of `kind: {kind}`, which has no Service: let it "
+                        "call, or send what it finds through Kafka"
+                    )
+
+    def _names(self) -> Iterator[str]:
+        for name, agent in self.agents.items():
+            if agent.kind == "fleet" and f"{name}-fleet" in self.agents:
+                yield f"agents.{name}-fleet: is the name of the controller of the fleet `{name}`: rename one of them"
 
     def _routes(self) -> Iterator[str]:
         owners: dict[tuple[str, str], str] = {}

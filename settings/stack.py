@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from .agents import AgentFile
 from .errors import Problem, SettingsError, nearest, problems
 from .files import line_of, read_agents
+from .fleet import FOLDER
 from .model import merge
 from .root import Settings
 
@@ -51,9 +52,10 @@ def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: 
 
     agents: dict[str, AgentFile] = {}
     disabled: dict[str, AgentFile] = {}
-    for name, (_, content) in files.items():
+    for name, (path, content) in files.items():
+        declared = merge(content, overrides.get(name, {}))
         try:
-            agent = AgentFile.model_validate(merge(content, overrides.get(name, {})), by_name=False)
+            agent = AgentFile.model_validate(declared, by_name=False, context={FOLDER: path.parent})
         except ValidationError as error:
             for problem in problems(error, AgentFile):
                 mistakes.add(Problem(("agents", name, *problem.path), problem.message))

@@ -7,9 +7,11 @@ import pulumi_kubernetes as k8s
 
 from settings import AgentSettings
 
+from .batch import cron, job
 from .configuration import own_secrets, plain_variables
 from .declaration import COMPONENT, AgentEnvironment, Declaration, caller_label
 from .external_secrets import external_secret
+from .fleet import fleet
 from .identity import service_account
 from .network import agent_policies
 from .service import services
@@ -19,7 +21,7 @@ __all__ = ["COMPONENT", "Agent", "AgentEnvironment", "caller_label"]
 
 
 class Agent(pulumi.ComponentResource):
-    """A Deployment of one agent, with everything around it that production needs.
+    """A Deployment of one agent, with everything around it that production needs; or, by its kind, a fleet or a Job.
 
     Service, ServiceAccount, ConfigMap, Secret (if it has secrets of its own), HorizontalPodAutoscaler (if it
     scales), PodDisruptionBudget and a NetworkPolicy with exactly the declared edges. During a release by `canary` or
@@ -30,7 +32,7 @@ class Agent(pulumi.ComponentResource):
     """
 
     service: str
-    """The name of the Service, which is the agent's name."""
+    """The name of the Service, which is the agent's name; only agents of `kind: service` have one."""
 
     def __init__(
         self,
@@ -54,9 +56,19 @@ class Agent(pulumi.ComponentResource):
             needs.append(external)
         if secrets := own_secrets(agent):
             needs.append(k8s.core.v1.Secret(name, metadata=agent.metadata, string_data=secrets, opts=child))
-        workloads: list[pulumi.Resource] = []
-        # The candidate first: the stable version gives up pods once those in their place are ready, and never before.
-        for version in reversed(agent.tracks):
-            workloads.append(workload(version, needs=[*needs, *ready, *workloads], parent=self))
-        services(agent, workloads, self)
+        needs += ready
+        match settings.kind:
+            case "service":
+                workloads: list[pulumi.Resource] = []
+                # The candidate first: the stable version gives up pods once those in their place are ready, and never
+                # before.
+                for version in reversed(agent.tracks):
+                    workloads.append(workload(version, needs=[*needs, *workloads], parent=self))
+                services(agent, workloads, self)
+            case "fleet":
+                fleet(agent, needs=needs, parent=self)
+            case "job":
+                job(agent, needs=needs, parent=self)
+            case "cron":
+                cron(agent, needs=needs, parent=self)
         self.register_outputs({"service": self.service})

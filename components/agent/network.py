@@ -18,7 +18,9 @@ def agent_policies(agent: Declaration, opts: pulumi.ResourceOptions) -> list[pul
     """Allow the agent's edges: who calls and scrapes it, what it uses and calls, and its egress."""
     settings, environment = agent.settings, agent.environment
     namespace = environment.namespace
-    ingress = [Edge((Peer(namespace.name, caller_label(agent.name)),), (settings.port,))]
+    ingress = []
+    if settings.kind == "service":  # the others cannot be called
+        ingress.append(Edge((Peer(namespace.name, caller_label(agent.name)),), (settings.port,)))
     if environment.prometheus is not None and settings.metrics_port is not None:
         ingress.append(Edge((environment.prometheus,), (settings.metrics_port,)))
     if environment.gateway is not None and settings.public is not None:

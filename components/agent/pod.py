@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+import pulumi
 import pulumi_kubernetes as k8s
 
 from components.connection import mounted_files
 from components.pods import (
+    config_hash,
     container_security,
     field_variable,
     pod_security,
@@ -50,9 +55,9 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
             *(field_variable(key, path) for uses in agent.connections for key, path in uses.fields.items()),
         ],
         resources=resource_requirements(settings.resources, agent.devices),
-        startup_probe=_probe(settings.probes.startup),
-        liveness_probe=_probe(settings.probes.liveness),
-        readiness_probe=_probe(settings.probes.readiness),
+        startup_probe=_probe(settings.probes.startup) if settings.probes else None,
+        liveness_probe=_probe(settings.probes.liveness) if settings.probes else None,
+        readiness_probe=_probe(settings.probes.readiness) if settings.probes else None,
         # The endpoints still list a pod for a moment after its end began. `sleep` needs no shell in the image;
         # on by default since Kubernetes 1.30.
         lifecycle=k8s.core.v1.LifecycleArgs(
@@ -71,6 +76,8 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
         if environment.image_pull_secret
         else None,
         security_context=pod_security(settings.user),
+        # Of pods that end, the Job makes others: they are counted, and their logs stay.
+        restart_policy="Never" if settings.kind in ("job", "cron") else None,
         termination_grace_period_seconds=settings.shutdown.grace_seconds,
         topology_spread_constraints=spread(agent.selector),
         affinity=affinity(agent),
@@ -88,6 +95,17 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
     return k8s.core.v1.PodTemplateSpecArgs(
         metadata=k8s.meta.v1.ObjectMetaArgs(labels=pod_labels, annotations=annotations), spec=pod
     )
+
+
+def resolved(args: object) -> pulumi.Output[Any]:
+    """What an object is declared with as plain data, with Pulumi's names in snake_case."""
+    # Pulumi's input types keep their values in `__dict__`.
+    return pulumi.Output.from_input(args).apply(lambda known: json.loads(json.dumps(known, default=vars)))
+
+
+def declared_hash(args: object) -> pulumi.Output[str]:
+    """A short hash of what an object is declared with, for what must be made anew, or waited for, when that changes."""
+    return resolved(args).apply(lambda known: config_hash({"declared": json.dumps(known, sort_keys=True)}))
 
 
 def _probe(probe: Probe) -> k8s.core.v1.ProbeArgs:

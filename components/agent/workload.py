@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pulumi
 import pulumi_kubernetes as k8s
 
+from settings import Probes
 from settings.agents import MAX_SURGE_PERCENT
 
 from .autoscaler import autoscaler
@@ -76,6 +77,7 @@ def _patience(agent: Declaration) -> int:
     """Seconds until new pods are given up. A candidate's are not waited for longer than their startup probe is."""
     if agent.track is None or not agent.track.suffix:
         return 10 * 60
-    startup, readiness = agent.settings.probes.startup, agent.settings.probes.readiness
+    probes = agent.settings.probes or Probes()
+    startup, readiness = probes.startup, probes.readiness
     started = startup.initial_delay + startup.failures * startup.period + readiness.initial_delay + readiness.period
     return 60 + int(started.total_seconds())

@@ -16,6 +16,7 @@ _TEMPLATE: Final = {
     "Job": ("spec", "template"),
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
     "Pod": (),
+    "PodTemplate": ("template",),
 }
 
 # Other groups use the same kinds: Knative has a Service of its own.
@@ -27,6 +28,7 @@ _GROUP: Final = {
     "Job": "batch",
     "CronJob": "batch",
     "Pod": "",
+    "PodTemplate": "",
     "Namespace": "",
     "ResourceQuota": "",
     "LimitRange": "",

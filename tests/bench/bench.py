@@ -1,8 +1,8 @@
 """How fast a preview is, measured against what no preview can do without. Run by `make bench`.
 
 Side by side, each in a process of its own: a bare Python that imports pulumi_kubernetes and touches one class of each
-API group that the stack uses, a preview of dev, and previews of 100 and of 1,000 generated agents. Prints medians and
-ratios; exits with 1 if a bound is broken.
+API group that the stack uses, a preview of dev, previews of 100 and of 1,000 generated agents, and of a fleet of 10
+and of 10,000 devices. Prints medians and ratios; exits with 1 if a bound is broken.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ API_GROUPS = {
 
 START_RATIO = 2.5
 GROWTH_RATIO = 12.0
+FLEET_RATIO = 2.0
 MEMORY_MIB = 1024
 
 AGENT = """\
@@ -47,6 +48,13 @@ produces: [results]
 calls: [agent-{called:04}]
 egress:
   - {{host: api.openai.com}}
+"""
+
+FLEET = """\
+name: watchdog
+kind: fleet
+image: ghcr.io/agentstack/watchdog:1.0.0
+fleet: {file: devices.csv}
 """
 
 
@@ -86,16 +94,29 @@ def side_by_side(times: int, *commands: list[str], fresh: pathlib.Path) -> list[
 
 def generate(folder: pathlib.Path, agents: int) -> list[str]:
     """Write that many agents and an environment with room for them; return the options that name them."""
-    import yaml
-
     (folder / "agents").mkdir(parents=True)
     for number in range(agents):
         text = AGENT.format(number=number, called=(number + 1) % agents)
         (folder / "agents" / f"agent-{number:04}.yaml").write_text(text)
+    return with_room(folder)
+
+
+def generate_fleet(folder: pathlib.Path, devices: int) -> list[str]:
+    """Write one agent that watches that many devices, from a file; return the options that name it."""
+    (folder / "agents").mkdir(parents=True)
+    (folder / "agents" / "watchdog.yaml").write_text(FLEET)
+    (folder / "agents" / "devices.csv").write_text("deviceId\n" + "".join(f"device-{n}\n" for n in range(devices)))
+    return with_room(folder)
+
+
+def with_room(folder: pathlib.Path) -> list[str]:
+    """Write an environment that the agents in `folder` fit into; return the options that name both."""
+    import yaml
+
     stack = yaml.safe_load((PROJECT / "Pulumi.dev.yaml").read_text())
     stack["config"]["agentstack:agents"] = {}
     room = {"cpu": "10000", "memory": "10000Gi"}
-    stack["config"]["agentstack:namespaces"]["agents"] = {"quota": {"requests": room, "limits": room, "pods": 10000}}
+    stack["config"]["agentstack:namespaces"]["agents"] = {"quota": {"requests": room, "limits": room, "pods": 20000}}
     (folder / "stack.yaml").write_text(yaml.safe_dump(stack))
     return ["--agents", str(folder / "agents"), "--settings", str(folder / "stack.yaml")]
 
@@ -122,13 +143,18 @@ def main() -> int:
         check_api_groups(out)
         few, many = (preview + generate(folder / str(agents), agents) for agents in (100, 1000))
         (few_seconds, few_memory), (many_seconds, many_memory) = side_by_side(min(runs, 3), few, many, fresh=out)
+        ten, all_devices = (preview + generate_fleet(folder / f"fleet-{n}", n) for n in (10, 10_000))
+        (ten_seconds, _), (all_seconds, _) = side_by_side(runs, ten, all_devices, fresh=out)
     print(f"bare import of pulumi_kubernetes  {bare_seconds:7.2f} s")
     print(f"preview of dev                    {dev_seconds:7.2f} s  {dev_memory:6.0f} MiB")
     print(f"preview of   100 agents           {few_seconds:7.2f} s  {few_memory:6.0f} MiB")
     print(f"preview of 1,000 agents           {many_seconds:7.2f} s  {many_memory:6.0f} MiB")
+    print(f"preview of     10 devices         {ten_seconds:7.2f} s")
+    print(f"preview of 10,000 devices         {all_seconds:7.2f} s")
     bounds = (
         ("dev / bare import", dev_seconds / bare_seconds, START_RATIO),
         ("1,000 agents / 100 agents", many_seconds / few_seconds, GROWTH_RATIO),
+        ("10,000 devices / 10 devices", all_seconds / ten_seconds, FLEET_RATIO),
         ("MiB at 1,000 agents", many_memory, MEMORY_MIB),
     )
     for label, value, bound in bounds:

@@ -55,6 +55,8 @@ def rendered(environment: str, base: Path) -> list[Manifest]:
 
 def pod_template(manifest: Manifest) -> Manifest | None:
     """The pod template of a workload, or None for other objects."""
+    if manifest["kind"] == "PodTemplate":
+        return dict(manifest["template"])
     if manifest["kind"] == "CronJob":
         manifest = manifest["spec"]["jobTemplate"]
     template: Manifest | None = manifest.get("spec", {}).get("template")

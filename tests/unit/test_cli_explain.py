@@ -122,7 +122,8 @@ def test_the_command(one: Environment, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert ["Secret", "one.redis", "its", "own", "user", "of", "Redis", "uses:", "redis"] in lines
     content = json.loads(call("one", "--json")[1])
     assert set(content) == {"agent", "environment", "settings", "objects", "variables"}
-    assert content["settings"][0]["origin"] == {
+    (image,) = (setting for setting in content["settings"] if setting["path"] == "image")
+    assert image["origin"] == {
         "source": "agent",
         "file": "agents/one.yaml",
         "line": 2,

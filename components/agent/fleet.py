@@ -1,0 +1,320 @@
+"""What runs a fleet: a template, a list of devices, and a controller that keeps one pod for each (docs/adr/0013)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.labels import labels, selector
+from components.network import API_SERVER, Edge, network_policy
+from components.pods import (
+    CONFIG_HASH,
+    config_hash,
+    container_security,
+    pod_security,
+    resource_requirements,
+    scrape_annotations,
+    variables,
+)
+from components.versions import PYTHON
+from settings import Fleet
+from settings.fleet import CONTROLLER_RESOURCES
+
+from .controller import DEVICE
+from .declaration import Declaration
+from .pod import declared_hash, pod_template, resolved
+
+COMPONENT = "fleet"
+"""The value of the label `app.kubernetes.io/component` of a fleet's controller."""
+DEVICES = "agentstack.dev/devices"
+
+_SCRIPT = Path(__file__).with_name("controller.py")
+_FOLDER = "/etc/fleet"
+_PORT = 8080
+
+
+def fleet(agent: Declaration, *, needs: Iterable[pulumi.Resource], parent: pulumi.Resource) -> None:
+    """Keep one pod for each device; the engine waits until all have one, but those that may be without.
+
+    The objects are as many for ten devices as for ten thousand; the pods are the controller's.
+    """
+    if agent.settings.fleet is None:
+        raise ValueError(f"agent {agent.name} is of kind fleet: give fleet=Fleet(devices=...)")
+    _Fleet(agent, agent.settings.fleet, parent).make(list(needs))
+
+
+class _Fleet:
+    def __init__(self, agent: Declaration, spec: Fleet, parent: pulumi.Resource) -> None:
+        self._agent, self._spec, self._parent = agent, spec, parent
+        self._child = pulumi.ResourceOptions(parent=parent)
+        self._controller_name = f"{agent.name}-fleet"
+        self._namespace = agent.environment.namespace
+        self._metadata = k8s.meta.v1.ObjectMetaArgs(
+            name=self._controller_name, namespace=self._namespace.ref, labels=labels(agent.name, COMPONENT)
+        )
+
+    def make(self, needs: list[pulumi.Resource]) -> None:
+        agent, child = self._agent, self._child
+        template = pod_template(agent)
+        pods = k8s.core.v1.PodTemplate(
+            agent.name,
+            metadata=k8s.meta.v1.ObjectMetaArgs(
+                name=agent.name,
+                namespace=self._namespace.ref,
+                labels=agent.labels,
+                annotations={DEVICES: str(len(self._spec.ids))},
+            ),
+            template=template,
+            opts=pulumi.ResourceOptions(parent=self._parent, depends_on=needs),
+        )
+        data = {"devices": "".join(f"{device}\n" for device in self._spec.ids), _SCRIPT.name: _SCRIPT.read_text()}
+        config = k8s.core.v1.ConfigMap(self._controller_name, metadata=self._metadata, data=data, opts=child)
+        k8s.policy.v1.PodDisruptionBudget(
+            agent.name,
+            metadata=agent.metadata,
+            # Not `maxUnavailable`: Kubernetes counts what that is a share of for its own kinds of workload only.
+            spec=k8s.policy.v1.PodDisruptionBudgetSpecArgs(
+                min_available=len(self._spec.ids) - self._spec.unavailable,
+                selector=k8s.meta.v1.LabelSelectorArgs(match_labels=agent.selector),
+            ),
+            opts=child,
+        )
+        # A hash of all that makes the fleet another: a controller that starts anew is what the engine waits for.
+        declared = pulumi.Output.all(declared_hash(template), config_hash(data)).apply("-".join)
+        self._controller(declared, [pods, config, self._policy(), *self._rights(), *self._guard(template)])
+
+    def _controller(self, declared: pulumi.Input[str], needs: list[pulumi.Resource]) -> None:
+        agent, spec = self._agent, self._spec
+        pod_labels = selector(agent.name, COMPONENT)
+        chosen = ",".join(f"{key}={value}" for key, value in agent.selector.items())
+        script = f"{_FOLDER}/{_SCRIPT.name}"
+        container = k8s.core.v1.ContainerArgs(
+            name="controller",
+            image=PYTHON.reference,
+            command=["python3", "-B", "-u", script],
+            env=variables(
+                {
+                    "FLEET": agent.name,
+                    "SELECTOR": chosen,
+                    "MAX_UNAVAILABLE_PERCENT": str(spec.max_unavailable),
+                    "PORT": str(_PORT),
+                }
+            ),
+            ports=[k8s.core.v1.ContainerPortArgs(name="http", container_port=_PORT)],
+            resources=resource_requirements(CONTROLLER_RESOURCES),
+            # Ready is the fleet, not the process alone.
+            readiness_probe=_probe("/ready", period=5),
+            liveness_probe=_probe("/healthz", period=30),
+            security_context=container_security(),
+            volume_mounts=[
+                k8s.core.v1.VolumeMountArgs(name="script", mount_path=script, sub_path=_SCRIPT.name, read_only=True)
+            ],
+        )
+        # Round by round a pod may take its whole grace to end; 10,000 devices need some time to get pods at all.
+        rounds = -(-100 // spec.max_unavailable)
+        seconds = 10 * 60 + len(spec.ids) // 5 + rounds * agent.settings.shutdown.grace_seconds
+        k8s.apps.v1.Deployment(
+            self._controller_name,
+            metadata=self._metadata,
+            spec=k8s.apps.v1.DeploymentSpecArgs(
+                replicas=1,
+                selector=k8s.meta.v1.LabelSelectorArgs(match_labels=pod_labels),
+                strategy=k8s.apps.v1.DeploymentStrategyArgs(type="Recreate"),
+                progress_deadline_seconds=seconds,
+                template=k8s.core.v1.PodTemplateSpecArgs(
+                    metadata=k8s.meta.v1.ObjectMetaArgs(
+                        labels=labels(agent.name, COMPONENT),
+                        annotations={CONFIG_HASH: declared, **scrape_annotations(_PORT)},
+                    ),
+                    spec=k8s.core.v1.PodSpecArgs(
+                        service_account_name=self._controller_name,
+                        automount_service_account_token=True,
+                        enable_service_links=False,
+                        security_context=pod_security(PYTHON.user),
+                        containers=[container],
+                        volumes=[
+                            k8s.core.v1.VolumeArgs(
+                                name="script",
+                                config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(
+                                    name=self._controller_name,
+                                    items=[k8s.core.v1.KeyToPathArgs(key=_SCRIPT.name, path=_SCRIPT.name)],
+                                ),
+                            )
+                        ],
+                    ),
+                ),
+            ),
+            opts=pulumi.ResourceOptions(
+                parent=self._parent,
+                depends_on=needs,
+                custom_timeouts=pulumi.CustomTimeouts(create=f"{seconds}s", update=f"{seconds}s"),
+            ),
+        )
+
+    def _policy(self) -> pulumi.Resource:
+        prometheus = self._agent.environment.prometheus
+        return network_policy(
+            self._controller_name,
+            namespace=self._namespace.ref,
+            object_name=self._controller_name,
+            pod_labels=selector(self._agent.name, COMPONENT),
+            ingress=[Edge((prometheus,), (_PORT,))] if prometheus else [],
+            egress=[API_SERVER],
+            opts=self._child,
+        )
+
+    def _rights(self) -> list[pulumi.Resource]:
+        """The controller may make and delete pods, and read the two objects that say which."""
+
+        def rule(resource: str, verbs: list[str], names: list[str] | None = None) -> k8s.rbac.v1.PolicyRuleArgs:
+            return k8s.rbac.v1.PolicyRuleArgs(api_groups=[""], resources=[resource], verbs=verbs, resource_names=names)
+
+        account = k8s.core.v1.ServiceAccount(
+            self._controller_name, metadata=self._metadata, automount_service_account_token=False, opts=self._child
+        )
+        role = k8s.rbac.v1.Role(
+            self._controller_name,
+            metadata=self._metadata,
+            rules=[
+                rule("pods", ["create", "delete", "list", "watch"]),
+                rule("configmaps", ["get"], [self._controller_name]),
+                rule("podtemplates", ["get"], [self._agent.name]),
+            ],
+            opts=self._child,
+        )
+        binding = k8s.rbac.v1.RoleBinding(
+            self._controller_name,
+            metadata=self._metadata,
+            role_ref=k8s.rbac.v1.RoleRefArgs(
+                api_group="rbac.authorization.k8s.io", kind="Role", name=self._controller_name
+            ),
+            subjects=[
+                k8s.rbac.v1.SubjectArgs(
+                    kind="ServiceAccount", name=self._controller_name, namespace=self._namespace.ref
+                )
+            ],
+            opts=self._child,
+        )
+        return [account, role, binding]
+
+    def _guard(self, template: k8s.core.v1.PodTemplateSpecArgs) -> list[pulumi.Resource]:
+        """Have the API server hold the controller to the fleet's pods: who may make any pod can run as any account of
+        the namespace, and read all of its Secrets.
+
+        https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
+        """
+        # Cluster-scoped: other stacks in the cluster have other namespaces.
+        name = f"agentstack-{self._namespace.name}-{self._controller_name}"
+        metadata = k8s.meta.v1.ObjectMetaArgs(name=name, labels=labels(self._agent.name, COMPONENT))
+        user = f"system:serviceaccount:{self._namespace.name}:{self._controller_name}"
+        checks = resolved(template).apply(lambda known: _checks(self._agent.name, known))
+        policy = k8s.admissionregistration.v1.ValidatingAdmissionPolicy(
+            self._controller_name,
+            metadata=metadata,
+            spec=k8s.admissionregistration.v1.ValidatingAdmissionPolicySpecArgs(
+                failure_policy="Fail",
+                match_constraints=k8s.admissionregistration.v1.MatchResourcesArgs(
+                    resource_rules=[
+                        k8s.admissionregistration.v1.NamedRuleWithOperationsArgs(
+                            api_groups=[""], api_versions=["v1"], operations=["CREATE", "DELETE"], resources=["pods"]
+                        )
+                    ]
+                ),
+                match_conditions=[
+                    k8s.admissionregistration.v1.MatchConditionArgs(
+                        name="the-controller", expression=f"request.userInfo.username == '{user}'"
+                    )
+                ],
+                validations=checks.apply(
+                    lambda known: [
+                        k8s.admissionregistration.v1.ValidationArgs(
+                            expression=expression, message=f"a fleet's controller {message}", reason="Forbidden"
+                        )
+                        for message, expression in known.items()
+                    ]
+                ),
+            ),
+            opts=self._child,
+        )
+        binding = k8s.admissionregistration.v1.ValidatingAdmissionPolicyBinding(
+            self._controller_name,
+            metadata=metadata,
+            spec=k8s.admissionregistration.v1.ValidatingAdmissionPolicyBindingSpecArgs(
+                policy_name=policy.metadata.name,
+                validation_actions=["Deny"],
+                match_resources=k8s.admissionregistration.v1.MatchResourcesArgs(
+                    namespace_selector=k8s.meta.v1.LabelSelectorArgs(
+                        match_labels={"kubernetes.io/metadata.name": self._namespace.name}
+                    )
+                ),
+            ),
+            opts=self._child,
+        )
+        return [policy, binding]
+
+
+def _checks(name: str, template: dict[str, Any]) -> dict[str, str]:
+    """What must be true of the pods of `template`, in CEL, by what is said where it is not.
+
+    Not with the PodTemplate as the policy's parameter: while the API server does not find that, it refuses the pods of
+    everybody in the namespace.
+    """
+    spec = template["spec"]
+    kinds = {"containers": spec["containers"], "initContainers": spec.get("init_containers") or []}
+    secrets = {volume["secret"]["secret_name"] for volume in spec["volumes"] if "secret" in volume}
+    config_maps = {volume["config_map"]["name"] for volume in spec["volumes"] if "config_map" in volume}
+    expected = _cel(template["metadata"]["labels"])
+    made = {
+        "runs its pods as the account of the agent": f"object.spec.serviceAccountName == {_cel(name)}",
+        "gives its pods the labels of the template and the device": "object.metadata.labels.all(key, "
+        f"key == {_cel(DEVICE)} || (key in {expected} && object.metadata.labels[key] == {expected}[key]))",
+        "mounts the volumes of the template": "object.spec.?volumes.orValue([]).all(one, has(one.emptyDir) || "
+        f"(has(one.secret) && one.secret.secretName in {_cel(secrets)}) || "
+        f"(has(one.configMap) && one.configMap.name in {_cel(config_maps)}))",
+        "gives its pods the containers of the template": " && ".join(
+            f"object.spec.?{kind}.orValue([]).size() == {len(declared)}" for kind, declared in kinds.items()
+        ),
+    }
+    for kind, declared in kinds.items():
+        for index, container in enumerate(declared):
+            made |= _container_checks(f"object.spec.{kind}[{index}]", container)
+    checks = {message: f"request.operation == 'DELETE' || ({expression})" for message, expression in made.items()}
+    checks["deletes pods of its fleet only"] = (
+        f"request.operation == 'CREATE' || ({_cel(DEVICE)} in oldObject.metadata.labels && "
+        f"oldObject.metadata.labels['app.kubernetes.io/name'] == {_cel(name)})"
+    )
+    return checks
+
+
+def _container_checks(own: str, container: dict[str, Any]) -> dict[str, str]:
+    variables, groups = container.get("env") or [], container.get("env_from") or []
+    sources = [variable.get("value_from") or {} for variable in variables]
+    secrets = {source["secret_key_ref"]["name"] for source in sources if "secret_key_ref" in source}
+    names = {"DEVICE_ID", *(variable["name"] for variable in variables)}
+    config_maps = {group["config_map_ref"]["name"] for group in groups if "config_map_ref" in group}
+    title = container["name"]
+    return {
+        f"runs the image and arguments of the template in {title}": f"{own}.image == {_cel(container['image'])} && "
+        f"{own}.?command.orValue([]) == {_cel(container.get('command') or [])} && "
+        f"{own}.?args.orValue([]) == {_cel(container.get('args') or [])}",
+        f"gives {title} the variables of the template and DEVICE_ID": f"{own}.?env.orValue([]).all(one, "
+        f"one.name in {_cel(names)} && (!has(one.valueFrom) || !has(one.valueFrom.secretKeyRef) || "
+        f"one.valueFrom.secretKeyRef.name in {_cel(secrets)})) && {own}.?envFrom.orValue([]).all(one, "
+        f"has(one.configMapRef) && one.configMapRef.name in {_cel(config_maps)})",
+    }
+
+
+def _cel(value: object) -> str:
+    """Write plain data as CEL, of which JSON is a part."""
+    return json.dumps(sorted(value) if isinstance(value, set) else value)
+
+
+def _probe(path: str, *, period: int) -> k8s.core.v1.ProbeArgs:
+    return k8s.core.v1.ProbeArgs(
+        http_get=k8s.core.v1.HTTPGetActionArgs(path=path, port="http"), period_seconds=period, timeout_seconds=5
+    )
