@@ -23,8 +23,9 @@ from settings.root import Settings
 from settings.stack import load
 
 _AGENTS = "agentstack:agents"
-# https://www.pulumi.com/registry/packages/kubernetes/api-docs/provider/#upsertexistingobjects_python
-_TAKE_OVER = "PULUMI_K8S_UPSERT_EXISTING_OBJECTS"
+# The provider refuses to create what is there already, and fields of another manager's: it names itself anew at each
+# creation. https://www.pulumi.com/registry/packages/kubernetes/api-docs/provider/
+_TAKE_OVER = dict.fromkeys(("PULUMI_K8S_UPSERT_EXISTING_OBJECTS", "PULUMI_K8S_ENABLE_PATCH_FORCE"), "true")
 
 Agents = dict[str, Any]
 """The group `agentstack:agents` of the environment's file."""
@@ -108,8 +109,7 @@ class Stack:
 
     def _up(self, message: str) -> None:
         try:
-            # The provider refuses to create what is there already, unless it is told to take it over.
-            self._stack.workspace.env_vars = {_TAKE_OVER: "true"} if self._half_made() else {}
+            self._stack.workspace.env_vars = _TAKE_OVER if self._half_made() else {}
             self._stack.up(message=message, color="never", on_output=self._echo if self._verbose else None)
         except automation.ConcurrentUpdateError:
             raise

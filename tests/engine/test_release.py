@@ -38,7 +38,7 @@ resources:
   limits: {{cpu: 200m, memory: 64Mi}}
 shutdown: {{preStop: 0s, longestTask: 0s}}
 probes:
-  startup: {{path: /health, period: 1s, timeout: 1s, failures: 20}}
+  startup: {{path: /health, period: 1s, timeout: 1s, failures: 10}}
   liveness: {{path: /health, initialDelay: 0s}}
   readiness: {{path: /ready, initialDelay: 0s, period: 1s}}
 """
@@ -302,7 +302,7 @@ def test_the_history_has_every_version_and_gives_it_back(released: Released) -> 
 def test_blue_and_green(released: Released, prometheus: Figures) -> None:
     declare(released, "{strategy: blueGreen, keepFor: 10s}", "scaling: {min: 1, max: 2}")
     released.stack.pulumi("up", "--yes", "--skip-preview")
-    process = released.start("release", "chat", "--to", NEW, "--pause", "30s")
+    process = released.start("release", "chat", "--to", NEW, "--pause", "20s")
     seen: list[tuple[frozenset[str], frozenset[str]]] = []
     scalers: dict[str, set[str]] = {}
     while process.poll() is None:
