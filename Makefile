@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+# The tests that need the engine and a cluster.
+ENGINE_AND_CLUSTER := $(patsubst %,tests/engine/test_%.py,lifecycle protection replicas kinds release)
 
 .DEFAULT_GOAL := help
 .PHONY: help preview test lint unit test-cluster chaos bench schema lock clean
@@ -25,13 +27,11 @@ lint: $(VENV)/dev ## ruff, mypy --strict, and whether generated files are curren
 	$(BIN)/agentstack schema --check
 
 unit: $(VENV)/dev ## The tests alone
-	$(BIN)/python -m pytest -n auto --ignore=tests/cluster --ignore=tests/chaos \
-		--ignore=tests/engine/test_lifecycle.py --ignore=tests/engine/test_protection.py \
-		--ignore=tests/engine/test_replicas.py
+	$(BIN)/python -m pytest -n auto $(addprefix --ignore=,tests/cluster tests/chaos $(ENGINE_AND_CLUSTER))
 
 test-cluster: $(VENV)/dev ## Deploy dev to the cluster of KUBECONFIG (by kubectl, and by pulumi if on PATH), test it, remove it
 	$(BIN)/python -m pytest tests/cluster
-	$(BIN)/python -m pytest tests/engine/test_lifecycle.py tests/engine/test_protection.py tests/engine/test_replicas.py
+	$(BIN)/python -m pytest $(ENGINE_AND_CLUSTER)
 
 chaos: $(VENV)/dev ## Break Redis and Kafka under load, in namespaces chaos-* of the cluster of KUBECONFIG; ONLY=EXPRESSION
 	$(BIN)/python -m pytest tests/chaos $(if $(ONLY),-k '$(ONLY)')

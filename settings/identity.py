@@ -75,3 +75,16 @@ class Identity(Model):
     def pod_labels(self) -> dict[str, str]:
         """The labels by which a cloud's webhook knows the pods."""
         return {"azure.workload.identity/use": "true"} if self.azure is not None else {}
+
+    def injected_variables(self) -> set[str]:
+        """The variables that a cloud's webhook adds to the pods, with the file of a token.
+
+        https://github.com/aws/amazon-eks-pod-identity-webhook#readme
+        https://azure.github.io/azure-workload-identity/docs/installation/mutating-admission-webhook.html
+        """
+        if self.aws is not None:
+            aws = ("ROLE_ARN", "WEB_IDENTITY_TOKEN_FILE", "REGION", "DEFAULT_REGION", "STS_REGIONAL_ENDPOINTS")
+            return {f"AWS_{name}" for name in aws}
+        if self.azure is not None:
+            return {f"AZURE_{name}" for name in ("CLIENT_ID", "TENANT_ID", "FEDERATED_TOKEN_FILE", "AUTHORITY_HOST")}
+        return set()

@@ -212,7 +212,7 @@ class _Fleet:
         name = f"agentstack-{self._namespace.name}-{self._controller_name}"
         metadata = k8s.meta.v1.ObjectMetaArgs(name=name, labels=labels(self._agent.name, COMPONENT))
         user = f"system:serviceaccount:{self._namespace.name}:{self._controller_name}"
-        checks = resolved(template).apply(lambda known: _checks(self._agent.name, known))
+        checks = resolved(template).apply(lambda known: _checks(self._agent, known))
         policy = k8s.admissionregistration.v1.ValidatingAdmissionPolicy(
             self._controller_name,
             metadata=metadata,
@@ -258,16 +258,23 @@ class _Fleet:
         return [policy, binding]
 
 
-def _checks(name: str, template: dict[str, Any]) -> dict[str, str]:
+def _checks(agent: Declaration, template: dict[str, Any]) -> dict[str, str]:
     """What must be true of the pods of `template`, in CEL, by what is said where it is not.
 
     Not with the PodTemplate as the policy's parameter: while the API server does not find that, it refuses the pods of
     everybody in the namespace.
     """
-    spec = template["spec"]
+    name, spec = agent.name, template["spec"]
+    projected = [
+        source for volume in spec["volumes"] if "projected" in volume for source in volume["projected"]["sources"]
+    ]
     kinds = {"containers": spec["containers"], "initContainers": spec.get("init_containers") or []}
     secrets = {volume["secret"]["secret_name"] for volume in spec["volumes"] if "secret" in volume}
+    secrets |= {source["secret"]["name"] for source in projected}
     config_maps = {volume["config_map"]["name"] for volume in spec["volumes"] if "config_map" in volume}
+    # A token is that of the pod's own account, which is checked. With it comes the authority of the API server.
+    token = "has(part.serviceAccountToken) || has(part.downwardAPI) || "
+    token += "(has(part.configMap) && part.configMap.name == 'kube-root-ca.crt')"
     expected = _cel(template["metadata"]["labels"])
     made = {
         "runs its pods as the account of the agent": f"object.spec.serviceAccountName == {_cel(name)}",
@@ -275,14 +282,18 @@ def _checks(name: str, template: dict[str, Any]) -> dict[str, str]:
         f"key == {_cel(DEVICE)} || (key in {expected} && object.metadata.labels[key] == {expected}[key]))",
         "mounts the volumes of the template": "object.spec.?volumes.orValue([]).all(one, has(one.emptyDir) || "
         f"(has(one.secret) && one.secret.secretName in {_cel(secrets)}) || "
-        f"(has(one.configMap) && one.configMap.name in {_cel(config_maps)}))",
+        f"(has(one.configMap) && one.configMap.name in {_cel(config_maps)}) || "
+        f"(has(one.projected) && one.projected.sources.all(part, {token} || "
+        f"(has(part.secret) && part.secret.name in {_cel(secrets)}))))",
         "gives its pods the containers of the template": " && ".join(
             f"object.spec.?{kind}.orValue([]).size() == {len(declared)}" for kind, declared in kinds.items()
         ),
     }
     for kind, declared in kinds.items():
         for index, container in enumerate(declared):
-            made |= _container_checks(f"object.spec.{kind}[{index}]", container)
+            made |= _container_checks(
+                f"object.spec.{kind}[{index}]", container, agent.settings.identity.injected_variables()
+            )
     checks = {message: f"request.operation == 'DELETE' || ({expression})" for message, expression in made.items()}
     checks["deletes pods of its fleet only"] = (
         f"request.operation == 'CREATE' || ({_cel(DEVICE)} in oldObject.metadata.labels && "
@@ -291,11 +302,11 @@ def _checks(name: str, template: dict[str, Any]) -> dict[str, str]:
     return checks
 
 
-def _container_checks(own: str, container: dict[str, Any]) -> dict[str, str]:
+def _container_checks(own: str, container: dict[str, Any], injected: set[str]) -> dict[str, str]:
     variables, groups = container.get("env") or [], container.get("env_from") or []
     sources = [variable.get("value_from") or {} for variable in variables]
     secrets = {source["secret_key_ref"]["name"] for source in sources if "secret_key_ref" in source}
-    names = {"DEVICE_ID", *(variable["name"] for variable in variables)}
+    names = {"DEVICE_ID", *injected, *(variable["name"] for variable in variables)}
     config_maps = {group["config_map_ref"]["name"] for group in groups if "config_map_ref" in group}
     title = container["name"]
     return {

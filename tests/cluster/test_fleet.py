@@ -113,7 +113,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     try:
         start = time.monotonic()
         fleet.apply(files)
-        fleet.watches(devices(), 480)
+        fleet.watches(devices(), 360)
         print(f"\n{DEVICES} devices watched {time.monotonic() - start:.0f} s after the apply")
         yield fleet
     finally:
