@@ -37,6 +37,10 @@ class Fleet(Cluster):
             "kind": "fleet",
             "image": f"ghcr.io/agentstack/executor:{version}",
             "fleet": {"file": "devices.csv"},
+            # Volumes that the controller's admission policy must let through.
+            "identity": {"token": True},
+            "reload": "file",
+            "secrets": {"KEY": {"required": False}},
         }
         command = {"image": ENDS, "resources": SMALL, "args": ["sh", "-c", f'echo {word}; test "$AGENT_NAME" = "$0"']}
         for name, agent in {
