@@ -157,10 +157,19 @@ def test_the_controller_may_make_no_other_pod(fleet: Fleet) -> None:
     variable = {"name": "STOLEN", "valueFrom": {"secretKeyRef": {"name": "any", "key": "any"}}}
     stolen = {**spec, "containers": [{**first, "env": [*first["env"], variable]}]}
     mounted = {**spec, "volumes": [*spec["volumes"], {"name": "any", "secret": {"secretName": "any"}}]}
+    projection = {"name": "any", "projected": {"sources": [{"secret": {"name": "any"}}]}}
+    projected = {**spec, "volumes": [*spec["volumes"], projection]}
     account = {**spec, "serviceAccountName": "watchdog-fleet", "serviceAccount": "watchdog-fleet"}
     command = {**spec, "containers": [{**first, "command": ["sh"]}]}
     label = metadata | {"labels": labels | {"agentstack.dev/redis": "true"}}
-    tried = [(metadata, another), (metadata, stolen), (metadata, mounted), (metadata, account), (metadata, command)]
+    tried = [
+        (metadata, another),
+        (metadata, stolen),
+        (metadata, mounted),
+        (metadata, projected),
+        (metadata, account),
+        (metadata, command),
+    ]
 
     def make(metadata: dict[str, Any], spec: dict[str, Any]) -> str:
         body = json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
