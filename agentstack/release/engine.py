@@ -23,6 +23,8 @@ from settings.root import Settings
 from settings.stack import load
 
 _AGENTS = "agentstack:agents"
+_REMEMBERED = 500
+"""How many updates back the history is looked at."""
 # The provider refuses to create what is there already, and fields of another manager's: it names itself anew at each
 # creation. https://www.pulumi.com/registry/packages/kubernetes/api-docs/provider/
 _TAKE_OVER = dict.fromkeys(("PULUMI_K8S_UPSERT_EXISTING_OBJECTS", "PULUMI_K8S_ENABLE_PATCH_FORCE"), "true")
@@ -127,14 +129,17 @@ class Stack:
 
     def history(self) -> Iterator[Update]:
         """Yield the stack's updates, newest first."""
-        for update in self._stack.history(show_secrets=False):
+        updates = self._stack.history(page_size=_REMEMBERED, show_secrets=False)
+        for age, update in enumerate(updates):
             if update.kind != "update":
                 continue
             value = update.config.get(_AGENTS)
             agents: dict[str, Any] = {}
             with contextlib.suppress(ValueError):
                 agents = json.loads(value.value) if value is not None else {}
-            yield Update(update.version or 0, update.start_time, update.result == "succeeded", update.result, agents)
+            # File and bucket backends do not number them.
+            number = update.version or len(updates) - age
+            yield Update(number, update.start_time, update.result == "succeeded", update.result, agents)
 
 
 def _last_words(text: str) -> str:
