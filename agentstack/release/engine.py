@@ -110,13 +110,21 @@ class Stack:
             self._up(message)
 
     def _up(self, message: str) -> None:
+        echo = self._echo if self._verbose else None
         try:
-            self._stack.workspace.env_vars = _TAKE_OVER if self._half_made() else {}
-            self._stack.up(message=message, color="never", on_output=self._echo if self._verbose else None)
+            if self._half_made():
+                self._stack.workspace.env_vars = _TAKE_OVER
+                self._stack.up(message=message, color="never", on_output=echo)
+                self._stack.workspace.env_vars = {}
+                # An update leaves them pending, for a person to look at: they are done now.
+                self._stack.refresh(clear_pending_creates=True, color="never", on_output=echo)
+            self._stack.up(message=message, color="never", on_output=echo)
         except automation.ConcurrentUpdateError:
             raise
         except automation.CommandError as error:
             raise UpdateFailedError(_last_words(str(error))) from None
+        finally:
+            self._stack.workspace.env_vars = {}
 
     def _half_made(self) -> bool:
         """Whether a killed update was creating objects, which may be there by now."""
