@@ -154,7 +154,7 @@ def _last_words(text: str) -> str:
     """What a person needs of a failed command: the engine's diagnostics, or else its errors, each line once."""
     diagnostics = re.split(r"\n(?:Outputs|Resources|Policies|Duration):", text.partition("Diagnostics:")[2])[0]
     lines = [line.strip() for line in diagnostics.splitlines() if not re.search(r"pulumi:Stack |update failed", line)]
-    lines = lines or [line.strip() for line in text.splitlines() if re.search(r"\berror: ", line)]
+    lines = lines or re.findall(r"\berror: .+|created by .+", text)
     return "\n".join(dict.fromkeys(filter(None, lines))) or text.strip()
 
 
