@@ -23,6 +23,8 @@ from settings.root import Settings
 from settings.stack import load
 
 _AGENTS = "agentstack:agents"
+_REMEMBERED = 500
+"""How many updates back the history is looked at."""
 # The provider refuses to create what is there already, and fields of another manager's: it names itself anew at each
 # creation. https://www.pulumi.com/registry/packages/kubernetes/api-docs/provider/
 _TAKE_OVER = dict.fromkeys(("PULUMI_K8S_UPSERT_EXISTING_OBJECTS", "PULUMI_K8S_ENABLE_PATCH_FORCE"), "true")
@@ -108,13 +110,21 @@ class Stack:
             self._up(message)
 
     def _up(self, message: str) -> None:
+        echo = self._echo if self._verbose else None
         try:
-            self._stack.workspace.env_vars = _TAKE_OVER if self._half_made() else {}
-            self._stack.up(message=message, color="never", on_output=self._echo if self._verbose else None)
+            if self._half_made():
+                self._stack.workspace.env_vars = _TAKE_OVER
+                self._stack.up(message=message, color="never", on_output=echo)
+                self._stack.workspace.env_vars = {}
+                # An update leaves them pending, for a person to look at: they are done now.
+                self._stack.refresh(clear_pending_creates=True, color="never", on_output=echo)
+            self._stack.up(message=message, color="never", on_output=echo)
         except automation.ConcurrentUpdateError:
             raise
         except automation.CommandError as error:
             raise UpdateFailedError(_last_words(str(error))) from None
+        finally:
+            self._stack.workspace.env_vars = {}
 
     def _half_made(self) -> bool:
         """Whether a killed update was creating objects, which may be there by now."""
@@ -127,21 +137,24 @@ class Stack:
 
     def history(self) -> Iterator[Update]:
         """Yield the stack's updates, newest first."""
-        for update in self._stack.history(show_secrets=False):
+        updates = self._stack.history(page_size=_REMEMBERED, show_secrets=False)
+        for age, update in enumerate(updates):
             if update.kind != "update":
                 continue
             value = update.config.get(_AGENTS)
             agents: dict[str, Any] = {}
             with contextlib.suppress(ValueError):
                 agents = json.loads(value.value) if value is not None else {}
-            yield Update(update.version or 0, update.start_time, update.result == "succeeded", update.result, agents)
+            # File and bucket backends do not number them.
+            number = update.version or len(updates) - age
+            yield Update(number, update.start_time, update.result == "succeeded", update.result, agents)
 
 
 def _last_words(text: str) -> str:
     """What a person needs of a failed command: the engine's diagnostics, or else its errors, each line once."""
     diagnostics = re.split(r"\n(?:Outputs|Resources|Policies|Duration):", text.partition("Diagnostics:")[2])[0]
     lines = [line.strip() for line in diagnostics.splitlines() if not re.search(r"pulumi:Stack |update failed", line)]
-    lines = lines or [line.strip() for line in text.splitlines() if re.search(r"\berror: ", line)]
+    lines = lines or re.findall(r"\berror: .+|created by .+", text)
     return "\n".join(dict.fromkeys(filter(None, lines))) or text.strip()
 
 

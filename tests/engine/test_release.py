@@ -288,6 +288,7 @@ def test_an_interrupt_leaves_a_state_to_go_on_from(released: Released) -> None:
 
 
 def test_the_history_has_every_version_and_gives_it_back(released: Released) -> None:
+    released.run("release", "chat", "--to", NEWER, "--prometheus", "none", "--pause", "1s", "--steps", "100", code=0)
     said = released.run("releases", "chat", code=0)
     assert all(version in said for version in (OLD, NEW, NEWER, MISSING))
     assert f"{MISSING} goes back" in said
