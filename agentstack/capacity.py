@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from components.labels import DEVICES
+
 from .where import Where
 
 RESOURCES = ("requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
 """What is counted beside pods, as a ResourceQuota names it; CPU in cores, memory in bytes."""
-
-DEVICES = "agentstack.dev/devices"
-"""The annotation of a PodTemplate that says how many pods a fleet's controller makes from it."""
 
 _SUFFIXES = {
     "m": Decimal("0.001"),

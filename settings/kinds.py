@@ -73,6 +73,8 @@ def mistakes(agent: AgentSettings) -> Iterator[str]:
     for field, why in _REFUSED[agent.kind].items():
         if getattr(agent, field) not in (None, ()):
             yield f"{field}: {why}"
+    if agent.kind in ("job", "cron") and agent.reload == "file":
+        yield "reload: a pod that ends reads its configuration when it starts: remove it"
     if agent.kind != "service" and agent.rollout.strategy != "rolling":
         yield f"rollout: {_NO_RELEASE}, and remove it"
     for kind in ("fleet", "cron"):

@@ -46,7 +46,7 @@ class Rollout(Model):
 
     strategy: Strategy
     """`rolling`: pod by pod in one Deployment. `canary`: a second Deployment takes a growing share. `blueGreen`: a
-    second Deployment of full size, and the Service switches to it at once."""
+    second Deployment that is scaled as the first is, and the Service switches to it at once."""
     keep_for: Duration | None = Field(default=None, le=timedelta(days=1))
     """How long the old version stays, ready to take over again, after a `blueGreen` switch; 15m if absent."""
     analysis: Analysis = Analysis()
@@ -161,10 +161,11 @@ def tracks(agent: AgentSettings) -> tuple[Track, ...]:
         switched = release.share == 100
         return Track(label, "", agent, not switched), Track(_CANDIDATE[strategy], suffix, candidate, switched)
     low, high = agent.bounds
-    stable, canary = split(low, high, release.share)
+    # Of an agent that is scaled to zero, too, both versions have a pod: a share of none is none.
+    stable, canary = split(max(1, low), high, release.share)
     return (
-        Track(label, "", _sized(agent, *stable)),
-        Track(_CANDIDATE[strategy], suffix, _sized(candidate, *canary)),
+        Track(label, "", _sized(agent, stable, 100 - release.share)),
+        Track(_CANDIDATE[strategy], suffix, _sized(candidate, canary, release.share)),
     )
 
 
@@ -187,19 +188,32 @@ def split(low: int, high: int, share: int) -> tuple[Bounds, Bounds]:
     return (large, small) if share <= 50 else (small, large)
 
 
-def _sized(agent: AgentSettings, low: int, high: int) -> AgentSettings:
-    if agent.scaling is not None:
-        return agent.model_copy(update={"scaling": agent.scaling.model_copy(update={"min": low, "max": high})})
-    return agent.model_copy(update={"replicas": low})
+def _sized(agent: AgentSettings, bounds: Bounds, share: int) -> AgentSettings:
+    """Return one version's part of `agent`: its number of pods, and of what waits `share` percent."""
+    low, high = bounds
+    scaling = agent.scaling
+    if scaling is None:
+        return agent.model_copy(update={"replicas": low})
+    sized: dict[str, object] = {"min": low, "max": high}
+    if scaling.queue is not None:
+        fallback = min(max(low, scaling.fallback_replicas), high)
+        sized["queue"] = scaling.queue.model_copy(
+            update={
+                # Both versions are told of all that waits.
+                "lag_per_replica": -(-scaling.queue.lag_per_replica * 100 // share),
+                "fallback": scaling.queue.fallback.model_copy(update={"replicas": fallback}),
+            }
+        )
+    return agent.model_copy(update={"scaling": scaling.model_copy(update=sized)})
 
 
 def check(agent: AgentSettings) -> None:
     """Raise `ValueError` where an agent's release does not fit its strategy, or its state."""
     strategy, release = agent.rollout.strategy, agent.release
-    if strategy == "blueGreen" and agent.consumes:
+    if strategy == "blueGreen" and (agent.consumes or (agent.scaling and agent.scaling.queue)):
         raise ValueError(
-            "rollout.strategy: blueGreen switches a Service, and topics come without one, so that both versions would "
-            "consume: use `canary` or `rolling`"
+            "rollout.strategy: blueGreen switches a Service, and topics and queues come without one, so that both "
+            "versions would consume: use `canary` or `rolling`"
         )
     if release is None:
         return

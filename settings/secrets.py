@@ -28,7 +28,8 @@ class ExternalSecrets(Model):
     kind: Literal["ClusterSecretStore", "SecretStore"] = "ClusterSecretStore"
     """`SecretStore`: one in the agents' namespace."""
     refresh_interval: Duration = Field(default=timedelta(hours=1), ge=timedelta(minutes=1))
-    """How often the operator reads the store again, at least a minute; pods see a new value when they start."""
+    """How often the operator reads the store again, at least a minute; pods see a new value when they start,
+    with `reload: file` within about a minute."""
 
 
 class AgentSecret(Model):

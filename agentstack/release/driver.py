@@ -237,6 +237,8 @@ class Driver:
             return figures(ask, namespace=self._namespace, agent=name, track=track, seconds=seconds, at=at)
 
         candidate = seen(candidates[0].label if candidates else stable.label)
+        if candidate.restarts is None and agent.bounds[0] == 0:
+            return Verdict.GOOD, "no pods, since there is no work for any"
         if candidates and not candidates[0].serves:
             # No request reaches it yet.
             return judge(candidate, None, analysis.model_copy(update={"min_requests": 0}))

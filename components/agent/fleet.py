@@ -10,7 +10,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.labels import labels, selector
+from components.labels import DEVICES, labels, selector
 from components.network import API_SERVER, Edge, network_policy
 from components.pods import (
     CONFIG_HASH,
@@ -31,7 +31,6 @@ from .pod import declared_hash, pod_template, resolved
 
 COMPONENT = "fleet"
 """The value of the label `app.kubernetes.io/component` of a fleet's controller."""
-DEVICES = "agentstack.dev/devices"
 
 _SCRIPT = Path(__file__).with_name("controller.py")
 _FOLDER = "/etc/fleet"

@@ -118,6 +118,10 @@ def test_probes_and_metrics_are_for_those_who_ask(render: Render) -> None:
         ),
         ({"kind": "job", "replicas": 2}, "replicas: a job has `job.completions` and `job.parallelism`: remove it"),
         ({"kind": "job", "scaling": {"min": 1, "max": 2}}, "scaling: a job ends, so there is nothing to scale"),
+        (
+            {"kind": "job", "reload": "file"},
+            "reload: a pod that ends reads its configuration when it starts: remove it",
+        ),
         ({"kind": "job", "public": {}}, "public: a job has no Service to route to: remove it"),
         ({"kind": "job", "cron": {"schedule": "0 3 * * *"}}, "cron: is for `kind: cron`: remove it"),
         ({"kind": "job", "job": {"retry": 2}}, "job.retry: unknown key `retry`, did you mean `retries`?"),

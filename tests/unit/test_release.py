@@ -61,7 +61,7 @@ class FakeStack:
 
     def checked(self, agents: Mapping[str, Any]) -> Settings:
         return load(
-            {"agents": agents, "gateway": {"enabled": False}},
+            {"agents": agents, "gateway": {"enabled": False}, "platform": {"keda": {}}},
             stack_file=self.folder / "Pulumi.dev.yaml",
             agents_folder=self.folder,
         )
@@ -215,6 +215,15 @@ def test_an_agent_that_serves_no_requests_is_judged_by_its_restarts(folder: Path
     made = world(folder, "rollout: {strategy: canary, analysis: {minRequests: 0}}")
     made.candidate = Figures(0, 0, None, 0)
     assert made.release() is Outcome.DONE
+
+
+def test_a_version_that_has_no_work_yet_is_as_good_as_it_starts(folder: Path) -> None:
+    made = world(folder)
+    idle = "scaling: {min: 0, max: 20, queue: {redisList: 'checkpoint:open', lagPerReplica: 5}}"
+    (folder / "a.yaml").write_text(f"name: a\nimage: x/y:1\nuses: [redis]\n{idle}\n")
+    made.candidate = Figures(0, 0, None, None)
+    assert made.release() is Outcome.DONE
+    assert any("no work" in line for line in made.said)
 
 
 def test_the_last_step_is_compared_with_what_was_before_it(folder: Path) -> None:

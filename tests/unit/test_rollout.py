@@ -29,6 +29,9 @@ STABLE = {"app.kubernetes.io/name": "a", "app.kubernetes.io/component": "agent",
 BOTH = {"app.kubernetes.io/name": "a", **PART_OF}
 
 
+WAITING = {"redisList": "checkpoint:open", "lagPerReplica": 50}
+
+
 def agent(**settings: Any) -> AgentSettings:
     return AgentSettings.model_validate({"image": "x/y:1", **settings})
 
@@ -135,6 +138,20 @@ def test_no_split_exceeds_the_maximum_or_leaves_a_side_empty(low: int, more: int
     assert abs(canary_high - high * share / 100) < 1 or 1 in (stable_high, canary_high)
 
 
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [(10, ((1, 18, 56), (1, 2, 500))), (50, ((1, 10, 100), (1, 10, 100))), (90, ((1, 2, 500), (1, 18, 56)))],
+)
+def test_each_version_has_pods_for_its_share_of_what_waits(share: int, expected: Any) -> None:
+    queue = WAITING | {"fallback": {"replicas": 5}}
+    scaling = {"min": 0, "max": 20, "queue": queue}
+    release = {"version": "2", "share": share}
+    running = tracks(agent(uses=["redis"], rollout="canary", scaling=scaling, release=release))
+    found = [track.settings.scaling for track in running]
+    assert tuple((s.min, s.max, s.queue.lag_per_replica) for s in found if s and s.queue) == expected
+    assert [s.fallback_replicas for s in found if s] == [min(5, high) for _, high, _ in expected]
+
+
 def test_a_release_counts_against_the_quota() -> None:
     released = agent(rollout="blueGreen", replicas=3, release={"version": "2", "share": 0})
     assert released.demand("a").minimum == 6
@@ -160,6 +177,10 @@ def test_more_consumers_than_partitions_are_refused() -> None:
         ({"rollout": {"strategy": "canary", "keepFor": "5m"}}, "keepFor: belongs to `strategy: blueGreen`"),
         ({"rollout": {"analysis": {}}}, "rollout.strategy\n  Field required"),
         ({"rollout": "blueGreen", "consumes": ["t"]}, "blueGreen switches a Service"),
+        (
+            {"rollout": "blueGreen", "uses": ["redis"], "scaling": {"min": 1, "max": 4, "queue": WAITING}},
+            "blueGreen switches a Service",
+        ),
         ({"release": {"version": "2", "share": 10}}, "release.share: 10 does not fit `rollout: rolling`: write 100"),
         ({"rollout": "canary", "release": {"version": "2", "share": 0}}, "write 1 to 100"),
         ({"rollout": "blueGreen", "release": {"version": "2", "share": 50}}, "write 0 or 100"),
