@@ -26,11 +26,12 @@ lint: $(VENV)/dev ## ruff, mypy --strict, and whether generated files are curren
 
 unit: $(VENV)/dev ## The tests alone
 	$(BIN)/python -m pytest -n auto --ignore=tests/cluster --ignore=tests/chaos \
-		--ignore=tests/engine/test_lifecycle.py --ignore=tests/engine/test_protection.py
+		--ignore=tests/engine/test_lifecycle.py --ignore=tests/engine/test_protection.py \
+		--ignore=tests/engine/test_release.py
 
 test-cluster: $(VENV)/dev ## Deploy dev to the cluster of KUBECONFIG (by kubectl, and by pulumi if on PATH), test it, remove it
 	$(BIN)/python -m pytest tests/cluster
-	$(BIN)/python -m pytest tests/engine/test_lifecycle.py tests/engine/test_protection.py
+	$(BIN)/python -m pytest tests/engine/test_lifecycle.py tests/engine/test_protection.py tests/engine/test_release.py
 
 chaos: $(VENV)/dev ## Break Redis and Kafka under load, in namespaces chaos-* of the cluster of KUBECONFIG; ONLY=EXPRESSION
 	$(BIN)/python -m pytest tests/chaos $(if $(ONLY),-k '$(ONLY)')
