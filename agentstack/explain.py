@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from .render import Registration
 
 _AGENT = "agentstack:agents:Agent"
+_ROLE = "app.kubernetes.io/component"
+_PARTS = {"fleet": "Fleet", "agent-canary": "Candidate", "agent-green": "Candidate"}
+"""What of an agent has objects of the kinds that the agent itself has, by their label `_ROLE`."""
+_FILES = "/etc/agent/"
+"""Where an agent with `reload: file` finds its variables."""
 _PLAIN_WIDTH = 100
 """The width of a pipe, which has none: the same everywhere, so that outputs can be compared."""
 
@@ -29,6 +34,19 @@ PURPOSES: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
         "runs its pods; one has {spec.template.spec.terminationGracePeriodSeconds} s to end: "
         "preStop + longestTask + 10",
         (),
+    ),
+    ("Agent", "PodTemplate"): (
+        "what the pod of each device is made from; one has {template.spec.terminationGracePeriodSeconds} s to end: "
+        "preStop + longestTask + 10",
+        ("kind", "fleet"),
+    ),
+    ("Agent", "Job"): (
+        "runs it once, for {spec.activeDeadlineSeconds} s at most; another declaration makes another Job",
+        ("kind", "job"),
+    ),
+    ("Agent", "CronJob"): (
+        "runs it at `{spec.schedule}` in {spec.timeZone}, for {spec.jobTemplate.spec.activeDeadlineSeconds} s at most",
+        ("kind", "cron", "job"),
     ),
     ("Agent", "HorizontalPodAutoscaler"): (
         "alone sets the number of pods, {spec.minReplicas} to {spec.maxReplicas}: up at once, down after "
@@ -40,7 +58,10 @@ PURPOSES: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
         ("scaling",),
     ),
     ("Agent", "TriggerAuthentication"): ("lets KEDA ask for the length of its queue, with its own login", ("scaling",)),
-    ("Agent", "PodDisruptionBudget"): ("lets node drains take {spec.maxUnavailable} pod at a time", ()),
+    ("Agent", "PodDisruptionBudget"): (
+        "lets node drains take {spec.maxUnavailable} pod at a time | has node drains leave {spec.minAvailable} pods",
+        (),
+    ),
     ("Agent", "Service"): ("its address in the cluster: http://{metadata.name}", ()),
     ("Agent", "NetworkPolicy"): (
         "who may open connections to it, and it to whom",
@@ -54,15 +75,48 @@ PURPOSES: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
     ("Agent", "Secret"): ("its secret variables", ("secrets", "inference")),
     ("Agent", "ExternalSecret"): ("fetches its secrets from a store outside", ("secrets", "inference")),
     ("Agent", "ServiceAccount"): ("its identity", ("identity",)),
+    ("Candidate", "Deployment"): ("runs the pods of the candidate, the version that is being released", ("release",)),
+    ("Candidate", "HorizontalPodAutoscaler"): (
+        "alone sets the number of the candidate's pods, {spec.minReplicas} to {spec.maxReplicas}",
+        ("scaling", "release"),
+    ),
+    ("Candidate", "ScaledObject"): (
+        "alone sets the number of the candidate's pods, {spec.minReplicaCount} to {spec.maxReplicaCount}, by what "
+        "waits in the queue",
+        ("scaling", "release"),
+    ),
+    ("Candidate", "TriggerAuthentication"): (
+        "lets KEDA ask for the length of the queue for the candidate",
+        ("scaling", "release"),
+    ),
+    ("Candidate", "PodDisruptionBudget"): (
+        "lets node drains take {spec.maxUnavailable} of the candidate's pods at a time",
+        ("release",),
+    ),
+    ("Candidate", "Service"): ("where the gateway sends the candidate's share of the requests", ("public", "release")),
+    ("Fleet", "Deployment"): ("the fleet's controller: keeps one pod for each device", ("kind",)),
+    ("Fleet", "NetworkPolicy"): ("who may open connections to the controller, and it to whom", ("kind",)),
+    ("Fleet", "ConfigMap"): ("the list of the devices, and the controller's program", ("fleet",)),
+    ("Fleet", "ServiceAccount"): ("the controller's identity", ("kind",)),
+    ("Fleet", "Role"): ("what the controller may do: make and delete pods, read the list and the template", ("kind",)),
+    ("Fleet", "RoleBinding"): ("gives the controller these rights", ("kind",)),
+    ("Fleet", "ValidatingAdmissionPolicy"): (
+        "holds the controller to pods of the fleet, as the template has them",
+        ("kind",),
+    ),
+    ("Fleet", "ValidatingAdmissionPolicyBinding"): ("puts that in force in the agents' namespace", ("kind",)),
     ("ModelServer", "Secret"): ("the key of the stack's model server", ("inference",)),
     ("RedisCluster", "Secret"): ("its own user of Redis", ("uses: redis", "redisKeys")),
     ("KafkaCluster", "Secret"): ("its own user of Kafka", ("uses: kafka", "consumes", "produces")),
     ("Gateway", "Ingress"): ("routes requests from outside to all public agents", ("public",)),
+    ("Gateway", "HTTPRoute"): ("routes requests from outside to it", ("public", "release")),
 }
-"""By component and kind, in the order of showing: what an object is for, and what of the declaration shapes it.
+"""By component (or the agent's part, see `_PARTS`) and kind, in the order of showing: what an object is for, and what
+of the declaration shapes it.
 
-No fields: every agent has one. Nearly every field shapes the object that runs the pods, so it names none.
-`field: item` stands for a list with that item; a path in braces, for what the object has there.
+No fields: every agent has one. Nearly every field shapes the object that runs the pods, so it names at most its kind's.
+`field: item` stands for a list with that item; a path in braces, for what the object has there. Of texts with ` | `
+between them, the first counts whose paths the object has.
 """
 
 
@@ -115,13 +169,13 @@ class Object:
 
 @dataclass(frozen=True)
 class Variable:
-    """One environment variable of the agent's container."""
+    """One environment variable of the agent's container, or the file of its name."""
 
     name: str
     value: str | None
     """None for one that is read elsewhere."""
     source: str
-    """The object that holds it, or the field of the pod."""
+    """The object that holds it, or the field of the pod; then the folder, where it comes as a file."""
 
 
 @dataclass(frozen=True)
@@ -182,10 +236,14 @@ def explanation(
     given |= {
         f"{setting.path}: {item}" for setting in written if isinstance(setting.value, list) for item in setting.value
     }
-    objects = [_object(manifest, by_urn, given) for manifest in (*own, *others)]
     order = {key: rank for rank, key in enumerate(PURPOSES)}
-    objects.sort(key=lambda item: (order.get((item.component, item.kind), len(order)), item.kind, item.name))
-    return Explanation(agent, environment, settings, objects, _variables(own))
+
+    def rank(manifest: Manifest) -> tuple[int, str, str]:
+        key = (_part(manifest, _component(manifest, by_urn)), manifest.kind)
+        return order.get(key, len(order)), manifest.kind, manifest.name
+
+    objects = [_object(manifest, by_urn, given) for manifest in sorted((*own, *others), key=rank)]
+    return Explanation(agent, environment, settings, objects, _variables(agent, own))
 
 
 def _settings(environment: Environment, agent: str) -> Iterator[Setting]:
@@ -257,9 +315,14 @@ def _serves(manifest: Manifest, own: Sequence[Manifest]) -> bool:
     if manifest.namespace not in {item.namespace for item in own}:
         return False
     if manifest.kind in ("Secret", "ConfigMap"):
-        return any(manifest.name in _named(item.object.get("spec")) for item in own)
+        return any(manifest.name in _referred(item) for item in own)
     services = {item.name for item in own if item.kind == "Service"}
-    return manifest.kind in ("Ingress", "HTTPRoute") and bool(services & set(_named(manifest.object.get("spec"))))
+    return manifest.kind in ("Ingress", "HTTPRoute") and bool(services & set(_referred(manifest)))
+
+
+def _referred(manifest: Manifest) -> Iterator[str]:
+    """Return the names that an object refers to: not all kinds have a `spec`."""
+    return _named({key: value for key, value in manifest.object.items() if key != "metadata"})
 
 
 def _named(value: Any, key: str = "") -> Iterator[str]:
@@ -274,13 +337,30 @@ def _named(value: Any, key: str = "") -> Iterator[str]:
         yield str(value)
 
 
-def _object(manifest: Manifest, registrations: Mapping[str, Registration], given: set[str]) -> Object:
+def _component(manifest: Manifest, registrations: Mapping[str, Registration]) -> str:
     owner = registrations.get(manifest.parent)
     while owner is not None and not owner.component:
         owner = registrations.get(owner.parent)
-    component = owner.type.rpartition(":")[2] if owner else ""
-    purpose, fields = PURPOSES.get((component, manifest.kind), ("", ()))
-    filled = re.sub(r"\{([\w.]+)\}", lambda path: str(_value(manifest.object, path[1].split("."))), purpose)
+    return owner.type.rpartition(":")[2] if owner else ""
+
+
+def _part(manifest: Manifest, component: str) -> str:
+    # NetworkPolicies have no labels: theirs are those of the pods.
+    for path in (("metadata", "labels"), ("spec", "podSelector", "matchLabels")):
+        role = _value(manifest.object, (*path, _ROLE))
+        if role in _PARTS:
+            return _PARTS[role]
+    return component
+
+
+def _object(manifest: Manifest, registrations: Mapping[str, Registration], given: set[str]) -> Object:
+    component = _component(manifest, registrations)
+    purpose, fields = PURPOSES.get((_part(manifest, component), manifest.kind), ("", ()))
+    texts = [
+        re.sub(r"\{([\w.]+)\}", lambda path: str(_value(manifest.object, path[1].split("."))), text)
+        for text in purpose.split(" | ")
+    ]
+    filled = next((text for text in texts if "?" not in text), texts[0])
     because = tuple(field for field in fields if field in given)
     return Object(manifest.kind, manifest.name, component, filled, because, manifest.path)
 
@@ -291,10 +371,16 @@ def _value(content: Any, keys: Sequence[str]) -> Any:
     return content
 
 
-def _variables(own: Sequence[Manifest]) -> list[Variable]:
-    """Return the variables of the first container that the agent's objects run, as it finds them."""
+def _variables(agent: str, own: Sequence[Manifest]) -> list[Variable]:
+    """Return the variables of the agent's container, as it finds them: in its environment, or else as files."""
     data = {item.name: item.object.get("data", {}) for item in own if item.kind == "ConfigMap"}
-    container = next(_containers([item.object for item in own]), {})
+    # Of an agent's versions, any: they find the same.
+    container: Mapping[str, Any] = {}
+    volumes: dict[str, Any] = {}
+    for pod in _pods([item.object for item in own]):
+        for one in pod["containers"]:
+            if one["name"] == agent:
+                container, volumes = one, {volume["name"]: volume for volume in pod.get("volumes", [])}
     found = [
         Variable(key, value, f"ConfigMap {source['configMapRef']['name']}")
         for source in container.get("envFrom", [])
@@ -304,25 +390,48 @@ def _variables(own: Sequence[Manifest]) -> list[Variable]:
     for variable in container.get("env", []):
         origin = variable.get("valueFrom", {})
         if "secretKeyRef" in origin:
-            reference = origin["secretKeyRef"]
-            source = f"Secret {reference['name']}"
-            source += f", key {reference['key']}" if reference["key"] != variable["name"] else ""
-            source += ", if there" if reference.get("optional") else ""
+            source = _key_of(origin["secretKeyRef"], variable["name"])
         else:
             source = f"the pod's {origin.get('fieldRef', {}).get('fieldPath', 'template')}"
         found.append(Variable(variable["name"], variable.get("value"), source))
+    # The controller adds it to each pod that it makes from the template.
+    lists = (item.name for item in own if item.kind == "ConfigMap" and _part(item, "") == "Fleet")
+    found += [Variable("DEVICE_ID", None, f"ConfigMap {name}, a line of devices") for name in lists]
+    names = {variable.name for variable in found}
+    found += [variable for variable in _files(container, volumes, data) if variable.name not in names]
     return sorted(found, key=lambda variable: variable.name)
 
 
-def _containers(value: Any) -> Iterator[Mapping[str, Any]]:
+def _files(container: Mapping[str, Any], volumes: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[Variable]:
+    for mount in container.get("volumeMounts", []):
+        folder, volume = mount["mountPath"], volumes[mount["name"]]
+        if not folder.startswith(_FILES):
+            continue
+        if "configMap" in volume:
+            name = volume["configMap"]["name"]
+            for key, value in data.get(name, {}).items():
+                yield Variable(key, value, f"ConfigMap {name}, in {folder}")
+        for source in volume.get("projected", {}).get("sources", []):
+            for item in source.get("secret", {}).get("items", []):
+                held = _key_of({**source["secret"], "key": item["key"]}, item["path"])
+                yield Variable(item["path"], None, f"{held}, in {folder}")
+
+
+def _key_of(reference: Mapping[str, Any], variable: str) -> str:
+    key = f", key {reference['key']}" if reference["key"] != variable else ""
+    return f"Secret {reference['name']}{key}{', if there' if reference.get('optional') else ''}"
+
+
+def _pods(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Return the specifications of pods in an object."""
     if isinstance(value, dict):
         if "containers" in value:
-            yield from value["containers"]
+            yield value
         for item in value.values():
-            yield from _containers(item)
+            yield from _pods(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _containers(item)
+            yield from _pods(item)
 
 
 def _show(explanation: Explanation) -> None:

@@ -51,7 +51,9 @@ def agent(
     calls: Annotated[str | None, typer.Option(help="Other agents that it calls over HTTP.")] = None,
     redis: Annotated[bool | None, typer.Option("--redis/--no-redis", help="Whether it uses Redis.")] = None,
     public: Annotated[str | None, typer.Option(help="Path by which the outside reaches it.")] = None,
-    egress: Annotated[str | None, typer.Option(help="Outside destinations: HOST, HOST:PORT or CIDR:PORT.")] = None,
+    egress: Annotated[
+        str | None, typer.Option(help="Outside destinations: HOST, HOST:PORT, CIDR:PORT or [CIDR]:PORT.")
+    ] = None,
     secrets: Annotated[str | None, typer.Option(help="Environment variables that hold a secret.")] = None,
     longest_task: Annotated[str | None, typer.Option(help="Longest that one task takes, such as 10m.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Take the default for everything that is not given.")] = False,
@@ -128,7 +130,10 @@ def _questions(name: str, settings: Settings) -> list[Question]:
         Question("redis", "Does it keep anything in Redis", "no", _redis),
         Question("public", f"Path by which the outside reaches it, such as /{name}", "none", _public),
         Question(
-            "egress", "Hosts outside that it calls, such as api.openai.com or db.example.com:5432", "none", _egress
+            "egress",
+            "Hosts outside that it calls, such as api.openai.com or db.example.com:5432",
+            "none",
+            _list("egress"),
         ),
         Question("secrets", "Variables that hold a secret, such as OPENAI_API_KEY", "none", _secrets),
         Question("longest-task", "Longest that one task takes", longest, _longest_task),
@@ -250,18 +255,6 @@ def _redis(answer: str) -> Declaration:
 
 def _public(answer: str) -> Declaration:
     return {"public": {"path": answer}}
-
-
-def _egress(answer: str) -> Declaration:
-    return {"egress": [_destination(word) for word in _words(answer)]}
-
-
-def _destination(word: str) -> Declaration:
-    address, _, port = word.rpartition(":")
-    if not port.isdigit():
-        address, port = word, ""
-    kind = "cidr" if "/" in address and "://" not in address else "host"
-    return {kind: address, **({"port": int(port)} if port else {})}
 
 
 def _secrets(answer: str) -> Declaration:

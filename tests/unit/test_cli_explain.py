@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from agentstack.cli import main
@@ -151,19 +152,98 @@ STACKS = {
     "redis": (ROOT / "tests/chaos/redis.yaml", ROOT / "tests/chaos/agents"),
     "kafka": (ROOT / "tests/chaos/kafka.yaml", ROOT / "tests/chaos/agents"),
 }
+KINDS: dict[str, dict[str, Any]] = {
+    "watchdog": {
+        "kind": "fleet",
+        "fleet": {"range": {"prefix": "d-", "last": 99}},
+        "uses": ["redis"],
+        "produces": ["results"],
+        "env": {"LEVEL": "info"},
+        "secrets": {"KEY": {}, "STORED": {"existingSecret": {"name": "stored", "key": "k"}}},
+        "reload": "file",
+    },
+    "learn": {"kind": "job", "uses": ["redis"], "produces": ["results"]},
+    "drift": {"kind": "cron", "cron": {"schedule": "0 3 * * *"}, "uses": ["redis"], "produces": ["results"]},
+    "hub": {
+        "public": {"path": "/hub"},
+        "scaling": {"min": 2, "max": 8},
+        "rollout": "canary",
+        "release": {"version": "2", "share": 30},
+    },
+    "worker": {
+        "consumes": ["tasks"],
+        "scaling": {"min": 2, "max": 8, "queue": {"topic": "tasks", "lagPerReplica": 5}},
+        "rollout": "canary",
+        "release": {"version": "2", "share": 30},
+    },
+    "desk": {"public": {"path": "/desk"}, "rollout": "blueGreen", "release": {"version": "2", "share": 0}},
+}
+KINDS_CONFIG: dict[str, Any] = {
+    "agentstack:platform": {"safeguards": {"requireSecrets": False, "protectData": False}, "keda": {}},
+    "agentstack:kafka": {"topics": {"tasks": {"partitions": 8}, "results": {"partitions": 3}}},
+    "agentstack:gateway": {
+        "host": "h.example.com",
+        "api": "gateway-api",
+        "parent": {"name": "public", "namespace": "infra"},
+    },
+    "agentstack:secrets": {"KEY": {"secure": "v1:open-sesame"}},
+    "agentstack:namespaces": {"agents": {"quota": {"pods": 200}}},
+}
 
 
-@pytest.mark.parametrize("name", STACKS)
-def test_every_object_of_every_agent_has_a_purpose(name: str) -> None:
-    file, agents = STACKS[name]
-    environment = Environment.find(ROOT, name, file=file, agents=agents)
+@pytest.fixture
+def kinds(tmp_path: pathlib.Path) -> Environment:
+    """An environment with agents of every kind, releases in progress, files instead of variables, and HTTPRoutes."""
+    for name, agent in KINDS.items():
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"name": name, "image": "x.io/y:1", **agent}))
+    settings = tmp_path.with_suffix(".settings")
+    settings.write_text(yaml.safe_dump({"config": KINDS_CONFIG}))
+    return Environment.find(ROOT, "kinds", file=settings, agents=tmp_path)
+
+
+@pytest.mark.parametrize("name", [*STACKS, "kinds"])
+def test_every_object_of_every_agent_has_a_purpose(name: str, kinds: Environment) -> None:
+    file, agents = STACKS.get(name, (None, None))
+    environment = kinds if name == "kinds" else Environment.find(ROOT, name, file=file, agents=agents)
     registrations = run_program(environment).registrations
-    agents_here = environment.settings().agents
-    things = [thing for agent in agents_here for thing in explanation(name, agent, [], registrations).objects]
-    found, purposes = {(thing.component, thing.kind) for thing in things}, {thing.purpose for thing in things}
-    assert ("Agent", "Deployment") in found
-    assert not found - set(PURPOSES)
-    assert not [text for text in purposes if "?" in text]
+    for agent in environment.settings().agents:
+        things = explanation(name, agent, [], registrations).objects
+        assert {"Deployment", "Job", "CronJob"} & {thing.kind for thing in things}
+        assert not [thing for thing in things if not thing.purpose or "?" in thing.purpose]
+        # What reads like another one's purpose is one of the two's only.
+        said = [(thing.kind, thing.purpose) for thing in things]
+        assert sorted(set(said)) == sorted(said)
+
+
+def test_kinds_and_candidates_are_told_apart(kinds: Environment) -> None:
+    registrations = run_program(kinds).registrations
+    found = {
+        (thing.kind, thing.name): thing.purpose
+        for agent in KINDS
+        for thing in explanation("kinds", agent, [], registrations).objects
+    }
+    assert "the fleet's controller" in found["Deployment", "watchdog-fleet"]
+    assert found["PodDisruptionBudget", "watchdog"] == "has node drains leave 90 pods"
+    assert found["NetworkPolicy", "watchdog-fleet"] != found["NetworkPolicy", "watchdog"]
+    assert "at `0 3 * * *` in Etc/UTC, for 3600 s" in found["CronJob", "drift"]
+    assert ("HTTPRoute", "hub") in found
+    candidates = {name for (_, name), purpose in found.items() if "candidate" in purpose}
+    assert candidates == {"hub-canary", "worker-canary", "desk-green"}
+    for agent in ("watchdog", "learn", "drift"):
+        assert {("Secret", f"{agent}.redis"), ("Secret", f"{agent}.kafka")} <= found.keys()
+
+
+def test_variables_that_come_as_files(kinds: Environment) -> None:
+    found = explained(kinds, "watchdog").variables
+    variables = {item.name: (item.value, item.source) for item in found}
+    assert len(variables) == len(found)
+    assert variables["LEVEL"] == ("info", "ConfigMap watchdog, in /etc/agent/config")
+    assert variables["KEY"] == (None, "Secret watchdog, if there, in /etc/agent/secrets")
+    assert variables["STORED"] == (None, "Secret stored, key k, if there, in /etc/agent/secrets")
+    assert variables["REDIS_URL"] == (None, "Secret watchdog.redis, in /etc/agent/secrets")
+    assert variables["PORT"] == ("8080", "the pod's template")
+    assert variables["DEVICE_ID"] == (None, "ConfigMap watchdog-fleet, a line of devices")
+    assert "MAX_UNAVAILABLE_PERCENT" not in variables
 
 
 EVERYTHING: dict[str, Any] = {

@@ -55,7 +55,15 @@ def new(
 def test_options_alone(new: Call, project: pathlib.Path) -> None:
     code, out, err = new(
         *("two", "--image", "x/two:1", "--pods", "2-8", "--consumes", "tasks", "--produces", "results,tasks"),
-        *("--calls", "one", "--redis", "--public", "/two", "--egress", "api.example.com,10.0.0.0/8:5432"),
+        *(
+            "--calls",
+            "one",
+            "--redis",
+            "--public",
+            "/two",
+            "--egress",
+            "api.example.com,10.0.0.0/8:5432,[2001:db8::/32]:443",
+        ),
         *("--secrets", "KEY", "--longest-task", "10m"),
     )
     assert (code, err) == (0, "")
@@ -70,16 +78,14 @@ def test_options_alone(new: Call, project: pathlib.Path) -> None:
         "calls: [one]\n"
         "uses: [redis]\n"
         "public: {path: /two}\n"
-        "egress:\n"
-        "- {host: api.example.com}\n"
-        "- {cidr: 10.0.0.0/8, port: 5432}\n"
+        "egress: [api.example.com, '10.0.0.0/8:5432', '[2001:db8::/32]:443']\n"
         "secrets:\n"
         "  KEY: {required: true}\n"
         "shutdown: {longestTask: 10m}\n"
     )
     assert text in out
     assert "next  agentstack explain two --env dev" in out
-    assert "then  for prod: agents/two.yaml:14: agents.two.secrets.KEY: required and not given" in out
+    assert "then  for prod: agents/two.yaml:12: agents.two.secrets.KEY: required and not given" in out
     AgentFile.model_validate(yaml.safe_load(text), by_name=False)
 
 
@@ -94,7 +100,7 @@ def test_a_person_is_asked_until_the_answer_fits(new: Call, project: pathlib.Pat
     assert (code, err) == (0, "")
     assert "Topics it reads (tasks, results) [none]: Error: consumes.0: unknown topic `taks`, did you mean" in out
     assert "Error: scaling.max: 2 is below min 9: raise `max` or lower `min`" in out
-    assert "Error: egress.0.host: the given text is not a host name" in out
+    assert "Error: egress.0: the given text is no destination: write `HOST:PORT`" in out
     assert yaml.safe_load((project / "agents" / "two.yaml").read_text()) == {
         "name": "two",
         "image": "x/two:1",
