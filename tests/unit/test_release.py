@@ -24,6 +24,10 @@ from settings import Analysis, Settings, SettingsError, StateFormats
 from settings.rollout import tracks, version_of
 from settings.stack import load
 
+from .cli_program import project
+
+__all__ = ["project"]
+
 PAUSE = timedelta(minutes=5)
 GOOD = Figures(requests=1000, errors=0, p95=0.1, restarts=0)
 
@@ -466,3 +470,27 @@ def test_bad_options_are_one_line(words: list[str], message: str) -> None:
     done = CliRunner().invoke(app, words)
     assert isinstance(done.exception, SettingsError)
     assert message in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["release", "one", "--to", "2"], "pulumi: is not on PATH: install the engine (https://www.pulumi.com/docs/"),
+        (["rollback", "one"], "pulumi: is not on PATH: "),
+        (["releases"], "pulumi: is not on PATH: "),
+        # What the files alone show wrong needs no engine.
+        (["release", "nope", "--to", "2"], "unknown agent `nope`: known are one"),
+        (["release", "one", "--to", "latest"], "agents.one.release.version: `latest` changes under a running release"),
+        (["rollback", "nope"], "unknown agent `nope`"),
+        (["releases", "nope"], "unknown agent `nope`"),
+    ],
+)
+def test_without_the_engine(project: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str) -> None:
+    (project / "Pulumi.dev.yaml").write_text("config:\n  agentstack:gateway: {enabled: false}\n")
+    before = (project / "Pulumi.dev.yaml").read_text()
+    monkeypatch.setenv("PATH", str(project))
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, SettingsError)
+    assert message in str(done.exception)
+    assert len(str(done.exception).splitlines()) == 1
+    assert (project / "Pulumi.dev.yaml").read_text() == before
