@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import http.server
 import itertools
+import socketserver
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agentstack.cli import app
-from agentstack.release.commands import changes
+from agentstack.release.commands import _ask, changes
 from agentstack.release.driver import Driver, Outcome, former
 from agentstack.release.engine import Update, _last_words, _left_behind
 from agentstack.release.judge import Figures, Prometheus, PrometheusError, Verdict, figures, judge
@@ -436,6 +437,48 @@ def test_an_answer_that_is_none_of_prometheus_is_an_error() -> None:
         Prometheus("http://127.0.0.1:1").value("up")
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{",
+        b"nothing of HTTP\r\n\r\n",
+        b"",
+    ],
+)
+def test_a_prometheus_that_breaks_in_the_middle_of_its_answer_is_an_error(answer: bytes) -> None:
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(answer)
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        with pytest.raises(PrometheusError):
+            Prometheus(f"http://127.0.0.1:{server.server_address[1]}").value("up")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "localhost:9090", "ftp://prometheus", "http://", "http://:9090", "http://[::1", "http://p:0"),
+        *("http://p:99999", "http://p:http", "http://p q:9090", "http://p:9090\n", "http://p:9090?x", "http://pü:9090"),
+        *("https://admin:hunter2@p:9090", "http://admin:hunter2%40p:9090", "admin:hunter2@p"),
+    ],
+)
+def test_the_address_of_prometheus_is_checked_first_and_never_repeated(url: str) -> None:
+    done = CliRunner().invoke(app, ["release", "a", "--to", "2", "--prometheus", url])
+    assert isinstance(done.exception, SettingsError)
+    assert str(done.exception).startswith("--prometheus: is not the address of a Prometheus: write ")
+    assert "hunter2" not in str(done.exception)
+
+
+@pytest.mark.parametrize("url", ["none", "http://p", "https://p.example:443/prometheus/", "http://[::1]:9090"])
+def test_an_address_of_prometheus(url: str) -> None:
+    assert (_ask(url) is None) == (url == "none")
+
+
 def test_a_lock_of_a_process_that_is_gone_is_told_from_others() -> None:
     import os
     import socket
@@ -462,6 +505,8 @@ def test_the_errors_are_told_from_the_rest_of_an_output() -> None:
         (["release", "a", "--to", "2", "--steps", "50,10,100"], "--steps: `50,10,100` are not growing shares"),
         (["release", "a", "--to", "2", "--steps", "10,50"], "up to 100"),
         (["release", "a", "--to", "2", "--pause", "5"], "--pause: `5` is not a duration"),
+        (["release", "a", "--to", "2", "--pause", "0s"], "--pause: `0s` is not between `1s` and `24h`"),
+        (["release", "a", "--to", "2", "--pause", "99999999d"], "--pause: `99999999d` is not between"),
         (["release", "a", "--to", "2", "--reads", "1", "--writes", "2"], "--reads: with `--writes`"),
         (["rollback", "--to", "2"], "--to: belongs to one agent"),
     ],
