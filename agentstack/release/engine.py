@@ -146,18 +146,28 @@ class Stack:
         print(f"    {line.rstrip()}", file=sys.stderr, flush=True)
 
     def history(self) -> Iterator[Update]:
-        """Yield the stack's updates, newest first."""
+        """Yield the stack's updates, newest first, without what cannot be an agent's settings."""
         updates = self._stack.history(page_size=_REMEMBERED, show_secrets=False)
         for age, update in enumerate(updates):
             if update.kind != "update":
                 continue
             value = update.config.get(_AGENTS)
-            agents: dict[str, Any] = {}
+            found: Any = None
             with contextlib.suppress(ValueError):
-                agents = json.loads(value.value) if value is not None else {}
+                found = json.loads(value.value) if value is not None else None
+            agents = found.items() if isinstance(found, dict) else ()
             # File and bucket backends do not number them.
             number = update.version or len(updates) - age
-            yield Update(number, update.start_time, update.result == "succeeded", update.result, agents)
+            kept = {name: group for name, group in agents if _readable(group)}
+            yield Update(number, update.start_time, update.result == "succeeded", update.result, kept)
+
+
+def _readable(group: object) -> bool:
+    """Whether an agent's group has the form of settings: the engine records what it is given, and then it may fail."""
+    if not isinstance(group, dict) or not isinstance(group.get("image", ""), str):
+        return False
+    release = group.get("release")
+    return release is None or (isinstance(release, dict) and {"version", "share"} <= release.keys())
 
 
 def _last_words(text: str) -> str:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import copy
 import http.server
 import itertools
+import json
 import socketserver
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from agentstack.cli import app
+from agentstack.environment import Environment
 from agentstack.release.commands import _ask, changes
 from agentstack.release.driver import Driver, Outcome, former
-from agentstack.release.engine import Update, _last_words, _left_behind
+from agentstack.release.engine import Stack, Update, _last_words, _left_behind
 from agentstack.release.judge import Figures, Prometheus, PrometheusError, Verdict, figures, judge
 from settings import Analysis, Settings, SettingsError, StateFormats
 from settings.rollout import tracks, version_of
@@ -415,6 +418,38 @@ def test_the_queries_are_promql() -> None:
     figures(ask, namespace="agents", agent="a", track="canary", seconds=90.5)
     assert all('track="canary"' in query and "[91s]" in query for query in asked)
     assert len(asked) == 4
+
+
+def test_what_was_never_an_agents_settings_is_left_out_of_the_history(tmp_path: Path) -> None:
+    good = {"image": "x/y:1"}
+    malformed: list[Any] = [
+        *(None, "x/y:1", {"image": 1}, {"image": None}, {**good, "release": "2.0"}, {**good, "release": []}),
+        *({**good, "release": {}}, {**good, "release": {"version": "2"}}, {**good, "release": {"share": 10}}),
+    ]
+    recorded = [json.dumps({"a": group, "b": good}) for group in malformed]
+    recorded += ["not JSON", "[]", "7", "null", json.dumps({"a": {**good, "release": {"version": "2", "share": 10}}})]
+    stack = Stack(Environment(tmp_path, "dev", tmp_path / "Pulumi.dev.yaml", tmp_path))
+    updates = [
+        SimpleNamespace(
+            kind="update",
+            config={"agentstack:agents": SimpleNamespace(value=text)},
+            version=number,
+            start_time=datetime(2026, 1, 1, tzinfo=UTC),
+            result="succeeded",
+        )
+        for number, text in enumerate(recorded, start=1)
+    ]
+    # Where the engine's stack is cached.
+    vars(stack)["_stack"] = SimpleNamespace(history=lambda **_: updates[::-1])
+    history = list(stack.history())
+    last = len(recorded)
+    assert [(update.number, *rest) for update, *rest in changes(history, None)] == [
+        (last, "a", "1", "2 10 %"),
+        (1, "b", "1", ""),
+    ]
+    assert former(history, "b", "1") == {"b": good}
+    with pytest.raises(SettingsError, match="no update of a with another version"):
+        former(history, "a", None)
 
 
 def test_an_answer_that_is_none_of_prometheus_is_an_error() -> None:
