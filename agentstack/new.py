@@ -84,13 +84,14 @@ def agent(
     questions = _questions(name, environment.settings())
     path = environment.agents_folder / f"{name}.yaml"
     declared = read_agents(environment.agents_folder)
+    declaration: Declaration = {"name": name}
+    # A name that is none may be none of a file either.
+    if name not in declared and (problems := _problems({**declaration, "image": "example/image:1"}, environment)):
+        raise SettingsError("\n".join(problems))
     if name in declared or path.exists():
         raise SettingsError(
             f"{declared.get(name, [path])[0]}: is there already: choose another name, or change the file"
         )
-    declaration: Declaration = {"name": name}
-    if problems := _problems({**declaration, "image": "example/image:1"}, environment):
-        raise SettingsError("\n".join(problems))
     missing = [question for question in questions if given[question.option] is None]
     can_ask = sys.stdin.isatty() and not yes
     if missing and not can_ask:
@@ -206,8 +207,12 @@ def _text(declaration: Mapping[str, Any], environment: Environment) -> str:
     import yaml
 
     schema = os.path.relpath(environment.project / "schemas" / "agent.schema.json", environment.agents_folder)
-    content = yaml.safe_dump(dict(declaration), default_flow_style=None, sort_keys=False, width=1_000_000)
-    return f"# yaml-language-server: $schema={schema}\n{content}"
+    lines = [f"# yaml-language-server: $schema={schema}\n"]
+    for key, value in declaration.items():
+        # None: on one line what holds only scalars, which a whole file may do as well.
+        inline = None if isinstance(value, dict | list) else False
+        lines.append(yaml.safe_dump({key: value}, default_flow_style=inline, sort_keys=False, width=1_000_000))
+    return "".join(lines)
 
 
 def _next_steps(declaration: Declaration, environment: Environment) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, model_validator
@@ -88,10 +88,6 @@ class StateFormats(Model):
         return cls(reads=tuple(reads), writes=writes)
 
 
-def _text(value: object) -> object:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
 def _version(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|sha256:[0-9a-f]{64}", text):
         raise ValueError(f"{quoted(text)} is not a version: write the tag of an image, or a digest (`sha256:...`)")
@@ -100,8 +96,25 @@ def _version(text: str) -> str:
     return text
 
 
-Version = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | int), AfterValidator(_version)]
+# Never a number: of `0123456` YAML 1.1 makes 42798, and of `22:22` 1342.
+Version = Annotated[str, AfterValidator(_version)]
 """The tag of an image, or its digest (`sha256:...`)."""
+
+
+def _moment(text: str) -> str:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        known = False
+    else:
+        known = bool(re.fullmatch(r"[0-9-]{10}T[0-9:]{8}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})", text))
+    if not known:
+        raise ValueError(f"{quoted(text)} is not a time as in RFC 3339: write for example `2026-01-31T09:30:00+00:00`")
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_moment), Field(json_schema_extra={"format": "date-time"})]
+"""A time with its offset from UTC. https://www.rfc-editor.org/rfc/rfc3339#section-5.6"""
 
 
 class Release(Model):
@@ -114,7 +127,7 @@ class Release(Model):
     the Service leads to it (`blueGreen`)."""
     state: StateFormats | None = None
     """What the candidate reads and writes; the same as the agent's `state` if absent."""
-    since: str | None = None
+    since: Moment | None = None
     """When the share was set, as in RFC 3339: from then on the candidate is watched."""
     aborted: bool = False
     """Whether the release goes back: it is deployed as if it were not there."""

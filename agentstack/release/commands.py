@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-from datetime import datetime
+import re
+import urllib.parse
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -42,7 +44,7 @@ def release(
     to: Annotated[str, typer.Option("--to", metavar="VERSION", help="The tag or digest of the agent's image.")],
     env: _Env = "dev",
     steps: Annotated[str, typer.Option(help="A canary's shares in percent; the last is 100.")] = "10,50,100",
-    pause: Annotated[str, typer.Option(help="How long each step is watched.")] = "5m",
+    pause: Annotated[str, typer.Option(help="How long each step is watched, 1s to 24h.")] = "5m",
     prometheus: Annotated[
         str,
         typer.Option(
@@ -59,10 +61,7 @@ def release(
     verbose: _Verbose = False,
 ) -> None:
     """Take an agent to another version by its `rollout`, watch it, and go back by itself if it does worse."""
-    from .judge import Prometheus
-
-    shares, span, formats = _steps(steps), _span(pause), _formats(reads, writes)
-    ask = None if prometheus == "none" else Prometheus(prometheus).value
+    shares, span, formats, ask = _steps(steps), _span(pause), _formats(reads, writes), _ask(prometheus)
     with _driver(env, ask, verbose) as driver:
         _exit(driver.release(agent, to, steps=shares, pause=span, state=formats))
 
@@ -174,16 +173,40 @@ def _steps(text: str) -> list[int]:
     return shares
 
 
-def _span(text: str) -> Any:
+def _ask(url: str) -> Ask | None:
+    """Return what asks the Prometheus at `url`; the message for a bad one does not repeat it: it may hold a login."""
+    from settings.errors import SettingsError
+
+    from .judge import Prometheus
+
+    if url == "none":
+        return None
+    try:
+        parts = urllib.parse.urlsplit(url)
+        good = bool(re.fullmatch(r"(?i:https?)://[!-~]+", url)) and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, an IPv6 address that is none
+        good = False
+    if not good or set("@?#") & set(url):
+        raise SettingsError(
+            "--prometheus: is not the address of a Prometheus: write `http://HOST:PORT` or `https://HOST`, without a "
+            "login, or `none`"
+        )
+    return Prometheus(url).value
+
+
+def _span(text: str) -> timedelta:
     from pydantic import TypeAdapter, ValidationError
 
     from settings.errors import SettingsError
     from settings.types import Duration
 
     try:
-        return TypeAdapter(Duration).validate_python(text)
+        span: timedelta = TypeAdapter(Duration).validate_python(text)
     except ValidationError as error:
         raise SettingsError(f"--pause: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+    if not timedelta(seconds=1) <= span <= timedelta(hours=24):
+        raise SettingsError(f"--pause: `{text}` is not between `1s` and `24h`: write for example `5m`")
+    return span
 
 
 def _formats(reads: str | None, writes: int | None) -> StateFormats | None:

@@ -166,7 +166,7 @@ class Driver:
     ) -> dict[str, Any]:
         agents = self.stack.agents
         group = agents.setdefault(name, {})
-        release: dict[str, Any] = {**group.get("release", {}), "version": version, "share": share}
+        release: dict[str, Any] = {**(group.get("release") or {}), "version": version, "share": share}
         release["since"] = datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="seconds")
         # What runs now is written out, so that the history of updates knows it.
         group["image"] = agent.image

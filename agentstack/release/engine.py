@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import copy
+import dataclasses
+import functools
 import json
 import os
 import re
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,6 @@ from pulumi import automation
 
 from agentstack.environment import Environment
 from settings.errors import SettingsError
-from settings.files import read_yaml
 from settings.root import Settings
 from settings.stack import load
 
@@ -41,7 +40,7 @@ class LockedError(Exception):
     """Another update of the stack is under way."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Update:
     """One update in the stack's history."""
 
@@ -54,18 +53,28 @@ class Update:
 
 
 class Stack:
-    """The stack of an environment, in the backend that the user is logged in to."""
+    """The stack of an environment, in the backend that the user is logged in to.
+
+    The files are read without the engine. What needs it raises `SettingsError` where there is none, or no such stack.
+    """
 
     def __init__(self, environment: Environment, *, verbose: bool = False) -> None:
-        """Raise `SettingsError` where there is no such stack."""
         self._environment = environment
         self._verbose = verbose
+
+    @functools.cached_property
+    def _stack(self) -> automation.Stack:
+        name, folder = self._environment.name, self._environment.project.absolute()
         try:
-            self._stack = automation.select_stack(environment.name, work_dir=str(environment.project.absolute()))
+            return automation.select_stack(name, work_dir=str(folder))
+        except FileNotFoundError:
+            raise SettingsError(
+                "pulumi: is not on PATH: install the engine (https://www.pulumi.com/docs/iac/download-install/)"
+            ) from None
         except automation.StackNotFoundError:
             raise SettingsError(
-                f"no stack `{environment.name}` in this backend: run `pulumi stack init {environment.name}` and "
-                "`pulumi up`, or log in to the backend that has it"
+                f"no stack `{name}` in this backend: run `pulumi stack init {name}` and `pulumi up`, or log in to the "
+                "backend that has it"
             ) from None
         except automation.CommandError as error:
             raise SettingsError(_last_words(str(error))) from None
@@ -73,8 +82,8 @@ class Stack:
     @property
     def agents(self) -> Agents:
         """The agents' settings as they stand in the environment's file now; a copy."""
-        config = read_yaml(self._environment.file).get("config") or {}
-        return copy.deepcopy(config.get(_AGENTS) or {})
+        # Another `Environment`, since one reads its file once.
+        return dataclasses.replace(self._environment).config.get(_AGENTS) or {}
 
     def checked(self, agents: Mapping[str, Any]) -> Settings:
         """Return all settings, with these agents in the place of those in the file.
@@ -111,11 +120,12 @@ class Stack:
 
     def _up(self, message: str) -> None:
         echo = self._echo if self._verbose else None
+        workspace = self._stack.workspace
         try:
             if self._half_made():
-                self._stack.workspace.env_vars = _TAKE_OVER
+                workspace.env_vars = _TAKE_OVER
                 self._stack.up(message=message, color="never", on_output=echo)
-                self._stack.workspace.env_vars = {}
+                workspace.env_vars = {}
                 # An update leaves them pending, for a person to look at: they are done now.
                 self._stack.refresh(clear_pending_creates=True, color="never", on_output=echo)
             self._stack.up(message=message, color="never", on_output=echo)
@@ -124,7 +134,7 @@ class Stack:
         except automation.CommandError as error:
             raise UpdateFailedError(_last_words(str(error))) from None
         finally:
-            self._stack.workspace.env_vars = {}
+            workspace.env_vars = {}
 
     def _half_made(self) -> bool:
         """Whether a killed update was creating objects, which may be there by now."""
@@ -136,18 +146,28 @@ class Stack:
         print(f"    {line.rstrip()}", file=sys.stderr, flush=True)
 
     def history(self) -> Iterator[Update]:
-        """Yield the stack's updates, newest first."""
+        """Yield the stack's updates, newest first, without what cannot be an agent's settings."""
         updates = self._stack.history(page_size=_REMEMBERED, show_secrets=False)
         for age, update in enumerate(updates):
             if update.kind != "update":
                 continue
             value = update.config.get(_AGENTS)
-            agents: dict[str, Any] = {}
+            found: Any = None
             with contextlib.suppress(ValueError):
-                agents = json.loads(value.value) if value is not None else {}
+                found = json.loads(value.value) if value is not None else None
+            agents = found.items() if isinstance(found, dict) else ()
             # File and bucket backends do not number them.
             number = update.version or len(updates) - age
-            yield Update(number, update.start_time, update.result == "succeeded", update.result, agents)
+            kept = {name: group for name, group in agents if _readable(group)}
+            yield Update(number, update.start_time, update.result == "succeeded", update.result, kept)
+
+
+def _readable(group: object) -> bool:
+    """Whether an agent's group has the form of settings: the engine records what it is given, and then it may fail."""
+    if not isinstance(group, dict) or not isinstance(group.get("image", ""), str):
+        return False
+    release = group.get("release")
+    return release is None or (isinstance(release, dict) and {"version", "share"} <= release.keys())
 
 
 def _last_words(text: str) -> str:

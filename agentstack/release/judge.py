@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import http.client
 import json
 import math
 import urllib.error
@@ -41,7 +42,7 @@ class Prometheus:
             with urllib.request.urlopen(f"{self._url}?{urllib.parse.urlencode(fields)}", timeout=_TIMEOUT) as answer:
                 result = json.load(answer)["data"]["result"]
             number = float(result[0]["value"][1]) if result else None
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
             raise PrometheusError(f"{self._url}: {error}") from None
         return None if number is None or math.isnan(number) else number
 

@@ -91,7 +91,9 @@ def test_options_alone(new: Call, project: pathlib.Path) -> None:
 
 def test_defaults_leave_no_trace(new: Call, project: pathlib.Path) -> None:
     assert new("two", "--image", "x/two:1", "--pods", "1", "--longest-task", "30s", "--yes")[0] == 0
-    assert yaml.safe_load((project / "agents" / "two.yaml").read_text()) == {"name": "two", "image": "x/two:1"}
+    assert (project / "agents" / "two.yaml").read_text() == (
+        "# yaml-language-server: $schema=../schemas/agent.schema.json\nname: two\nimage: x/two:1\n"
+    )
 
 
 def test_a_person_is_asked_until_the_answer_fits(new: Call, project: pathlib.Path) -> None:
@@ -123,6 +125,7 @@ def test_what_is_given_is_not_asked(new: Call, project: pathlib.Path) -> None:
         (["one", "--image", "x/one:1", "--yes"], "agents/one.yaml: is there already: choose another name"),
         (["Two", "--image", "x/y:1", "--yes"], "name: `Two` is not an agent name"),
         (["../two", "--image", "x/y:1", "--yes"], "name: `../two` is not an agent name"),
+        (["a" * 300, "--image", "x/y:1", "--yes"], "name: has 300 characters and an agent name has at most 42"),
         (["two", "--yes"], "--image: is missing: add it"),
         (["two", "--image", "x/y", "--yes"], "--image: image: `x/y` has no tag"),
         (["two", "--image", "x/y:1", "--pods", "many", "--yes"], "--pods: must be a number such as `3`"),

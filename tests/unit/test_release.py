@@ -5,24 +5,32 @@ from __future__ import annotations
 import copy
 import http.server
 import itertools
+import json
+import socketserver
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from agentstack.cli import app
-from agentstack.release.commands import changes
+from agentstack.environment import Environment
+from agentstack.release.commands import _ask, changes
 from agentstack.release.driver import Driver, Outcome, former
-from agentstack.release.engine import Update, _last_words, _left_behind
+from agentstack.release.engine import Stack, Update, _last_words, _left_behind
 from agentstack.release.judge import Figures, Prometheus, PrometheusError, Verdict, figures, judge
 from settings import Analysis, Settings, SettingsError, StateFormats
 from settings.rollout import tracks, version_of
 from settings.stack import load
+
+from .cli_program import project
+
+__all__ = ["project"]
 
 PAUSE = timedelta(minutes=5)
 GOOD = Figures(requests=1000, errors=0, p95=0.1, restarts=0)
@@ -412,6 +420,38 @@ def test_the_queries_are_promql() -> None:
     assert len(asked) == 4
 
 
+def test_what_was_never_an_agents_settings_is_left_out_of_the_history(tmp_path: Path) -> None:
+    good = {"image": "x/y:1"}
+    malformed: list[Any] = [
+        *(None, "x/y:1", {"image": 1}, {"image": None}, {**good, "release": "2.0"}, {**good, "release": []}),
+        *({**good, "release": {}}, {**good, "release": {"version": "2"}}, {**good, "release": {"share": 10}}),
+    ]
+    recorded = [json.dumps({"a": group, "b": good}) for group in malformed]
+    recorded += ["not JSON", "[]", "7", "null", json.dumps({"a": {**good, "release": {"version": "2", "share": 10}}})]
+    stack = Stack(Environment(tmp_path, "dev", tmp_path / "Pulumi.dev.yaml", tmp_path))
+    updates = [
+        SimpleNamespace(
+            kind="update",
+            config={"agentstack:agents": SimpleNamespace(value=text)},
+            version=number,
+            start_time=datetime(2026, 1, 1, tzinfo=UTC),
+            result="succeeded",
+        )
+        for number, text in enumerate(recorded, start=1)
+    ]
+    # Where the engine's stack is cached.
+    vars(stack)["_stack"] = SimpleNamespace(history=lambda **_: updates[::-1])
+    history = list(stack.history())
+    last = len(recorded)
+    assert [(update.number, *rest) for update, *rest in changes(history, None)] == [
+        (last, "a", "1", "2 10 %"),
+        (1, "b", "1", ""),
+    ]
+    assert former(history, "b", "1") == {"b": good}
+    with pytest.raises(SettingsError, match="no update of a with another version"):
+        former(history, "a", None)
+
+
 def test_an_answer_that_is_none_of_prometheus_is_an_error() -> None:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -430,6 +470,48 @@ def test_an_answer_that_is_none_of_prometheus_is_an_error() -> None:
     server.shutdown()
     with pytest.raises(PrometheusError):
         Prometheus("http://127.0.0.1:1").value("up")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{",
+        b"nothing of HTTP\r\n\r\n",
+        b"",
+    ],
+)
+def test_a_prometheus_that_breaks_in_the_middle_of_its_answer_is_an_error(answer: bytes) -> None:
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(answer)
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        with pytest.raises(PrometheusError):
+            Prometheus(f"http://127.0.0.1:{server.server_address[1]}").value("up")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "localhost:9090", "ftp://prometheus", "http://", "http://:9090", "http://[::1", "http://p:0"),
+        *("http://p:99999", "http://p:http", "http://p q:9090", "http://p:9090\n", "http://p:9090?x", "http://pü:9090"),
+        *("https://admin:hunter2@p:9090", "http://admin:hunter2%40p:9090", "admin:hunter2@p"),
+    ],
+)
+def test_the_address_of_prometheus_is_checked_first_and_never_repeated(url: str) -> None:
+    done = CliRunner().invoke(app, ["release", "a", "--to", "2", "--prometheus", url])
+    assert isinstance(done.exception, SettingsError)
+    assert str(done.exception).startswith("--prometheus: is not the address of a Prometheus: write ")
+    assert "hunter2" not in str(done.exception)
+
+
+@pytest.mark.parametrize("url", ["none", "http://p", "https://p.example:443/prometheus/", "http://[::1]:9090"])
+def test_an_address_of_prometheus(url: str) -> None:
+    assert (_ask(url) is None) == (url == "none")
 
 
 def test_a_lock_of_a_process_that_is_gone_is_told_from_others() -> None:
@@ -458,6 +540,8 @@ def test_the_errors_are_told_from_the_rest_of_an_output() -> None:
         (["release", "a", "--to", "2", "--steps", "50,10,100"], "--steps: `50,10,100` are not growing shares"),
         (["release", "a", "--to", "2", "--steps", "10,50"], "up to 100"),
         (["release", "a", "--to", "2", "--pause", "5"], "--pause: `5` is not a duration"),
+        (["release", "a", "--to", "2", "--pause", "0s"], "--pause: `0s` is not between `1s` and `24h`"),
+        (["release", "a", "--to", "2", "--pause", "99999999d"], "--pause: `99999999d` is not between"),
         (["release", "a", "--to", "2", "--reads", "1", "--writes", "2"], "--reads: with `--writes`"),
         (["rollback", "--to", "2"], "--to: belongs to one agent"),
     ],
@@ -466,3 +550,27 @@ def test_bad_options_are_one_line(words: list[str], message: str) -> None:
     done = CliRunner().invoke(app, words)
     assert isinstance(done.exception, SettingsError)
     assert message in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["release", "one", "--to", "2"], "pulumi: is not on PATH: install the engine (https://www.pulumi.com/docs/"),
+        (["rollback", "one"], "pulumi: is not on PATH: "),
+        (["releases"], "pulumi: is not on PATH: "),
+        # What the files alone show wrong needs no engine.
+        (["release", "nope", "--to", "2"], "unknown agent `nope`: known are one"),
+        (["release", "one", "--to", "latest"], "agents.one.release.version: `latest` changes under a running release"),
+        (["rollback", "nope"], "unknown agent `nope`"),
+        (["releases", "nope"], "unknown agent `nope`"),
+    ],
+)
+def test_without_the_engine(project: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str) -> None:
+    (project / "Pulumi.dev.yaml").write_text("config:\n  agentstack:gateway: {enabled: false}\n")
+    before = (project / "Pulumi.dev.yaml").read_text()
+    monkeypatch.setenv("PATH", str(project))
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, SettingsError)
+    assert message in str(done.exception)
+    assert len(str(done.exception).splitlines()) == 1
+    assert (project / "Pulumi.dev.yaml").read_text() == before

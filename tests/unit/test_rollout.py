@@ -18,8 +18,9 @@ from components.connection import Connection, SecretRef
 from components.gateway import Gateway
 from components.namespaces import Namespace
 from components.platform.guard import facts, refusals
-from settings import AgentSettings, GatewaySettings, KafkaSettings, Settings
+from settings import AgentSettings, GatewaySettings, KafkaSettings, Settings, SettingsError
 from settings.rollout import StateFormats, split, tracks, version_of, with_version
+from settings.stack import load
 
 from .conftest import Recorder
 
@@ -184,6 +185,14 @@ def test_more_consumers_than_partitions_are_refused() -> None:
         ({"release": {"version": "2", "share": 10}}, "release.share: 10 does not fit `rollout: rolling`: write 100"),
         ({"rollout": "canary", "release": {"version": "2", "share": 0}}, "write 1 to 100"),
         ({"rollout": "blueGreen", "release": {"version": "2", "share": 50}}, "write 0 or 100"),
+        ({"release": {"version": 42798, "share": 100}}, "release.version\n  Input should be a valid string"),
+        *(
+            ({"release": {"version": "2", "share": 100, "since": since}}, f"`{since}` is not a time as in RFC 3339")
+            for since in (
+                *("yesterday", "2026-01-31", "2026-01-31T09:30:00", "20260131T093000+00:00", "2026-02-31T09:30:00Z"),
+                *("2026-01-31 09:30:00Z", "2026-01-31T09:30:00+99:00", ""),
+            )
+        ),
         ({"state": {"reads": [1], "writes": 2}}, "writes: 2 is not among `reads`"),
         (
             {
@@ -205,6 +214,20 @@ def test_what_cannot_be_is_refused(settings: dict[str, Any], message: str) -> No
     with pytest.raises(ValidationError) as error:
         agent(**settings)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("version", ["0123456", "22:22", "2", "2.0", "0x10", "1_000"])
+def test_a_version_that_yaml_takes_for_a_number_needs_quotes(tmp_path: Path, version: str) -> None:
+    (tmp_path / "a.yaml").write_text(f"name: a\nimage: x/y:1\nrelease: {{version: {version}, share: 100}}\n")
+    with pytest.raises(SettingsError, match=r"a.yaml:3: agents.a.release.version: must be text: put it in quotes"):
+        load({}, stack_file=tmp_path / "Pulumi.dev.yaml", agents_folder=tmp_path)
+
+
+@pytest.mark.parametrize("since", ["2026-01-31T09:30:00+00:00", "2026-01-31T09:30:00.25Z"])
+def test_the_time_of_a_share(since: str) -> None:
+    release = agent(release={"version": "2", "share": 100, "since": since}).release
+    assert release is not None
+    assert release.since == since
 
 
 def test_a_candidate_must_not_bear_another_agents_name() -> None:
