@@ -22,6 +22,8 @@ _OBJECTS = {
 _ROLE = "app.kubernetes.io/name,app.kubernetes.io/component"
 _LABELS = {
     "deployments": _ROLE,
+    # KEDA gives the labels of a ScaledObject to the autoscaler that it makes.
+    "horizontalpodautoscalers": _ROLE,
     "pods": f"{_ROLE},agentstack.dev/track,agentstack.dev/device",
 }
 _TELEMETRY = 8081
