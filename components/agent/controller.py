@@ -77,6 +77,8 @@ class Plan:
     """Devices with a ready pod."""
     outdated: int = 0
     """Devices with a pod of a former template."""
+    max_unavailable: int = 0
+    """Devices that may be without a ready pod."""
     surplus: int = 0
     """Pods of devices that are gone, and not told to end yet."""
 
@@ -96,6 +98,7 @@ def plan(fleet: str, devices: Iterable[str], pods: Iterable[Pod], generation: st
         delete=[pod.name for pod in there.values() if not pod.leaving and (pod.ended or pod.name not in wanted)],
         wanted=len(wanted),
         ready=sum(pod.ready for pod in kept),
+        max_unavailable=max_unavailable,
         surplus=sum(pod.name not in wanted and not pod.leaving for pod in there.values()),
     )
     room = max_unavailable - (len(wanted) - result.ready)
@@ -315,6 +318,7 @@ class Controller:
             ("devices", "Devices of the fleet.", self.plan.wanted),
             ("devices_ready", "Devices with a ready pod.", self.plan.ready),
             ("devices_outdated", "Devices with a pod of a former template.", self.plan.outdated),
+            ("devices_max_unavailable", "Devices that may be without a ready pod.", self.plan.max_unavailable),
         ):
             metric = f"agentstack_fleet_{name}"
             lines += [f"# HELP {metric} {meaning}", f"# TYPE {metric} gauge"]

@@ -19,7 +19,13 @@ _OBJECTS = {
     "autoscaling": ["horizontalpodautoscalers"],
     "batch": ["cronjobs", "jobs"],
 }
-_LABELS = "app.kubernetes.io/name,app.kubernetes.io/component,agentstack.dev/track"
+_ROLE = "app.kubernetes.io/name,app.kubernetes.io/component"
+_LABELS = {
+    "deployments": _ROLE,
+    # KEDA gives the labels of a ScaledObject to the autoscaler that it makes.
+    "horizontalpodautoscalers": _ROLE,
+    "pods": f"{_ROLE},agentstack.dev/track,agentstack.dev/device",
+}
 _TELEMETRY = 8081
 
 # Network statistics are left out: without the node's network namespace, which would put the exporter beyond
@@ -62,7 +68,7 @@ def kube_state_metrics(
             f"--telemetry-port={_TELEMETRY}",
             f"--namespaces={','.join(namespace.name for namespace in stack)}",
             f"--resources={','.join(sorted(kind for kinds in _OBJECTS.values() for kind in kinds))}",
-            f"--metric-labels-allowlist=pods=[{_LABELS}]",
+            f"--metric-labels-allowlist={','.join(f'{kind}=[{names}]' for kind, names in _LABELS.items())}",
         ],
         ports=[
             part.container_port(),

@@ -315,13 +315,13 @@ def agents() -> dashboard.Dashboard:
                 "Autoscaler",
                 (
                     """max by (horizontalpodautoscaler) (
-                      kube_horizontalpodautoscaler_status_desired_replicas{horizontalpodautoscaler=~"(keda-hpa-)?$agent"}
+                      kube_horizontalpodautoscaler_status_desired_replicas{horizontalpodautoscaler=~"(keda-hpa-)?($agent)(-canary|-green)?"}
                     )""",
                     "{{horizontalpodautoscaler}} desired",
                 ),
                 (
                     """max by (horizontalpodautoscaler) (
-                      kube_horizontalpodautoscaler_spec_max_replicas{horizontalpodautoscaler=~"(keda-hpa-)?$agent"}
+                      kube_horizontalpodautoscaler_spec_max_replicas{horizontalpodautoscaler=~"(keda-hpa-)?($agent)(-canary|-green)?"}
                     )""",
                     "{{horizontalpodautoscaler}} maximum",
                 ),

@@ -273,7 +273,7 @@ def test_an_update_ends() -> None:
         assert now.ready >= 18
         for name in now.delete:
             there[name] = Pod(name, "2", ready=True, ended=False, leaving=False)
-    assert plan("w", devices, there.values(), "2", 2) == Plan(wanted=20, ready=20)
+    assert plan("w", devices, there.values(), "2", 2) == Plan(wanted=20, ready=20, max_unavailable=2)
 
 
 def test_names_of_pods_are_names() -> None:
