@@ -235,10 +235,12 @@ def _no_address(host: str) -> str:
     return host
 
 
+HOST_PATTERN = rf"^{_LABEL}(\.{_LABEL})*$"
+
 Host = Annotated[
     str,
     _matching(
-        rf"^{_LABEL}(\.{_LABEL})*$",
+        HOST_PATTERN,
         253,
         "a host name",
         f"{_LABEL_MEND}, separated by dots, without scheme or port",

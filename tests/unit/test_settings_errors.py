@@ -102,6 +102,12 @@ def agent(**changes: Any) -> dict[str, Any]:
             "under `secrets`",
             id="secret by name",
         ),
+        pytest.param(
+            {"args": ["--quiet", "--token=hunter2"]},
+            "agents.researcher.args.1: looks like a secret",
+            "under `secrets` and write `$(NAME)`",
+            id="secret in an argument",
+        ),
         pytest.param({"env": {"N": 1.10}}, "agents.researcher.env.N: must be text", "in quotes", id="number in env"),
         pytest.param({"env": {"POD_NAME": "x"}}, "env.POD_NAME: is set by the stack", "remove it", id="taken variable"),
         pytest.param({"image": "a:1:2"}, "`a:1:2` is not an image reference", "`registry/name:tag`", id="image"),
