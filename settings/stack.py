@@ -108,7 +108,9 @@ class _Mistakes:
     def _overridden(self, path: tuple[str | int, ...]) -> bool:
         value: Any = self._overrides
         for key in path:
-            if not isinstance(value, Mapping) or key not in value:
+            if not isinstance(value, Mapping):  # a list replaces the one in the agent's file as a whole
+                return True
+            if key not in value:
                 return False
             value = value[key]
         return True

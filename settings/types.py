@@ -127,9 +127,8 @@ def _duration(value: Any) -> timedelta:
         return value
     match = re.fullmatch(r"([0-9]{1,8})([smhd])", value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(
-            f"{quoted(str(value))} is not a duration: write a whole number with a unit (s, m, h or d) such as `30s`"
-        )
+        shown = quoted(str(value)) if isinstance(value, str | int | float) else "the given value"
+        raise ValueError(f"{shown} is not a duration: write a whole number with a unit (s, m, h or d) such as `30s`")
     return timedelta(seconds=int(match[1]) * _DURATION_UNITS[match[2]])
 
 

@@ -134,6 +134,12 @@ def agent(**changes: Any) -> dict[str, Any]:
             id="duration or nothing",
         ),
         pytest.param({"kind": {"secure": "hunter2"}}, "kind: must be one of service", "cron", id="group as a choice"),
+        pytest.param(
+            {"shutdown": {"longestTask": {"secure": "hunter2"}}},
+            "the given value is not a duration",
+            "`30s`",
+            id="group as a duration",
+        ),
         pytest.param({"kind": ["hunter2"]}, "kind: must be one of service", "cron", id="list as a choice"),
         pytest.param({"kind": None}, "kind: must be one of service", "cron", id="no choice"),
         pytest.param({"uses": ["a\nb\u2028c"]}, r"unknown value `a\nb\u2028c`", "redis", id="line breaks in a value"),
@@ -196,6 +202,12 @@ def test_agent_mistakes(tmp_path: Path, changes: dict[str, Any], place: str, men
             "agents.researcher.1: keys should be",
             "",
             id="inner number",
+        ),
+        pytest.param(
+            {"agents": {"researcher": {"args": ["--token=hunter2"]}}},
+            "agents.researcher.args.0: looks like",
+            "under `secrets`",
+            id="in a list of an override",
         ),
         pytest.param({"secrets": {1: {"secure": "hunter2"}}}, "agentstack:secrets", "", id="number of a secret"),
         pytest.param(
