@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from policies.rules.credentials import secret_in_plain_text
+from policies.rules.credentials import secret_arguments, secret_in_plain_text
 
 from .batch import Cron, Job
 from .fleet import CONTROLLER_RESOURCES, Fleet
@@ -204,6 +204,10 @@ class AgentSettings(Model):
         for name, value in self.env.items():
             if secret_in_plain_text(name, value):
                 raise ValueError(f"env.{name}: looks like a secret in plain text: declare it under `secrets` instead")
+        for number in secret_arguments(self.args):
+            raise ValueError(
+                f"args.{number}: looks like a secret in plain text: declare it under `secrets` and write `$(NAME)`"
+            )
         taken = _ALWAYS_SET | (_SET_WITH_REDIS if self.uses_redis else set())
         taken |= _SET_WITH_KAFKA if self.uses_kafka else set()
         taken |= SET_WITH_INFERENCE if self.inference else set()

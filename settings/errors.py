@@ -13,7 +13,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from .types import duration_text, quoted
+from .types import duration_text, escaped, quoted
 
 Path = tuple[str | int, ...]
 """The keys and list positions that lead to a value."""
@@ -31,13 +31,13 @@ class SettingsError(Exception):
     """The input cannot be used; the text has one line per mistake and never holds a secret."""
 
 
-def nearest(word: str, known: Iterable[str], otherwise: str | None = None) -> str:
+def nearest(word: object, known: Iterable[str], otherwise: str | None = None) -> str:
     """Return ", did you mean `...`?" for the known name nearest to `word`.
 
     Where none is near: ": " and `otherwise`, by default the list of what is known.
     """
     names = sorted(known)
-    matches = get_close_matches(word, names, n=1, cutoff=0.5)
+    matches = get_close_matches(str(word), names, n=1, cutoff=0.5)
     if matches:
         return f", did you mean `{matches[0]}`?"
     return f": {otherwise or 'known are ' + (', '.join(names) or 'none')}"
@@ -71,16 +71,18 @@ def _message(detail: ErrorDetails, root: type[BaseModel]) -> str:
         case "extra_forbidden":
             *parents, key = detail["loc"]
             known = _keys(root, parents)
-            return f"unknown key `{key}`{nearest(str(key), known)}"
+            return f"unknown key {quoted(str(key))}{nearest(key, known)}"
         case "missing":
             return "is missing: add it"
         case "literal_error":
             choices = re.findall(r"'([^']*)'", context["expected"])
-            return f"unknown value {quoted(str(detail['input']))}{nearest(str(detail['input']), choices)}"
+            if not isinstance(detail["input"], str):  # whatever was put here may hold a secret
+                return f"must be one of {', '.join(choices)}"
+            return f"unknown value {quoted(detail['input'])}{nearest(detail['input'], choices)}"
         case "greater_than_equal":
-            return f"{_shown(detail['input'])} is below the minimum of {context['ge']}: raise it"
+            return f"{_shown(detail['input'])} is below the minimum of {_bound(context['ge'])}: raise it"
         case "less_than_equal":
-            return f"{_shown(detail['input'])} is above the maximum of {context['le']}: lower it"
+            return f"{_shown(detail['input'])} is above the maximum of {_bound(context['le'])}: lower it"
         case "int_type" | "int_parsing" | "int_from_float":
             return "must be a whole number, such as `3`"
         case "bool_type" | "bool_parsing":
@@ -96,7 +98,14 @@ def _message(detail: ErrorDetails, root: type[BaseModel]) -> str:
 
 
 def _shown(value: object) -> str:
-    return duration_text(value) if isinstance(value, timedelta) else str(value)
+    return duration_text(value) if isinstance(value, timedelta) else escaped(str(value))
+
+
+def _bound(limit: object) -> str:
+    # A duration's comes as text, in one of two forms: `1 hour` or `datetime.timedelta(seconds=3600)`.
+    text = re.sub(r"(days|seconds)=(\d+)", r"\2 \1", str(limit))
+    parts = re.findall(r"(\d+) (day|hour|minute|second)", text)
+    return duration_text(timedelta(**{f"{unit}s": int(number) for number, unit in parts})) if parts else text
 
 
 def _keys(root: Any, path: list[int | str]) -> list[str]:

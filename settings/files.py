@@ -10,12 +10,14 @@ from typing import Any, ClassVar, NoReturn
 import yaml
 
 from .errors import Path, SettingsError, nearest
+from .types import quoted
 
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null", "merge")}
 
 
 class _StrictLoader(_Loader):  # type: ignore[misc]
-    """Refuses a key that stands twice in one mapping, where YAML itself silently keeps the last."""
+    """Refuses all tags but plain YAML's, and a key that stands twice in one mapping, of which YAML keeps the last."""
 
     # What looks like a date stays text, as in the JSON that the engine makes of the file.
     yaml_implicit_resolvers: ClassVar = {
@@ -23,13 +25,22 @@ class _StrictLoader(_Loader):  # type: ignore[misc]
         for first, resolvers in _Loader.yaml_implicit_resolvers.items()
     }
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        # A secret in plain text may begin with `!`: neither message repeats it.
+        if node.tag not in _PLAIN_TAGS:
+            self._refuse(node, "unknown tag: put the text in quotes")
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, LookupError):  # a number too long for Python, or a tag that its text does not fit
+            self._refuse(node, "neither a number nor a switch: put the text in quotes")
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
                 self._refuse(key_node, "a key must be text: put `{{ ... }}` and the like in quotes")
             if key_node.value in seen:
-                self._refuse(key_node, f"the key `{key_node.value}` stands twice: remove one of them")
+                self._refuse(key_node, f"the key {quoted(key_node.value)} stands twice: remove one of them")
             seen.add(key_node.value)
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
         return mapping
@@ -54,7 +65,9 @@ def read_yaml(path: pathlib.Path) -> dict[str, Any]:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise SettingsError(f"{path}{line}: malformed YAML: {error.problem}") from None
     except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: malformed YAML: {error}") from None
+        raise SettingsError(f"{path}: malformed YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise SettingsError(f"{path}: malformed YAML: groups are nested too deeply") from None
     if content is None:
         raise SettingsError(f"{path}: is empty: write at least one `key: value` line, or remove the file")
     if not isinstance(content, dict):

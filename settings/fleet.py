@@ -27,7 +27,12 @@ FOLDER = "folder"
 _DEVICE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _DEVICE_MEND = "use 1 to 63 letters, digits, `-`, `_` and `.`, a letter or digit at both ends"
 _COLUMN = "deviceId"
-_OTHER_HEADERS = {"id", "device", "deviceid", "devicename", "name", "serial", "serialnumber"}
+_OTHER_HEADERS = {
+    *("id", "uuid", "device", "deviceid", "devicename", "name", "host", "hostname"),
+    *("mac", "macaddress", "sensor", "sensorid", "serial", "serialnumber"),
+}
+_MAX_FILE = 16 * 1024**2
+"""Bytes of a file, 1 KiB for each device: more is another file than the one that was meant."""
 _SHOWN = 5
 """Mistakes of one list that are shown at once."""
 
@@ -82,7 +87,7 @@ class Fleet(Model):
 
     devices: tuple[DeviceId, ...] | None = None
     file: str | None = None
-    """A CSV file, relative to the agent's file: its column `deviceId`, or, without such a header, its first column."""
+    """A CSV file, relative to the agent's file: its column `deviceId`, or its only column, with or without a header."""
     range: DeviceRange | None = None
     max_unavailable: Percent = 10
     """The share of the devices, in percent, rounded down and at least one, that may be without a ready pod: while an
@@ -123,8 +128,14 @@ def _too_many(number: int) -> str:
 
 
 def _read(name: str, folder: pathlib.Path) -> tuple[str, ...]:
+    if not name.isprintable():
+        raise ValueError("file: a path has no control characters: correct the path")
     path = folder / name
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError(f"file: {path}: is not a regular file: correct the path")
+        if (size := path.stat().st_size) > _MAX_FILE:
+            raise ValueError(f"file: {path}: {size:,} bytes are above the {_MAX_FILE:,} of a list: leave out columns")
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ValueError(f"file: {path}: cannot be read: {error.strerror}: correct the path") from None
@@ -139,11 +150,15 @@ def _read(name: str, folder: pathlib.Path) -> tuple[str, ...]:
     if rows and _COLUMN in rows[0][1]:
         column = rows[0][1].index(_COLUMN)
         rows = rows[1:]
-    elif rows and re.sub(r"[^a-z]", "", rows[0][1][0].lower()) in _OTHER_HEADERS:
-        raise ValueError(
-            f"file: {path}:{rows[0][0]}: {quoted(rows[0][1][0])} looks like a header: name the column of the ids "
-            f"`{_COLUMN}`"
-        )
+    elif rows:
+        for cell in rows[0][1]:
+            if re.sub(r"[^a-z]", "", cell.lower()) in _OTHER_HEADERS:
+                mend = f"name the column of the ids `{_COLUMN}`"
+                raise ValueError(f"file: {path}:{rows[0][0]}: {quoted(cell)} looks like a header: {mend}")
+        for line, row in rows:
+            if any(row[1:]):
+                mend = f"write a header, with `{_COLUMN}` above the ids"
+                raise ValueError(f"file: {path}:{line}: several columns, and none is `{_COLUMN}`: {mend}")
     cells = [row[column] if column < len(row) else "" for _, row in rows]
     return _checked("file: ", cells, [f"{path}:{line}: " for line, _ in rows], empty=f"{path}: ")
 

@@ -6,8 +6,10 @@ from typing import Self
 
 from pydantic import model_validator
 
+from policies.rules.credentials import secret_in_plain_text
+
 from .model import Model
-from .types import GcpServiceAccount, IamRole, Uuid
+from .types import GcpServiceAccount, IamRole, LabelKey, Uuid
 
 
 class AwsIdentity(Model):
@@ -50,7 +52,7 @@ class Identity(Model):
     aws: AwsIdentity | None = None
     gcp: GcpIdentity | None = None
     azure: AzureIdentity | None = None
-    annotations: dict[str, str] = {}
+    annotations: dict[LabelKey, str] = {}
     """Annotations of the ServiceAccount that something else reads, such as Vault's."""
 
     @model_validator(mode="after")
@@ -60,6 +62,9 @@ class Identity(Model):
             raise ValueError(f"{clouds[1]}: the agent's cloud is {clouds[0]} already: set one of them to `null`")
         for key in self.account_annotations().keys() & self.annotations.keys():
             raise ValueError(f"annotations.{key}: is set by `{clouds[0]}`: remove it")
+        for key, value in self.annotations.items():
+            if secret_in_plain_text("", value):
+                raise ValueError(f"annotations: {key}: looks like a secret in plain text: remove it")
         return self
 
     def account_annotations(self) -> dict[str, str]:

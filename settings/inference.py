@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from policies.rules.credentials import secret_arguments
 
 from .model import Demand, Model, Resources, SecretKey
 from .secrets import AgentSecret
-from .types import Cidr, Duration, GpuResource, ImageRef, Memory, quoted
+from .types import HOST_PATTERN, Cidr, Duration, GpuResource, ImageRef, Memory, quoted
 
 Backend = Literal["openai", "azure", "vllm", "ollama", "onnx"]
 _SERVERS: tuple[Backend, ...] = ("vllm", "ollama")
@@ -40,13 +43,24 @@ SET_WITH_INFERENCE = {
 OPENAI_ENDPOINT = "https://api.openai.com/v1"
 
 
+_SET_IN_ARGS = {"--model", "--host", "--port", "--tensor-parallel-size", "-tp", "--served-model-name", "--api-key"}
+"""Options of vLLM that the server's other settings decide, and what the agents are told."""
+
+
+def _is_host(text: str) -> bool:
+    if is_address(text):
+        return "%" not in text  # a zone, which is a node's own affair
+    return bool(re.fullmatch(HOST_PATTERN, text)) and not text.rpartition(".")[2].isdigit()
+
+
 def _url(text: str) -> str:
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
         parts, port = urlsplit(""), None
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+    known = _is_host(parts.hostname or "") and text.isprintable() and " " not in text
+    if parts.scheme not in ("http", "https") or not known or port == 0:
         raise ValueError(f"{quoted(text)} is not a URL: write `https://HOST[:PORT][/PATH]`")
     if "@" in parts.netloc:
         raise ValueError("a login in a URL is no secret: remove it, and give `apiKey`")
@@ -77,7 +91,7 @@ class Inference(Model):
     network: Cidr | None = None
     """The network of the endpoint's addresses, where they are not public. A Service (`NAME.NAMESPACE.svc`) and an
     address need none."""
-    api_version: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}(-preview)?$")
+    api_version: str | None = Field(default=None, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$")
     """The version of Azure OpenAI's API, for clients that ask for `OPENAI_API_VERSION`."""
     api_key: AgentSecret | None = None
     """Where the key comes from; for `openai` and `azure` the configuration's `agentstack:secrets` if absent."""
@@ -120,7 +134,8 @@ class Inference(Model):
             if server is None:
                 yield "endpoint: is missing: write the server's URL, or let the stack run one: `inference.server`"
             elif self.model is not None and self.model != server:
-                yield f"model: the stack's {self.backend} serves `{server}` alone: remove it, or give an `endpoint`"
+                only = f"the stack's {self.backend} serves {quoted(server)} alone"
+                yield f"model: {only}: remove it, or give an `endpoint`"
             if server is not None and self.api_key is not None:
                 yield "apiKey: the server that the stack runs comes with a key: remove it"
 
@@ -145,6 +160,16 @@ class InferenceServer(Model):
     """How long loading the model may take, with vLLM its first download as well (at most six hours)."""
     hugging_face_token: SecretKey | None = None
     """A Secret in the agents' namespace with a token for gated models of Hugging Face."""
+
+    @field_validator("args")
+    @classmethod
+    def _vllms_alone(cls, args: tuple[str, ...]) -> tuple[str, ...]:
+        for number, argument in enumerate(args):
+            if argument.partition("=")[0].replace("_", "-") in _SET_IN_ARGS:
+                raise ValueError(f"{number}: is set by the stack: remove it")
+        for number in secret_arguments(args):
+            raise ValueError(f"{number}: looks like a secret in plain text: remove it")
+        return args
 
     @model_validator(mode="after")
     def _shared_memory_fits(self) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
@@ -52,7 +53,7 @@ def _parsed(text: str) -> Mapping[str, object]:
     else:
         place, colon, port = text.rpartition(":") if text.count(":") == 1 else (text, "", "")
         whole = True
-    if not whole or not place or (colon and not (port.isascii() and port.isdigit())):
+    if not whole or not place or (colon and not re.fullmatch("[0-9]{1,5}", port)):
         raise ValueError(f"{quoted(text)} is no destination: write `HOST:PORT`, `CIDR:PORT` or, of IPv6, `[CIDR]:PORT`")
     given: dict[str, object] = {"port": int(port)} if colon else {}
     try:

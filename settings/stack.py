@@ -14,6 +14,7 @@ from .files import line_of, read_agents
 from .fleet import FOLDER
 from .model import merge
 from .root import Settings
+from .types import escaped, quoted
 
 _SECTIONS = ("platform", "namespaces", "redis", "kafka", "observability", "gateway", "inference")
 
@@ -32,14 +33,14 @@ def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: 
     groups = (*_SECTIONS, "agents", "secrets")
     for key, value in config.items():
         if key not in groups:
-            mistakes.add(Problem((key,), f"unknown key `{key}`{nearest(key, groups)}"))
+            mistakes.add(Problem((key,), f"unknown key {quoted(key)}{nearest(key, groups)}"))
         elif not isinstance(value, Mapping):
             mistakes.add(Problem((key,), "must be a group of `key: value` lines"))
     mistakes.raise_if_any()
     overrides: Mapping[str, Any] = config.get("agents", {})
     for name, override in overrides.items():
         if name not in files:
-            mistakes.add(Problem(("agents", name), f"unknown agent `{name}`{nearest(name, files)}"))
+            mistakes.add(Problem(("agents", name), f"unknown agent {quoted(str(name))}{nearest(name, files)}"))
         elif not isinstance(override, Mapping):
             mistakes.add(Problem(("agents", name), "must be a group of `key: value` lines"))
         elif "name" in override:
@@ -97,7 +98,7 @@ class _Mistakes:
         if path[0] == "agents" and len(path) > 1 and path[1] in self._files and not self._overridden(path[1:]):
             file, keys, shown = self._files[str(path[1])][0], path[2:], ("", path)
         line = line_of(file, keys)
-        place = ".".join(str(key) for key in shown[1])
+        place = escaped(".".join(str(key) for key in shown[1]))
         self.lines.append(f"{file}{f':{line}' if line else ''}: {shown[0]}{place}: {problem.message}")
 
     def raise_if_any(self) -> None:
@@ -107,7 +108,9 @@ class _Mistakes:
     def _overridden(self, path: tuple[str | int, ...]) -> bool:
         value: Any = self._overrides
         for key in path:
-            if not isinstance(value, Mapping) or key not in value:
+            if not isinstance(value, Mapping):  # a list replaces the one in the agent's file as a whole
+                return True
+            if key not in value:
                 return False
             value = value[key]
         return True

@@ -25,7 +25,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from policies.rules.credentials import secret_in_plain_text
 
-_QUANTITY = re.compile(r"^(?P<number>\d+(?:\.\d+)?)(?P<suffix>m|[kMGTPE]|[KMGTPE]i|)$")
+_QUANTITY = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)(?P<suffix>m|[kMGTPE]|[KMGTPE]i|)")
 _FACTORS: dict[str, Decimal] = {
     "": Decimal(1),
     "m": Decimal("0.001"),
@@ -47,8 +47,8 @@ class _Quantity(str):
 
     def __new__(cls, text: str | float) -> Self:
         text = str(text)
-        match = _QUANTITY.match(text)
-        if match is None or not re.match(cls.pattern, text):
+        match = _QUANTITY.fullmatch(text)
+        if match is None or not re.fullmatch(cls.pattern, text):
             raise ValueError(cls.explain(text))
         quantity = super().__new__(cls, text)
         quantity.amount = Decimal(match["number"]) * _FACTORS[match["suffix"]]
@@ -82,13 +82,13 @@ class _Quantity(str):
 class Cpu(_Quantity):
     """CPU in cores: `0.5`, `2`, or millicores: `500m`."""
 
-    pattern = r"^\d+(\.\d{1,3})?$|^\d+m$"
+    pattern = r"^[0-9]+(\.[0-9]{1,3})?$|^[0-9]+m$"
     examples: ClassVar[list[str]] = ["500m", "0.5", "2"]
 
     @classmethod
     def explain(cls, text: str) -> str:
         """Say what is wrong with `text` and what to write instead."""
-        number = re.match(r"^(\d+(?:\.\d{1,3})?)\s*(?:c|cpus?|v?cores?|vcpus?)$", text.strip(), re.IGNORECASE)
+        number = re.match(r"^([0-9]+(?:\.[0-9]{1,3})?)\s*(?:c|cpus?|v?cores?|vcpus?)$", text.strip(), re.IGNORECASE)
         mend = f"write `{number[1]}`" if number else "write cores such as `0.5` or millicores such as `500m`"
         return f"{quoted(text)} is not a CPU quantity: {mend}"
 
@@ -96,13 +96,13 @@ class Cpu(_Quantity):
 class Memory(_Quantity):
     """Memory or storage in bytes with a unit: `512Mi`, `2Gi` (powers of 1024) or `512M` (powers of 1000)."""
 
-    pattern = r"^\d+(\.\d+)?([kMGTPE]|[KMGTPE]i)$"
+    pattern = r"^[0-9]+(\.[0-9]+)?([kMGTPE]|[KMGTPE]i)$"
     examples: ClassVar[list[str]] = ["512Mi", "2Gi"]
 
     @classmethod
     def explain(cls, text: str) -> str:
         """Say what is wrong with `text` and what to write instead."""
-        number = re.match(r"^(\d+(?:\.\d+)?)\s*([kmgtpe])i?b?$", text.strip(), re.IGNORECASE)
+        number = re.match(r"^([0-9]+(?:\.[0-9]+)?)\s*([kmgtpe])i?b?$", text.strip(), re.IGNORECASE)
         if number:
             return f"{quoted(text)} is not a memory quantity: write `{number[1]}{number[2].upper()}i`"
         return f"{quoted(text)} is not a memory quantity: write a number with a unit such as `512Mi` or `2Gi`"
@@ -111,7 +111,12 @@ class Memory(_Quantity):
 def quoted(text: str) -> str:
     """Repeat rejected input in a message, unless it may hold a password or key."""
     suspicious = "@" in text or "://" in text or secret_in_plain_text("", text) or len(text) > 80
-    return "the given text" if suspicious else f"`{text}`"
+    return "the given text" if suspicious else f"`{escaped(text)}`"
+
+
+def escaped(text: str) -> str:
+    """Write line breaks and other characters that cannot be shown as in Python: a message is one line."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -122,9 +127,8 @@ def _duration(value: Any) -> timedelta:
         return value
     match = re.fullmatch(r"([0-9]{1,8})([smhd])", value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(
-            f"{quoted(str(value))} is not a duration: write a whole number with a unit (s, m, h or d) such as `30s`"
-        )
+        shown = quoted(str(value)) if isinstance(value, str | int | float) else "the given value"
+        raise ValueError(f"{shown} is not a duration: write a whole number with a unit (s, m, h or d) such as `30s`")
     return timedelta(seconds=int(match[1]) * _DURATION_UNITS[match[2]])
 
 
@@ -141,7 +145,7 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
     PlainSerializer(duration_text),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+[smhd]$", "examples": ["30s", "5m", "24h", "7d"]}),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+[smhd]$", "examples": ["30s", "5m", "24h", "7d"]}),
 ]
 """A span of whole seconds, minutes, hours or days: `30s`, `5m`, `24h`, `7d`."""
 
@@ -230,10 +234,12 @@ def _no_address(host: str) -> str:
     return host
 
 
+HOST_PATTERN = rf"^{_LABEL}(\.{_LABEL})*$"
+
 Host = Annotated[
     str,
     _matching(
-        rf"^{_LABEL}(\.{_LABEL})*$",
+        HOST_PATTERN,
         253,
         "a host name",
         f"{_LABEL_MEND}, separated by dots, without scheme or port",
@@ -294,6 +300,8 @@ ImageRef = Annotated[str, AfterValidator(_image), Field(json_schema_extra={"exam
 
 def _cidr(text: str) -> str:
     try:
+        if "%" in text:  # a zone, which is a node's own affair
+            raise ValueError
         return str(ipaddress.ip_network(text))
     except ValueError:
         raise ValueError(
@@ -354,7 +362,7 @@ Percent = Annotated[int, Field(ge=1, le=100)]
 IamRole = Annotated[
     str,
     _matching(
-        r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+$",
+        r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+$",
         2048,
         "the ARN of an IAM role",
         "write `arn:aws:iam::ACCOUNT:role/NAME`",

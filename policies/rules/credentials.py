@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from .model import Manifest, Rule, manifest_rule
@@ -33,8 +33,18 @@ _SECRET_VALUE: Final = re.compile(
     re.VERBOSE,
 )
 _PASSWORD_IN_VALUE: Final = re.compile(
-    r"""://[^\s/:@]*:(?P<url>[^\s/@]+)@ | [?&;\s](?:password|pwd)=["']?(?P<option>[^\s"'&;]+)""",
+    r"""
+      ://[^\s/:@]*:(?P<url>[^\s/@]+)@
+    | (?:^|[?&;\s])(?:password|pwd)=["']?(?P<option>[^\s"'&;]+)
+    | (?:^|\s)--?(?P<flag>[\w-]+)[=\s]["']?(?P<value>[^\s"'&;]+)
+    """,
     re.VERBOSE | re.IGNORECASE,
+)
+# `--eos-token` and the like are part of a model.
+_SECRET_FLAG: Final = re.compile(
+    r"(?:.*[-_])?(?:password|passwd|passphrase|pwd|secret|api[-_]?key|(?:secret|access)[-_]key)"
+    r"|(?:.*[-_])?(?:access|api|auth|bearer|bot|hf|refresh|session)[-_]token|token",
+    re.IGNORECASE,
 )
 # Filled in by Kubernetes, or by the program, from another variable.
 _REFERENCE: Final = re.compile(r"\$\([^()]+\)|\$\{[^{}]+\}")
@@ -55,9 +65,8 @@ def no_secret_in_plain_env(manifest: Manifest) -> Iterator[str]:
             if value is not None and (reason := secret_in_plain_text(name, str(value))):
                 yield f"{where(container)}: the environment variable {name} {reason} in plain text; {mend}"
         for field in ("command", "args"):
-            for number, argument in enumerate(strings(container, field)):
-                if _holds_secret(argument):
-                    yield f"{where(container)}: {field}[{number}] holds what looks like a secret; {mend}"
+            for number in secret_arguments(strings(container, field)):
+                yield f"{where(container)}: {field}[{number}] holds what looks like a secret; {mend}"
     if text(manifest, "kind") == "ConfigMap":
         for name, value in mapping(manifest, "data").items():
             # Keys in lower case or with a dot are files, whose formats these patterns do not know.
@@ -74,6 +83,15 @@ def secret_in_plain_text(name: str, value: str) -> str | None:
     return None
 
 
+def secret_arguments(arguments: Sequence[str]) -> Iterator[int]:
+    """Yield the positions of arguments that look like secrets: by their value, their option, or the one before."""
+    for number, argument in enumerate(arguments):
+        option = arguments[number - 1] if number else ""
+        follows = option.startswith("-") and _SECRET_FLAG.fullmatch(option.lstrip("-")) and argument[:1] != "-"
+        if _holds_secret(argument) or (follows and not _is_harmless(argument)):
+            yield number
+
+
 def _names_secret(name: str) -> bool:
     return bool(_SECRET_NAME.search(name)) and not _PLAIN_NAME.search(name)
 
@@ -84,7 +102,10 @@ def _is_harmless(value: str) -> bool:
 
 def _holds_secret(value: str) -> bool:
     return bool(_SECRET_VALUE.search(value)) or any(
-        not _REFERENCE.fullmatch(match["url"] or match["option"]) for match in _PASSWORD_IN_VALUE.finditer(value)
+        not _REFERENCE.fullmatch(match["url"] or match["option"])
+        if match["flag"] is None
+        else _SECRET_FLAG.fullmatch(match["flag"]) and not _is_harmless(match["value"])
+        for match in _PASSWORD_IN_VALUE.finditer(value)
     )
 
 

@@ -121,6 +121,17 @@ FIRES: list[tuple[str, str, list[Change], str]] = [
     ("no-secret-in-plain-env", "api", [env("SEED", f"redis://:{CANARY}$(SALT)@h")], "looks like a secret"),
     ("no-secret-in-plain-env", "api", [env("SEEDS", f"a://h,redis://:{CANARY}@h")], "looks like a secret"),
     ("no-secret-in-plain-env", "api", [env("JDBC", f"jdbc:x://h/d?user=u&password={CANARY}")], "looks like a secret"),
+    *(
+        ("no-secret-in-plain-env", "api", [main("args", [*before, argument])], f"args[{len(before)}] holds what")
+        for before, argument in (
+            ([], f"--password={CANARY}"),
+            ([], f"--api-key={CANARY}"),
+            (["--verbose"], f"--token={CANARY}"),
+            ([], f"--client_secret={CANARY}"),
+            ([], f"run --auth-token '{CANARY}'"),
+            (["--db-password"], CANARY),
+        )
+    ),
     ("no-secret-in-plain-env", "api", [env("MODEL", f"sk-proj-{CANARY * 2}")], "looks like a secret"),
     ("no-secret-in-plain-env", "api", [env("MODEL", "ghp_" + "a1" * 18)], "looks like a secret"),
     ("no-secret-in-plain-env", "api", [env("MODEL", "AKIA" + "A1" * 8)], "looks like a secret"),
@@ -207,6 +218,11 @@ SILENT: list[tuple[str, list[Change]]] = [
     ("no-secret-in-plain-env", [env("URL", "redis://:${PW}@host")]),
     ("no-secret-in-plain-env", [env("MODEL", "task-sk-1")]),
     ("no-secret-in-plain-env", [main("args", ["--password", "$(PASSWORD)", "--url=redis://:$(PASSWORD)@h"])]),
+    (
+        "no-secret-in-plain-env",
+        [main("args", ["--token=$(TOKEN)", "--password", "--eos-token=</s>", "--secret=false"])],
+    ),
+    ("no-secret-in-plain-env", [main("args", ["--max-tokens=9", "--token-file=/t", "--api-key-name", "x"])]),
     ("image-tag", [main("image", "nginx@sha256:" + "0" * 64)]),
     ("image-tag", [main("image", "nginx:latest@sha256:" + "0" * 64)]),
     ("image-tag", [main("image", "nginx:latest-alpine")]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ def test_devices_come_from_a_range() -> None:
     [
         ("deviceId\na\nb\n", ("a", "b")),
         ("site, deviceId ,x\nhere, a,1\n\nthere,b,2\n", ("a", "b")),
-        ("a,here\nb,there\n", ("a", "b")),
+        ("a,\nb,\n", ("a", "b")),
         ("\ufeffa\r\nb\r\n", ("a", "b")),
         ('"a"\n', ("a",)),
     ],
@@ -143,6 +144,15 @@ def test_devices_come_from_a_file(tmp_path: Path, text: str, ids: tuple[str, ...
         ("site,deviceId\nhere\n", "devices.csv:2: `` is not a device id"),
         ("a\nb\na\n", "devices.csv:3: `a` stands twice, first at agents/devices.csv:1: remove one of them"),
         ("id,site\na,here\n", "devices.csv:1: `id` looks like a header: name the column of the ids `deviceId`"),
+        *(
+            (f"{header}\na\n", f"devices.csv:1: `{header}` looks like a header: name the column")
+            for header in ("hostname", "Host", "mac", "MAC Address", "sensor", "serial", "uuid")
+        ),
+        ("rack,sensor\n1,a\n", "devices.csv:1: `sensor` looks like a header: name the column"),
+        ("site,deviceid\nhere,a\n", "devices.csv:1: `deviceid` looks like a header: name the column"),
+        ("a,here\nb,there\n", "devices.csv:1: several columns, and none is `deviceId`: write a header"),
+        ("a\nb,there\n", "devices.csv:2: several columns, and none is `deviceId`: write a header"),
+        ("deviceId\n" + "\n" * 16 * 1024**2, "devices.csv: 16,777,225 bytes are above the 16,777,216 of a list"),
         ("deviceId\n", "devices.csv: no devices: name at least one"),
         ("", "devices.csv: no devices"),
         ("ä" * 3, "is not a device id"),
@@ -161,6 +171,13 @@ def test_mistakes_in_a_file_are_found_with_their_line(tmp_path: Path, text: str,
     assert message in found
     assert all(line.startswith("agents/watchdog.yaml:5: agents.w.fleet.file: ") for line in found.splitlines())
     assert len(found.splitlines()) <= 6
+
+
+def test_a_list_is_a_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")  # reading it would wait for ever
+    for file in (str(tmp_path / "fifo"), "/dev/zero", str(tmp_path)):
+        with pytest.raises(ValidationError, match=r"file: .*: is not a regular file: correct the path"):
+            Fleet(file=file)
 
 
 def loading(folder: Path) -> str:
@@ -184,6 +201,8 @@ def loading(folder: Path) -> str:
         ({"fleet": {"devices": [1]}}, "fleet.devices.0: must be text: put it in quotes"),
         ({"fleet": {"devices": ["a"], "file": "b.csv"}}, "fleet.file: `devices` and `file` are given"),
         ({"fleet": {"file": "none.csv"}}, "none.csv: cannot be read: No such file or directory: correct the path"),
+        ({"fleet": {"file": "a\0b"}}, "fleet.file: a path has no control characters: correct the path"),
+        ({"fleet": {"file": "a" * 300}}, "cannot be read: File name too long: correct the path"),
         ({"fleet": {"range": {"first": 5, "last": 4}}}, "fleet.range.last: 4 is below first 5"),
         ({"fleet": {"range": {"last": 99_999}}}, "fleet.range.last: 100,000 devices are above the 16,000"),
         ({"fleet": {"range": {"prefix": "-", "last": 3}}}, "fleet.range.prefix: `-0` is not a device id"),

@@ -58,6 +58,9 @@ def test_a_cloud_knows_the_account(render: Render, given: dict[str, Any], annota
         ({"aws": {"roleArn": "researcher"}}, "is not the ARN of an IAM role: write `arn:aws:iam::ACCOUNT:role/NAME`"),
         ({"azure": {"clientId": "me"}}, "is not a UUID"),
         ({"gcp": {"serviceAccount": "me@example.com"}}, "is not an IAM service account"),
+        ({"aws": {"roleArn": ROLE.replace("1", "\u0661")}}, "is not the ARN"),
+        ({"annotations": {"a b": "x"}}, "is not a label key"),
+        ({"annotations": {"a/b": "--password=hunter2"}}, "annotations: a/b: looks like a secret in plain text: remove"),
         ({"aws": {"roleArn": ROLE}, "gcp": {}}, "gcp: the agent's cloud is aws already"),
         (
             {"aws": {"roleArn": ROLE}, "annotations": {"eks.amazonaws.com/role-arn": "x"}},
@@ -66,5 +69,6 @@ def test_a_cloud_knows_the_account(render: Render, given: dict[str, Any], annota
     ],
 )
 def test_mistakes(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(ValidationError, match=message) as caught:
         AgentSettings.model_validate({"image": "x/y:1", "identity": given})
+    assert "hunter2" not in str(caught.value)

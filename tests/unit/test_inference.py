@@ -106,6 +106,36 @@ def test_an_endpoint_is_a_base_url(url: str) -> None:
         Inference(endpoint=url)
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    ["http:// h", "http://h\n", "http://h/a b", "http://a_b", "http://1.2.3", "http://[fe80::1%25e]", "http://h,i"],
+)
+def test_an_endpoint_has_a_host(endpoint: str) -> None:
+    with pytest.raises(ValidationError, match="is not a URL: write"):
+        Inference(backend="vllm", model="m", endpoint=endpoint)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://h", "https://a.example:8443/v1", "http://10.0.0.1/v1", "http://[fd00::1]:80"]
+)
+def test_an_endpoint_is_a_name_or_an_address(endpoint: str) -> None:
+    assert Inference(backend="vllm", model="m", endpoint=endpoint).endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        *((f"{name}=1", "is set by the stack: remove it") for name in ("--port", "--host", "--served_model_name")),
+        ("--api-key=hunter2", "is set by the stack: remove it"),
+        ("--hf-token=hunter2", "looks like a secret in plain text: remove it"),
+    ],
+)
+def test_arguments_of_the_server_that_are_not_its_users(argument: str, message: str) -> None:
+    with pytest.raises(ValidationError, match=f"1: {message}") as caught:
+        InferenceServer(args=("--max-model-len=8192", argument))
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_login_in_an_endpoint_is_refused_and_not_repeated() -> None:
     with pytest.raises(ValidationError) as error:
         Inference(endpoint="https://me:hunter2@x")

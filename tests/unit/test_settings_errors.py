@@ -102,6 +102,12 @@ def agent(**changes: Any) -> dict[str, Any]:
             "under `secrets`",
             id="secret by name",
         ),
+        pytest.param(
+            {"args": ["--quiet", "--token=hunter2"]},
+            "agents.researcher.args.1: looks like a secret",
+            "under `secrets` and write `$(NAME)`",
+            id="secret in an argument",
+        ),
         pytest.param({"env": {"N": 1.10}}, "agents.researcher.env.N: must be text", "in quotes", id="number in env"),
         pytest.param({"env": {"POD_NAME": "x"}}, "env.POD_NAME: is set by the stack", "remove it", id="taken variable"),
         pytest.param({"image": "a:1:2"}, "`a:1:2` is not an image reference", "`registry/name:tag`", id="image"),
@@ -117,10 +123,41 @@ def agent(**changes: Any) -> dict[str, Any]:
         ),
         pytest.param(
             {"probes": {"readiness": {"period": "0s"}}},
-            "period: 0s is below the minimum of 1 second",
+            "period: 0s is below the minimum of 1s",
             "raise it",
             id="period",
         ),
+        pytest.param(
+            {"scaling": {"min": 1, "max": 2, "scaleDownAfter": "99999999d"}},
+            "99999999d is above the maximum of 1h:",
+            "lower it",
+            id="duration or nothing",
+        ),
+        pytest.param({"kind": {"secure": "hunter2"}}, "kind: must be one of service", "cron", id="group as a choice"),
+        pytest.param(
+            {"shutdown": {"longestTask": {"secure": "hunter2"}}},
+            "the given value is not a duration",
+            "`30s`",
+            id="group as a duration",
+        ),
+        pytest.param({"kind": ["hunter2"]}, "kind: must be one of service", "cron", id="list as a choice"),
+        pytest.param({"kind": None}, "kind: must be one of service", "cron", id="no choice"),
+        pytest.param({"uses": ["a\nb\u2028c"]}, r"unknown value `a\nb\u2028c`", "redis", id="line breaks in a value"),
+        pytest.param({"a\nb": 1}, r"agents.researcher.a\nb: unknown key `a\nb`", "", id="line break in a key"),
+        pytest.param(
+            {"resources": {"requests": {"cpu": "50m\n"}}},
+            r"`50m\n` is not a CPU quantity",
+            "`500m`",
+            id="cpu and newline",
+        ),
+        pytest.param(
+            {"resources": {"requests": {"memory": "\uff164Mi"}}},
+            "is not a memory quantity",
+            "`512Mi`",
+            id="other digits",
+        ),
+        pytest.param({"egress": [{"cidr": "fe80::%eth0/128"}]}, "is not a network", "write", id="zone in a network"),
+        pytest.param({"egress": ["a.example:" + "9" * 5000]}, "is no destination", "write", id="long port"),
         pytest.param({"public": {"path": "/"}}, "agents.researcher.public.host: no host", "gateway.host", id="no host"),
     ],
 )
@@ -154,6 +191,25 @@ def test_agent_mistakes(tmp_path: Path, changes: dict[str, Any], place: str, men
         ),
         pytest.param({"rediss": {}}, "agentstack:rediss: unknown key", "did you mean `redis`?", id="section"),
         pytest.param({"redis": 3}, "agentstack:redis: must be a group", "`key: value`", id="section type"),
+        pytest.param(
+            {"agents": {1: {"a": "b"}}}, "agentstack:agents.1: unknown agent `1`", "known are researcher", id="number"
+        ),
+        pytest.param(
+            {"agents": {True: {"a": "b"}}}, "agentstack:agents.True: unknown agent `True`", "known are", id="boolean"
+        ),
+        pytest.param(
+            {"agents": {"researcher": {1: {"a": "hunter2"}}}},
+            "agents.researcher.1: keys should be",
+            "",
+            id="inner number",
+        ),
+        pytest.param(
+            {"agents": {"researcher": {"args": ["--token=hunter2"]}}},
+            "agents.researcher.args.0: looks like",
+            "under `secrets`",
+            id="in a list of an override",
+        ),
+        pytest.param({"secrets": {1: {"secure": "hunter2"}}}, "agentstack:secrets", "", id="number of a secret"),
         pytest.param(
             {"agents": {"researcer": {}}}, "unknown agent `researcer`", "did you mean `researcher`?", id="override"
         ),
@@ -237,12 +293,24 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
         ("name: x\nname: y\n", "agents/a0.yaml:2: malformed YAML: the key `name` stands twice"),
         ("name: [x\n", "agents/a0.yaml:2: malformed YAML"),
         ("name: x\nimage: {{ image }}\n", "agents/a0.yaml:2: malformed YAML: a key must be text"),
+        ("name: x\nuser: !hunter2\n", "agents/a0.yaml:2: malformed YAML: unknown tag: put the text in quotes"),
+        ("name: x\nuser: !<hunter2> 1\n", "agents/a0.yaml:2: malformed YAML: unknown tag"),
+        ("name: x\nuser: !!binary Zm9v\n", "agents/a0.yaml:2: malformed YAML: unknown tag"),
+        ("name: x\nuses: !!set {a}\n", "agents/a0.yaml:2: malformed YAML: unknown tag"),
+        ("name: x\nuser: !!timestamp 2020-01-01\n", "agents/a0.yaml:2: malformed YAML: unknown tag"),
+        ("name: x\nuser: !!python/name:os.system 1\n", "agents/a0.yaml:2: malformed YAML: unknown tag"),
+        ("name: x\nuser: !!int hunter2\n", "agents/a0.yaml:2: malformed YAML: neither a number nor a switch"),
+        ("name: x\nuser: !!bool hunter2\n", "agents/a0.yaml:2: malformed YAML: neither a number nor a switch"),
+        (f"name: x\nuser: {'9' * 5000}\n", "agents/a0.yaml:2: malformed YAML: neither a number nor a switch"),
         ("- name: x\n", "must hold `key: value` lines, not a list"),
         ("image: x/y:1\n", "agents/a0.yaml: name: is missing: write `name: a0`"),
     ],
 )
 def test_malformed_files(tmp_path: Path, text: str, expected: str) -> None:
-    assert expected in messages(tmp_path, None, text)
+    said = messages(tmp_path, None, text)
+    assert expected in said
+    assert "hunter2" not in said
+    assert len(said.splitlines()) == 1
 
 
 def test_line_of_the_mistake(tmp_path: Path) -> None:
