@@ -37,6 +37,25 @@ class Project:
         assert code in (None, done.returncode), f"pulumi {' '.join(arguments)}: {done.returncode}\n{done.stdout}"
         return done.stdout
 
+    def beside(self, folder: Path, program: str, *, stack: str) -> Project:
+        """Return another project, in the empty `folder`: a program that lies beside these tests, and a new stack."""
+        name = folder.name.rstrip("0123456789")
+        (folder / "Pulumi.yaml").write_text(
+            f"name: {name}\nruntime: {{name: python, options: {{virtualenv: .venv}}}}\n"
+        )
+        (folder / "__main__.py").write_text((Path(__file__).parent / program).read_text())
+        (folder / ".venv").symlink_to(self.folder / ".venv")
+        other = Project(folder, self.environment | {"PYTHONPATH": str(ROOT)})
+        other.pulumi("stack", "init", stack)
+        return other
+
+
+@pytest.fixture(scope="session")
+def kubeconfig() -> None:
+    """Skip what needs a cluster where none is named."""
+    if "KUBECONFIG" not in os.environ:
+        pytest.skip("KUBECONFIG is not set: export the path of a kubeconfig for a cluster that may be changed")
+
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, Project
+from .conftest import Project
 
 SETTINGS = {
     "redis.shards": "4",
@@ -32,13 +31,8 @@ def state(project: Project) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def guarded(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A stack with the guard and one child, as it is after an `up` with `SETTINGS`."""
-    folder = tmp_path_factory.mktemp("guarded")
-    (folder / "Pulumi.yaml").write_text("name: guarded\nruntime: {name: python, options: {virtualenv: .venv}}\n")
-    (folder / "__main__.py").write_text((Path(__file__).parent / "guarded_program.py").read_text())
-    (folder / "agents").mkdir()
-    (folder / ".venv").symlink_to(project.folder / ".venv")
-    stack = Project(folder, project.environment | {"PYTHONPATH": str(ROOT)})
-    stack.pulumi("stack", "init", "dev")
+    stack = project.beside(tmp_path_factory.mktemp("guarded"), "guarded_program.py", stack="dev")
+    (stack.folder / "agents").mkdir()
     stack.pulumi("config", "set", "--path", "agentstack:gateway.enabled", "false")
     change(stack, SETTINGS)
     stack.pulumi("up", "--yes", "--skip-preview")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .conftest import ROOT, Project
+from .conftest import Project
 
 NAMESPACE = "kinds-agents"
 
@@ -33,16 +31,9 @@ def watched() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def kinds(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def kinds(kubeconfig: None, project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A stack with an agent of each kind; the last test removes it."""
-    if "KUBECONFIG" not in os.environ:
-        pytest.skip("KUBECONFIG is not set: export the path of a kubeconfig for a cluster that may be changed")
-    folder = tmp_path_factory.mktemp("kinds")
-    (folder / "Pulumi.yaml").write_text("name: kinds\nruntime: {name: python, options: {virtualenv: .venv}}\n")
-    (folder / "__main__.py").write_text((Path(__file__).parent / "kinds_program.py").read_text())
-    (folder / ".venv").symlink_to(project.folder / ".venv")
-    stack = Project(folder, project.environment | {"PYTHONPATH": str(ROOT)})
-    stack.pulumi("stack", "init", "kinds")
+    stack = project.beside(tmp_path_factory.mktemp("kinds"), "kinds_program.py", stack="kinds")
     stack.pulumi("up", "--yes")
     return stack
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import uuid
-from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, Project
+from .conftest import Project
 
 DATA = "kept-data"
 WORD = uuid.uuid4().hex
@@ -40,16 +38,9 @@ def assert_data_is_there() -> None:
 
 
 @pytest.fixture(scope="module")
-def kept(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def kept(kubeconfig: None, project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A stack that is protected, with a key and a message in it."""
-    if "KUBECONFIG" not in os.environ:
-        pytest.skip("KUBECONFIG is not set: export the path of a kubeconfig for a cluster that may be changed")
-    folder = tmp_path_factory.mktemp("kept")
-    (folder / "Pulumi.yaml").write_text("name: kept\nruntime: {name: python, options: {virtualenv: .venv}}\n")
-    (folder / "__main__.py").write_text((Path(__file__).parent / "kept_program.py").read_text())
-    (folder / ".venv").symlink_to(project.folder / ".venv")
-    stack = Project(folder, project.environment | {"PYTHONPATH": str(ROOT)})
-    stack.pulumi("stack", "init", "kept")
+    stack = project.beside(tmp_path_factory.mktemp("kept"), "kept_program.py", stack="kept")
     stack.pulumi("up", "--yes", "--skip-preview")
     assert redis(f"set word {WORD}") == "OK"
     in_pod("kafka-0", "kafka", f"echo {WORD} | /opt/kafka/bin/kafka-console-producer.sh {KAFKA}")

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, Project
+from .conftest import Project
 
 NAMESPACE = "scaled-agents"
 DEPLOYMENT = ("deployment/worker", "--namespace", NAMESPACE)
@@ -58,16 +56,9 @@ def watched() -> Iterator[list[int]]:
 
 
 @pytest.fixture(scope="module")
-def scaled(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def scaled(kubeconfig: None, project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A stack with one agent."""
-    if "KUBECONFIG" not in os.environ:
-        pytest.skip("KUBECONFIG is not set: export the path of a kubeconfig for a cluster that may be changed")
-    folder = tmp_path_factory.mktemp("scaled")
-    (folder / "Pulumi.yaml").write_text("name: scaled\nruntime: {name: python, options: {virtualenv: .venv}}\n")
-    (folder / "__main__.py").write_text((Path(__file__).parent / "scaled_program.py").read_text())
-    (folder / ".venv").symlink_to(project.folder / ".venv")
-    stack = Project(folder, project.environment | {"PYTHONPATH": str(ROOT)})
-    stack.pulumi("stack", "init", "scaled")
+    stack = project.beside(tmp_path_factory.mktemp("scaled"), "scaled_program.py", stack="scaled")
     up(stack, replicas=5)
     yield stack
     stack.pulumi("destroy", "--yes", "--skip-preview")
