@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from agentstack.environment import Environment
+from agentstack.preview import run
+
 ROOT = Path(__file__).parents[2]
 NAMESPACES = ("agents", "data", "observability", "collectors")
 READY_WITHIN = 240
@@ -73,6 +76,19 @@ class Cluster:
                     if ready < wanted:
                         waiting.append(f"{namespace}/{workload['metadata']['name']}: {ready} of {wanted} ready")
         return waiting
+
+
+def cluster_of(folder: Path, program: str) -> Cluster:
+    """Return the cluster for a program of a test's own, with what it makes rendered in `folder`; skip without one."""
+    if "KUBECONFIG" not in os.environ:
+        pytest.skip("KUBECONFIG is not set: export the path of a kubeconfig for a cluster that may be changed")
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not on PATH: install it")
+    (folder / "Pulumi.yaml").write_text(f"name: {folder.name.rstrip('0123456789')}\nruntime: python\n")
+    (folder / "Pulumi.dev.yaml").write_text("config: {}\n")
+    (folder / "__main__.py").write_text(program)
+    run(Environment.find(folder, "dev"), folder / "build", command=["agentstack", "preview"])
+    return Cluster(folder / "build")
 
 
 def eventually(condition: Callable[[], object], seconds: float, what: str) -> Any:

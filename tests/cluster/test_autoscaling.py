@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pathlib
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,10 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from agentstack.environment import Environment
-from agentstack.preview import run
-
-from .conftest import Cluster, eventually
+from .conftest import Cluster, cluster_of, eventually
 
 NAMESPACE = "autoscaling-test"
 PATIENCE = timedelta(seconds=30)
@@ -36,18 +30,10 @@ BUSY = "while :; do :; done"
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster with an agent that scales from 1 to 3 pods, in a namespace of its own."""
-    if "KUBECONFIG" not in os.environ or shutil.which("kubectl") is None:
-        pytest.skip("KUBECONFIG is not set, or kubectl not on PATH: name a cluster that may be changed")
-    project: pathlib.Path = tmp_path_factory.mktemp("autoscaling")
-    (project / "Pulumi.yaml").write_text("name: autoscaling\nruntime: python\n")
-    (project / "Pulumi.dev.yaml").write_text("config: {}\n")
-    (project / "__main__.py").write_text(PROGRAM)
-    manifests = project / "build"
-    run(Environment.find(project, "dev"), manifests, command=["agentstack", "preview"])
-    cluster = Cluster(manifests)
+    cluster = cluster_of(tmp_path_factory.mktemp("autoscaling"), PROGRAM)
     try:
         cluster.kubectl("create", "namespace", NAMESPACE)
-        cluster.kubectl("apply", "--server-side", "--recursive", "--filename", str(manifests))
+        cluster.kubectl("apply", "--server-side", "--recursive", "--filename", str(cluster.manifests))
         cluster.kubectl("rollout", "status", "deployment/busy", "--namespace", NAMESPACE, "--timeout=90s")
         yield cluster
     finally:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import pathlib
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from agentstack.environment import Environment
-from agentstack.preview import run
-
-from .conftest import Cluster, eventually
+from .conftest import Cluster, cluster_of, eventually
 
 NAMESPACE = "placement-test"
 PROGRAM = f"""
@@ -39,21 +33,11 @@ for name, placement in {{
 @pytest.fixture(scope="module")
 def placed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster with three agents of different placement, in a namespace of their own."""
-    if "KUBECONFIG" not in os.environ:
-        pytest.skip("KUBECONFIG is not set: export the path of a kubeconfig for a cluster that may be changed")
-    if shutil.which("kubectl") is None:
-        pytest.skip("kubectl is not on PATH: install it")
-    project: pathlib.Path = tmp_path_factory.mktemp("placement")
-    (project / "Pulumi.yaml").write_text("name: placement\nruntime: python\n")
-    (project / "Pulumi.dev.yaml").write_text("config: {}\n")
-    (project / "__main__.py").write_text(PROGRAM)
-    manifests = project / "build"
-    run(Environment.find(project, "dev"), manifests, command=["agentstack", "preview"])
-    cluster = Cluster(manifests)
+    cluster = cluster_of(tmp_path_factory.mktemp("placement"), PROGRAM)
     try:
         cluster.kubectl("create", "namespace", NAMESPACE)
         cluster.kubectl("create", "priorityclass", NAMESPACE, "--value=7", "--description=for a test")
-        cluster.kubectl("apply", "--server-side", "--recursive", "--filename", str(manifests))
+        cluster.kubectl("apply", "--server-side", "--recursive", "--filename", str(cluster.manifests))
         yield cluster
     finally:
         for thing in ("namespace", "priorityclass"):
