@@ -209,7 +209,9 @@ def namespaces(*, keep: bool) -> Iterator[None]:
     """No namespace `chaos-*` before, since a run that was killed may have left some, and none after unless `keep`."""
 
     def remove() -> None:
-        # Brokers that all go at once would wait five minutes for each other's copies.
+        # Brokers that all go at once would wait five minutes for each other's copies: they are killed, and nothing may
+        # make new ones before the namespace ends.
+        kubectl("delete", "statefulsets", "--all", f"--namespace={DATA}", "--ignore-not-found", "--cascade=orphan")
         delete_pods("--all", "--ignore-not-found", force=True)
         kubectl("delete", "namespaces", *NAMESPACES, "--ignore-not-found", "--timeout=240s")
 
