@@ -304,7 +304,7 @@ def _origin(source: Source, file: pathlib.Path, content: Any, keys: Keys, prefix
 
 
 def _belongs(manifest: Manifest, agent: str, registrations: Mapping[str, Registration]) -> bool:
-    owner = registrations.get(manifest.parent)
+    owner = registrations.get(manifest.registration.parent)
     while owner is not None and (owner.type, owner.name) != (_AGENT, agent):
         owner = registrations.get(owner.parent)
     return owner is not None
@@ -338,7 +338,7 @@ def _named(value: Any, key: str = "") -> Iterator[str]:
 
 
 def _component(manifest: Manifest, registrations: Mapping[str, Registration]) -> str:
-    owner = registrations.get(manifest.parent)
+    owner = registrations.get(manifest.registration.parent)
     while owner is not None and not owner.component:
         owner = registrations.get(owner.parent)
     return owner.type.rpartition(":")[2] if owner else ""

@@ -54,8 +54,8 @@ class Manifest:
     """One Kubernetes object, ready to be written."""
 
     object: dict[str, Any]
-    parent: str
-    """The URN of the component that it belongs to."""
+    registration: Registration
+    """What the program asked the engine for."""
     withheld: bool = False
     """Whether values are left out, so that what is in the cluster must not be taken from this file alone."""
     secret: bool = False
@@ -131,7 +131,7 @@ def _manifest(registration: Registration, *, with_secrets: bool) -> tuple[Manife
         found: list[str] = []
         content = {key: _without_secrets(value, key, found) for key, value in content.items()}
         warnings = [f"{title}: {path} is a secret, and left out: let it be read from a Secret" for path in found]
-        return Manifest(content, registration.parent, withheld=bool(found)), warnings
+        return Manifest(content, registration, withheld=bool(found)), warnings
 
     withheld: list[str] = []
     for section in ("data", "stringData"):
@@ -148,7 +148,7 @@ def _manifest(registration: Registration, *, with_secrets: bool) -> tuple[Manife
     )
     secret = "data" in content or "stringData" in content
     content = {key: _revealed(value) for key, value in content.items()}
-    return Manifest(content, registration.parent, withheld=bool(withheld), secret=secret), warnings
+    return Manifest(content, registration, withheld=bool(withheld), secret=secret), warnings
 
 
 def _revealed(value: Any) -> Any:

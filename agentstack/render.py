@@ -44,6 +44,14 @@ class Registration:
     """With a `Secret` in the place of each secret value."""
     protected: bool = False
     """Whether the engine refuses to delete or replace it."""
+    retained: bool = False
+    """Whether the object stays in the cluster when the engine deletes the resource."""
+    deleted_first: bool = False
+    """Whether a replacement deletes the old object before it makes the new one."""
+    aliases: tuple[str, ...] = ()
+    """Names that the resource had before, for which the engine does not replace it."""
+    ignored: tuple[str, ...] = ()
+    """Paths of inputs whose changes the engine passes over."""
 
     @property
     def is_kubernetes_object(self) -> bool:
@@ -160,7 +168,19 @@ class _Monitor(mocks.MockMonitor):
         self._urns.add(urn)
         inputs = _plain_struct(request.object)
         self._rendered.registrations.append(
-            Registration(urn, request.type, request.name, request.parent, not request.custom, inputs, request.protect)
+            Registration(
+                urn,
+                request.type,
+                request.name,
+                request.parent,
+                not request.custom,
+                inputs,
+                protected=request.protect,
+                retained=request.retainOnDelete,
+                deleted_first=request.deleteBeforeReplace,
+                aliases=tuple(alias.urn or alias.spec.name for alias in request.aliases),
+                ignored=tuple(request.ignoreChanges),
+            )
         )
         answer = resource_pb2.RegisterResourceResponse(urn=urn, id=request.name, object=request.object)
         if request.type.startswith("random:"):

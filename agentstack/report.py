@@ -105,7 +105,7 @@ def _tree(registrations: Iterable[Registration], manifests: Manifests) -> list[C
         (parent.children if parent else roots).append(node)
     stack = Component("(no component)", "Stack")
     for manifest in manifests.items:
-        owner = manifest.parent
+        owner = manifest.registration.parent
         while owner in by_urn and owner not in nodes:  # an object may be the parent of another
             owner = by_urn[owner].parent
         nodes.get(owner, stack).kinds[manifest.kind] += 1
@@ -118,22 +118,22 @@ def _tree(registrations: Iterable[Registration], manifests: Manifests) -> list[C
 def as_json(report: Report) -> str:
     """Return the report as JSON.
 
-    Keys, which stay: `environment`; `folder`; `failed` (whether policies are violated); `objects` (a list of `kind`,
-    `namespace`, `name`, `file`); `components` (a tree of `name`, `type`, `objects`, `children`); `namespaces` (`name`,
-    `perNode`, `workloads`, and under `pods` (with `jobs`), `requests.cpu`, `requests.memory`, `limits.cpu`,
-    `limits.memory` each `min`, `max` and `quota`, CPU in cores, memory in bytes, `null` without a quota);
-    `places` (what can run on which nodes: `pool`, `architecture`, `zones`, `devices`, `workloads`, and under `pods`,
-    `requests.cpu`, `requests.memory` each `min` and `max`); `policies` (a list of `rule`, `severity`, `outcome`,
-    `kind`, `namespace`, `name`, `message`); `warnings`; `outputs` (`null` for a secret); `files` (`written`,
-    `unchanged`, `removed`).
+    Keys, which stay: `environment`; `folder`; `failed` (whether policies are violated); `facts` (what the engine keeps
+    to refuse changes that lose data); `objects` (a list of `kind`, `namespace`, `name`, `file`, `urn`, `within` (its
+    components by `type` and `name`, outermost first), `protected`, `retained`, `deletedFirst`, `aliases`, `ignored`);
+    `components` (a tree of `name`, `type`, `objects`, `children`); `namespaces` (`name`, `perNode`, `workloads`, and
+    under `pods` (with `jobs`), `requests.cpu`, `requests.memory`, `limits.cpu`, `limits.memory` each `min`, `max` and
+    `quota`, CPU in cores, memory in bytes, `null` without a quota); `places` (what can run on which nodes: `pool`,
+    `architecture`, `zones`, `devices`, `workloads`, and under `pods`, `requests.cpu`, `requests.memory` each `min` and
+    `max`); `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`); `warnings`;
+    `outputs` (`null` for a secret); `files` (`written`, `unchanged`, `removed`).
     """
     content = {
         "environment": report.environment,
         "folder": str(report.folder),
         "failed": report.failed,
-        "objects": [
-            {"kind": m.kind, "namespace": m.namespace, "name": m.name, "file": m.path} for m in report.manifests.items
-        ],
+        "facts": _facts(report.rendered.registrations),
+        "objects": list(_objects_json(report)),
         "components": [_component_json(component) for component in report.components],
         "namespaces": [_namespace_json(namespace) for namespace in report.namespaces],
         "places": [_place_json(place) for place in report.places],
@@ -149,6 +149,35 @@ def as_json(report: Report) -> str:
         "files": {key: getattr(report.written, key) for key in ("written", "unchanged", "removed")},
     }
     return json.dumps(content, indent=2)
+
+
+def _facts(registrations: Iterable[Registration]) -> dict[str, str]:
+    return next((r.inputs for r in registrations if r.type == "agentstack:platform:Platform"), {})
+
+
+def _objects_json(report: Report) -> Iterator[dict[str, Any]]:
+    by_urn = {registration.urn: registration for registration in report.rendered.registrations}
+    for manifest in report.manifests.items:
+        registration = manifest.registration
+        within: list[dict[str, str]] = []
+        owner = by_urn.get(registration.parent)
+        while owner is not None:
+            if owner.component:
+                within.insert(0, {"type": owner.type, "name": owner.name})
+            owner = by_urn.get(owner.parent)
+        yield {
+            "kind": manifest.kind,
+            "namespace": manifest.namespace,
+            "name": manifest.name,
+            "file": manifest.path,
+            "urn": registration.urn,
+            "within": within,
+            "protected": registration.protected,
+            "retained": registration.retained,
+            "deletedFirst": registration.deleted_first,
+            "aliases": list(registration.aliases),
+            "ignored": list(registration.ignored),
+        }
 
 
 def _component_json(component: Component) -> dict[str, Any]:

@@ -1,0 +1,68 @@
+"""What a diff has to say, without a format: sections of lines and tables, for a terminal or a pull request.
+
+Text is never trusted to be free of markup: each renderer escapes it. What comes from the files of a change, such as
+names and values, is `Code`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Mark = Literal["bad", "warn", "good", "none"]
+"""How a line or section is to be seen: refused, worth a look, fine, or neutral."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """A name, a value or a command, shown in a fixed width."""
+
+    text: str
+
+
+Line: TypeAlias = str | Code | tuple[str | Code, ...]
+"""One line; its parts follow one another without a space."""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A list of lines."""
+
+    items: tuple[Line, ...]
+    mark: Mark = "none"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under headers; a header that begins with `>` has its column flush right."""
+
+    headers: tuple[str, ...]
+    rows: tuple[tuple[Line, ...], ...]
+
+
+@dataclass(frozen=True)
+class Fenced:
+    """Text shown as it is; `language` is `diff`, `mermaid`, `yaml` or empty."""
+
+    text: str
+    language: str = ""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Details behind a line, opened by a click where the format can."""
+
+    title: Line
+    blocks: tuple[Block, ...]
+
+
+Block: TypeAlias = Lines | Table | Fenced | Fold
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the document; the first sections are the most important ones, and the last to be cut."""
+
+    title: str
+    blocks: tuple[Block, ...]
+    mark: Mark = "none"
