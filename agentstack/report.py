@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from policies.rules import RULES, Violation
+from policies.rules import Violation
 
 from .capacity import NamespaceCapacity, amount_text
 from .manifests import Manifests, Written
+from .policy import Policies
 from .render import Registration, Rendered, Secret
 from .where import Place, Where, places
 
@@ -60,6 +61,7 @@ class Report:
     rendered: Rendered
     manifests: Manifests
     namespaces: Sequence[NamespaceCapacity]
+    policies: Policies
     violations: Sequence[Violation]
     written: Written
     next_steps: Sequence[tuple[str, str]]
@@ -67,7 +69,7 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        """Whether a rule of severity `error` is violated, or could not be evaluated."""
+        """Whether the policies refuse the stack."""
         return failed(self.violations)
 
     @cached_property
@@ -88,8 +90,8 @@ class Report:
 
 
 def failed(violations: Iterable[Violation]) -> bool:
-    """Return whether a rule of severity `error` is violated, or could not be evaluated."""
-    return any(violation.severity == "error" or violation.outcome != "violation" for violation in violations)
+    """Return whether a rule of severity `error` is violated, or could not be evaluated, and nobody waives it."""
+    return any(violation.fails for violation in violations)
 
 
 def _tree(registrations: Iterable[Registration], manifests: Manifests) -> list[Component]:
@@ -125,8 +127,9 @@ def as_json(report: Report) -> str:
     under `pods` (with `jobs`), `requests.cpu`, `requests.memory`, `limits.cpu`, `limits.memory` each `min`, `max` and
     `quota`, CPU in cores, memory in bytes, `null` without a quota); `places` (what can run on which nodes: `pool`,
     `architecture`, `zones`, `devices`, `workloads`, and under `pods`, `requests.cpu`, `requests.memory` each `min` and
-    `max`); `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`); `warnings`;
-    `outputs` (`null` for a secret); `files` (`written`, `unchanged`, `removed`).
+    `max`); `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`, and `waived`:
+    by whom (`owner`), why (`reason`) and `until`, or `null`); `warnings`; `outputs` (`null` for a secret); `files`
+    (`written`, `unchanged`, `removed`).
     """
     content = {
         "environment": report.environment,
@@ -137,18 +140,20 @@ def as_json(report: Report) -> str:
         "components": [_component_json(component) for component in report.components],
         "namespaces": [_namespace_json(namespace) for namespace in report.namespaces],
         "places": [_place_json(place) for place in report.places],
-        "policies": [
-            {
-                key: getattr(violation, key)
-                for key in ("rule", "severity", "outcome", "kind", "namespace", "name", "message")
-            }
-            for violation in report.violations
-        ],
+        "policies": [policy_json(violation) for violation in report.violations],
         "warnings": report.warnings,
         "outputs": {key: _shown(value) for key, value in sorted(report.rendered.outputs.items())},
         "files": {key: getattr(report.written, key) for key in ("written", "unchanged", "removed")},
     }
     return json.dumps(content, indent=2)
+
+
+def policy_json(violation: Violation) -> dict[str, Any]:
+    """Return a finding: see `as_json`."""
+    keys = ("rule", "severity", "outcome", "kind", "namespace", "name", "message")
+    waiver = violation.waiver if violation.waived else None
+    waived = waiver and {"owner": waiver.owner, "reason": waiver.reason, "until": waiver.until.isoformat()}
+    return {key: getattr(violation, key) for key in keys} | {"waived": waived}
 
 
 def _facts(registrations: Iterable[Registration]) -> dict[str, str]:
@@ -355,14 +360,17 @@ def _findings(report: Report) -> list[Text]:
     from rich.text import Text
 
     if not report.violations:
-        return [Text(f"{len(RULES)} rules, nothing found", "green")]
-    found = sorted(report.violations, key=lambda violation: (violation.severity != "error", violation.rule))
+        return [Text(f"{len(report.policies.rules)} rules, nothing found", "green")]
+    found = sorted(report.violations, key=lambda v: (v.waived, v.severity != "error", v.rule))
     lines = []
     for violation in found[:_MOST_FINDINGS]:
         place = "/".join(word for word in (violation.kind, violation.namespace, violation.name) if word)
-        style = "red" if violation.severity == "error" else "yellow"
+        style = "dim" if violation.waived else "red" if violation.severity == "error" else "yellow"
+        word = "waived" if violation.waived else violation.severity
         what = f" {violation.rule}: {place}: {violation.message}"
-        lines.append(Text.assemble((violation.severity, style), what))
+        if violation.waived and (waiver := violation.waiver):
+            what += f" (until {waiver.until}, {waiver.owner}: {waiver.reason})"
+        lines.append(Text.assemble((word, style), what))
     if len(found) > _MOST_FINDINGS:
         lines.append(Text(f"... and {len(found) - _MOST_FINDINGS} more: see `--json`", "red"))
     return lines
