@@ -11,6 +11,7 @@ from settings.errors import SettingsError
 from .capacity import capacity
 from .dev_secrets import DevSecrets
 from .environment import Environment
+from .locate import Settings
 from .manifests import Manifests, check_folder, write
 from .policy import Policies
 from .render import render
@@ -34,6 +35,7 @@ def run(
     if store is not None:
         store.save()  # before the manifests: what they hold must not get lost
     objects = [manifest.object for manifest in manifests.items]
+    settings = Settings(environment, rendered.registrations, manifests)
     violations = policies.judge(objects)
     written = write(manifests, folder)
     return Report(
@@ -44,6 +46,7 @@ def run(
         namespaces=capacity(objects),
         policies=policies,
         violations=violations,
+        located=[settings.place(violation) for violation in violations],
         written=written,
         next_steps=[(shlex.join(command), "again, when what the policies found is mended")]
         if failed(violations)
