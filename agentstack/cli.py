@@ -1,4 +1,4 @@
-"""The command line: `agentstack preview`, `explain`, `new`, `release`, `rollback`, `releases`, `schema`."""
+"""The command line: `agentstack preview`, `check`, `explain`, `new`, `release`, `rollback`, `releases`, `schema`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from . import new
+from .check import check
 from .explain import explain
 from .release.commands import register as register_releases
 
@@ -109,6 +110,7 @@ def schema(
 
 
 app.command()(explain)
+app.command()(check)
 app.add_typer(new.app, name="new")
 register_releases(app)
 
