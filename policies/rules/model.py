@@ -90,8 +90,8 @@ class Rule:
     scope: Scope
     subjects: Callable[[Stack], Iterable[Manifest]]
     check: Callable[[Manifest, Stack, Config], Iterable[str]]
-    fires: str = ""
-    """On what it fires, for the documentation."""
+    function: Callable[..., Iterable[str]] | None = field(default=None, compare=False, repr=False)
+    """What `check` is made of, for the documentation."""
     source: str = ""
     """Who else asks for it, as Markdown: a standard, or a linter with the name of its check."""
     complete: bool = False
@@ -99,6 +99,11 @@ class Rule:
     config_schema: ConfigSchema = field(default_factory=dict)
     config: Config = field(default_factory=dict)
     """What is configured, and the defaults of the rest."""
+
+    @property
+    def fires(self) -> str:
+        """On what it fires, as its author says it."""
+        return inspect.getdoc(self.function) or ""
 
     def configured(self, severity: Severity, values: Config) -> Rule:
         """Return the rule with another severity, and with `values`, which fit its schema, instead of its own."""
@@ -161,7 +166,7 @@ def manifest_rule(
             check=(lambda manifest, _, config: check(manifest, config))
             if config_schema
             else (lambda manifest, *_: check(manifest)),
-            fires=inspect.getdoc(check) or "",
+            function=check,
             source=source,
             **_configuration(config_schema),
         )
@@ -193,7 +198,7 @@ def stack_rule(
             "stack",
             subjects,
             check if config_schema else (lambda subject, stack, _: check(subject, stack)),
-            fires=inspect.getdoc(check) or "",
+            function=check,
             source=source,
             complete=complete,
             **_configuration(config_schema),
