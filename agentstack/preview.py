@@ -6,9 +6,9 @@ import pathlib
 import shlex
 from collections.abc import Sequence
 
+from policies.rules.capacity import capacity
 from settings.errors import SettingsError
 
-from .capacity import capacity
 from .dev_secrets import DevSecrets
 from .environment import Environment
 from .locate import Settings
