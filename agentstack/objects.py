@@ -81,9 +81,9 @@ class Object:
 
     @property
     def is_owned(self) -> bool:
-        """Whether another object in the cluster makes it."""
+        """Whether another object in the cluster makes it; what was not read from a cluster cannot say so."""
         owners = self.manifest["metadata"].get("ownerReferences")
-        return isinstance(owners, list) and any(isinstance(o, Mapping) and o.get("controller") for o in owners)
+        return self.is_live and any(isinstance(o, Mapping) and o.get("controller") is True for o in _items(owners))
 
     def line(self, message: str) -> int:
         """Return the line of the field that a finding names, or of its container, or of the object."""
