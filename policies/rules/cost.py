@@ -45,6 +45,9 @@ class Span:
     def __add__(self, other: Span) -> Span:
         return Span(self.low + other.low, self.high + other.high)
 
+    def __sub__(self, other: Span) -> Span:
+        return Span(self.low - other.low, self.high - other.high)
+
     def __mul__(self, factor: Decimal) -> Span:
         return Span(self.low * factor, self.high * factor)
 
@@ -162,10 +165,6 @@ class Costs:
         for item in ordered:
             found[key(item)] = found.get(key(item), Share()) + Share(item.usage, item.cost)
         return found
-
-    def dearest(self, count: int) -> list[Item]:
-        """Return the items that cost most at most, the dearest first."""
-        return sorted(self.items, key=lambda item: (-item.cost.total.high, item.title))[:count]
 
 
 def costs(
