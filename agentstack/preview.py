@@ -6,7 +6,6 @@ import pathlib
 import shlex
 from collections.abc import Sequence
 
-from policies.rules import evaluate
 from policies.rules.capacity import capacity
 from settings.errors import SettingsError
 
@@ -14,7 +13,7 @@ from .cost import Pricing
 from .dev_secrets import DevSecrets
 from .environment import Environment
 from .manifests import Manifests, check_folder, write
-from .policy import Policies, config_file
+from .policy import Policies
 from .render import render
 from .report import Report, failed
 
@@ -29,7 +28,7 @@ def run(
     Raises `SettingsError` or `pulumi.RunError` for bad input; then nothing is written.
     """
     check_folder(folder)
-    policies = Policies.read(config_file(environment.project, environment.name))
+    policies = Policies.of(environment.project, environment.name)
     pricing = Pricing.of(policies.rules)
     store = _dev_secrets(environment) if with_dev_secrets else None
     rendered = render(environment, store)
@@ -37,8 +36,8 @@ def run(
     if store is not None:
         store.save()  # before the manifests: what they hold must not get lost
     objects = [manifest.object for manifest in manifests.items]
-    violations = evaluate(objects, policies.rules, levels=policies.levels)
     namespaces = capacity(objects)
+    violations = policies.judge(objects)
     written = write(manifests, folder)
     return Report(
         environment=environment.name,
@@ -47,6 +46,7 @@ def run(
         manifests=manifests,
         namespaces=namespaces,
         cost=pricing.estimate(objects, namespaces),
+        policies=policies,
         violations=violations,
         written=written,
         next_steps=[(shlex.join(command), "again, when what the policies found is mended")]
