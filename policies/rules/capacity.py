@@ -25,6 +25,9 @@ _SUFFIXES = {
     **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)},
 }
 
+_GREATEST = Decimal(2**63 - 1)
+"""Kubernetes takes this for everything above."""
+
 Amounts = dict[str, Decimal]
 
 
@@ -155,7 +158,7 @@ def quantity(value: str | float) -> Decimal:
         read = Decimal("NaN")
     if not read.is_finite():
         raise ValueError("is not a Kubernetes quantity")
-    return read * factor
+    return min(min(read, _GREATEST) * factor, _GREATEST)
 
 
 def amount_text(amount: Decimal, resource: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, Final
 
 from .capacity import NamespaceCapacity, Workload, amount, capacity
@@ -31,6 +31,8 @@ NO_TEAM: Final = "no team"
 _ZERO: Final = Decimal(0)
 _GIB: Final = Decimal(1024) ** 3
 _SECONDS_PER_HOUR: Final = Decimal(3600)
+_PLACES: Final = Decimal("1e-8")
+_WIDE: Final = Context(prec=100)
 _AGENT = re.compile(r"agent(-.*)?|fleet")
 """The label `app.kubernetes.io/component` of what runs an agent, its candidate, or its fleet's controller."""
 
@@ -220,12 +222,17 @@ def _of_workload(workload: Workload, prices: Prices) -> Item:
             storage,
         ),
         Cost(
-            cpu=running * (workload.pod["requests.cpu"] * prices.vcpu_hour),
-            memory=running * (workload.pod["requests.memory"] / _GIB * prices.memory_gib_hour),
-            gpu=running * gpus,
-            storage=paid,
+            cpu=_rounded(running * (workload.pod["requests.cpu"] * prices.vcpu_hour)),
+            memory=_rounded(running * (workload.pod["requests.memory"] / _GIB * prices.memory_gib_hour)),
+            gpu=_rounded(running * gpus),
+            storage=_rounded(paid),
         ),
     )
+
+
+def _rounded(span: Span) -> Span:
+    """Round, far below a cent: so that sums are the same in whichever order they are made."""
+    return Span(span.low.quantize(_PLACES, context=_WIDE), span.high.quantize(_PLACES, context=_WIDE))
 
 
 def _hours(workload: Workload, prices: Prices) -> Span:
@@ -268,7 +275,7 @@ def _of_claim(claim: Manifest, prices: Prices) -> Item:
     size = _size(claim)
     price = size / _GIB * _storage_price(claim, prices)
     kind, _, name = identity(claim)
-    usage, cost = Usage(storage=Span(size, size)), Cost(storage=Span(price, price))
+    usage, cost = Usage(storage=Span(size, size)), Cost(storage=_rounded(Span(price, price)))
     return Item(kind, namespace_of(claim), name, *_owner(claim), usage, cost)
 
 
