@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from agentstack.cost import Estimate, Pricing, change_text, span_text
@@ -43,7 +44,7 @@ class Comparison:
     own_before: Span | None = None
     """What the earlier revision said of itself, where its price list was another one."""
 
-    @property
+    @cached_property
     def rows(self) -> list[Row]:
         """Teams and agents whose pods, requests, limits, storage or cost differ, the greatest change first."""
         before, after = self.before.costs.agents, self.after.costs.agents

@@ -198,6 +198,25 @@ def test_what_is_no_schedule(schedule: str) -> None:
     assert runs_per_month(schedule) is None
 
 
+def owned(manifest: dict[str, Any], kind: str, name: str) -> dict[str, Any]:
+    reference = {"apiVersion": "x/v1", "kind": kind, "name": name, "controller": True}
+    return {**manifest, "metadata": {**manifest["metadata"], "ownerReferences": [reference]}}
+
+
+def test_what_others_make_counts_once() -> None:
+    """As in `kubectl get all,pvc -o yaml`, or where the engine makes the claims of a StatefulSet larger."""
+    stateful = workload("StatefulSet", volumeClaimTemplates=[CLAIM], replicas=1)
+    one = {**claim(), "metadata": {"name": "data-x-0", "namespace": "space"}}
+    other = {**claim(), "metadata": {"name": "data-y-0", "namespace": "space"}}
+    assert cost(stateful, one).total == span("13")
+    assert cost(stateful, one, other).total == span("15")
+    running = [workload("Deployment"), owned(workload("ReplicaSet"), "Deployment", "x"), owned(BARE, "ReplicaSet", "x")]
+    assert cost(*running).total == span("11")
+    # What makes it is not there, or is of a kind whose pods nobody knows.
+    assert cost(*running[1:]).total == span("11")
+    assert cost(owned(workload("ReplicaSet"), "Rollout", "x"), running[2]).total == span("11")
+
+
 def test_the_parts_of_a_cost() -> None:
     pod = template(container("1", "1Gi", {"cpu": "2", "memory": "4Gi", "nvidia.com/gpu": "1"}))
     (item,) = cost(workload("StatefulSet", pod, volumeClaimTemplates=[CLAIM], replicas=2)).items
