@@ -12,6 +12,7 @@ from settings.errors import SettingsError
 from .cost import Pricing
 from .dev_secrets import DevSecrets
 from .environment import Environment
+from .locate import Settings
 from .manifests import Manifests, check_folder, write
 from .policy import Policies
 from .render import render
@@ -37,6 +38,7 @@ def run(
         store.save()  # before the manifests: what they hold must not get lost
     objects = [manifest.object for manifest in manifests.items]
     namespaces = capacity(objects)
+    settings = Settings(environment, rendered.registrations, manifests)
     violations = policies.judge(objects)
     written = write(manifests, folder)
     return Report(
@@ -48,6 +50,7 @@ def run(
         cost=pricing.estimate(objects, namespaces),
         policies=policies,
         violations=violations,
+        located=[settings.place(violation) for violation in violations],
         written=written,
         next_steps=[(shlex.join(command), "again, when what the policies found is mended")]
         if failed(violations)

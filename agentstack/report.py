@@ -17,6 +17,7 @@ from policies.rules.nodes import Where
 from .cost import Estimate
 from .cost import as_json as cost_json
 from .cost import line as cost_line
+from .locate import Place as Located
 from .manifests import Manifests, Written
 from .policy import Policies
 from .render import Registration, Rendered, Secret
@@ -67,6 +68,8 @@ class Report:
     namespaces: Sequence[NamespaceCapacity]
     policies: Policies
     violations: Sequence[Violation]
+    located: Sequence[Located]
+    """For each violation the line to look at."""
     written: Written
     next_steps: Sequence[tuple[str, str]]
     """Commands, each with what it is for."""
@@ -132,9 +135,10 @@ def as_json(report: Report) -> str:
     under `pods` (with `jobs`), `requests.cpu`, `requests.memory`, `limits.cpu`, `limits.memory` each `min`, `max` and
     `quota`, CPU in cores, memory in bytes, `null` without a quota); `places` (what can run on which nodes: `pool`,
     `architecture`, `zones`, `devices`, `workloads`, and under `pods`, `requests.cpu`, `requests.memory` each `min` and
-    `max`); `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`, and `waived`:
-    by whom (`owner`), why (`reason`) and `until`, or `null`); `warnings`; `outputs` (`null` for a secret); `files`
-    (`written`, `unchanged`, `removed`); `cost` (see `agentstack.cost.as_json`).
+    `max`); `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`, `waived` (by
+    whom (`owner`), why (`reason`) and `until`, or `null`) and `place` (the `file`, from the repository's root, and the
+    `line` that make it so)); `warnings`; `outputs` (`null` for a secret); `files` (`written`, `unchanged`, `removed`);
+    `cost` (see `agentstack.cost.as_json`).
     """
     content = {
         "environment": report.environment,
@@ -145,7 +149,7 @@ def as_json(report: Report) -> str:
         "components": [_component_json(component) for component in report.components],
         "namespaces": [_namespace_json(namespace) for namespace in report.namespaces],
         "places": [_place_json(place) for place in report.places],
-        "policies": [policy_json(violation) for violation in report.violations],
+        "policies": findings_json(report),
         "warnings": report.warnings,
         "outputs": {key: _shown(value) for key, value in sorted(report.rendered.outputs.items())},
         "files": {key: getattr(report.written, key) for key in ("written", "unchanged", "removed")},
@@ -154,12 +158,20 @@ def as_json(report: Report) -> str:
     return json.dumps(content, indent=2)
 
 
-def policy_json(violation: Violation) -> dict[str, Any]:
+def policy_json(violation: Violation, place: Located) -> dict[str, Any]:
     """Return a finding: see `as_json`."""
     keys = ("rule", "severity", "outcome", "kind", "namespace", "name", "message")
     waiver = violation.waiver if violation.waived else None
     waived = waiver and {"owner": waiver.owner, "reason": waiver.reason, "until": waiver.until.isoformat()}
-    return {key: getattr(violation, key) for key in keys} | {"waived": waived}
+    return {key: getattr(violation, key) for key in keys} | {
+        "waived": waived,
+        "place": {"file": place.file, "line": place.line},
+    }
+
+
+def findings_json(report: Report) -> list[dict[str, Any]]:
+    """Return all findings: see `as_json`."""
+    return [policy_json(*found) for found in zip(report.violations, report.located, strict=True)]
 
 
 def _facts(registrations: Iterable[Registration]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agentstack.locate import Place
 from agentstack.manifests import Manifests, Written
 from agentstack.policy import Policies
 from agentstack.render import Registration, Rendered, Secret
@@ -48,6 +49,7 @@ def report(registrations: list[Registration], violations: list[Violation] | None
         namespaces=capacity(manifest.object for manifest in manifests.items),
         policies=Policies.read(None),
         violations=violations or [],
+        located=[Place("agents/api.yaml", 3) for _ in violations or []],
         written=Written(3, 1, 0),
         next_steps=[("pulumi up", "deploy")],
     )
@@ -235,6 +237,7 @@ def test_json_has_documented_keys_and_no_secrets() -> None:
             "name": "api",
             "message": "mend [it]",
             "waived": None,
+            "place": {"file": "agents/api.yaml", "line": 3},
         }
     ]
     assert len(content["warnings"]) == 3
