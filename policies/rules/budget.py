@@ -47,13 +47,10 @@ def figure_of(span: Span, figure: str) -> Decimal:
             "description": "The price file of the environment, relative to `policies`.",
         },
     },
-    source="[docs/cost.md](cost.md)",
+    source="[Infracost guardrails](https://www.infracost.io/docs/infracost_cloud/guardrails/)",
 )
 def monthly_budget(_: Manifest, stack: Stack, config: Config) -> Iterator[str]:
-    """Fires where the estimate is above `monthly`, and where the price file has no price for a device.
-
-    Says by how much, what costs most, and how to mend it.
-    """
+    """Fires where the [estimate](cost.md) is above `monthly`, and where the price file has no price for a device."""
     if config.get("monthly") is None:
         return
     try:
