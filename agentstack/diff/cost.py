@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -13,8 +13,9 @@ from agentstack.cost import as_json as estimate_json
 from policies.rules.budget import figure_of
 from policies.rules.capacity import amount_text
 from policies.rules.cost import NO_TEAM, PLATFORM, Share, Span, money
+from policies.rules.prices import Prices
 
-from .document import Block, Code, Fold, Line, Lines, Section, Table
+from .document import Block, Code, Fold, Line, Lines, Mark, Section, Table
 from .snapshot import Snapshot
 
 _ARROW = " → "
@@ -41,8 +42,19 @@ class Comparison:
 
     before: Estimate
     after: Estimate
-    own_before: Span | None = None
-    """What the earlier revision said of itself, where its price list was another one."""
+    said_before: Mapping[str, Any] | None = None
+    """What the earlier revision said of itself (`agentstack.cost.as_json`), if it could."""
+
+    @property
+    def other_prices(self) -> bool:
+        """Whether the earlier revision had another price list."""
+        return self.said_before is not None and self.said_before["prices"] != self.after.pricing.prices.as_json()
+
+    @property
+    def other_budget(self) -> bool:
+        """Whether the earlier revision had another budget, or another figure had to fit into it."""
+        pricing, said = self.after.pricing, self.said_before
+        return said is not None and Pricing.from_json(said) != replace(pricing, prices=Prices.of(said["prices"]))
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -63,37 +75,42 @@ def compare(before: Snapshot, after: Snapshot) -> Comparison:
     earlier, later = (
         pricing.estimate([found.manifest for found in snapshot.objects.values()]) for snapshot in (before, after)
     )
-    own = before.report.get("cost")
-    if own is None or own["prices"] == pricing.prices.as_json():
-        return Comparison(earlier, later)
-    return Comparison(earlier, later, Span(Decimal(own["min"]), Decimal(own["max"])))
+    return Comparison(earlier, later, before.report.get("cost"))
 
 
 def section(before: Snapshot, after: Snapshot) -> Section | None:
-    """Return what a change costs; None where it changes neither a cost nor anything that is asked for."""
+    """Return what a change costs; None where it changes no cost, nothing that is asked for, no price and no budget."""
     found = compare(before, after)
-    if not found.rows and found.own_before is None:
+    if not (found.rows or found.other_prices or found.other_budget):
         return None
-    blocks: list[Block] = [Lines(tuple(_summary(found)), mark="bad" if found.after.over else "none")]
+    mark: Mark = "bad" if found.after.over else "warn" if found.other_budget else "none"
+    blocks: list[Block] = [Lines(tuple(_summary(found)), mark)]
     if found.rows:
         blocks.append(_table(found.rows))
         blocks.append(Fold("Requests, limits and storage", (_usage_table(found.rows),)))
         blocks += [Fold("By team", (table,)) for table in _teams(found)]
-    return Section("What it costs", tuple(blocks), mark="bad" if found.after.over else "none")
+    return Section("What it costs", tuple(blocks), mark)
+
+
+def cell(before: Snapshot, after: Snapshot) -> str:
+    """Return what a month costs in a few words, with the change, for a table of environments."""
+    found = compare(before, after)
+    total, was = found.after.costs.total, found.before.costs.total
+    change = _change(total - was)
+    return f"{span_text(total)} {found.after.costs.prices.currency}{f' ({change})' if change else ''}"
 
 
 def as_json(before: Snapshot, after: Snapshot) -> dict[str, Any]:
     """Return both estimates, as `agentstack.cost.as_json` has them, under `before` and `after`.
 
-    Both are at the prices of the later revision; `ownBefore` has `min` and `max` by the earlier one's price list, where
-    that is another one, else `null`.
+    Both are at the prices, and with the budget, of the later revision; `saidBefore` is what the earlier one said of
+    itself, or `null`.
     """
     found = compare(before, after)
-    own = found.own_before
     return {
         "before": estimate_json(found.before),
         "after": estimate_json(found.after),
-        "ownBefore": {"min": str(own.low), "max": str(own.high)} if own else None,
+        "saidBefore": found.said_before,
     }
 
 
@@ -105,17 +122,23 @@ def _summary(found: Comparison) -> Iterator[Line]:
     yield f"{was}{span_text(after.total)} {currency} a month{f' ({change})' if change else ''}"
     if pricing.budget is not None:
         left = pricing.budget - figure_of(after.total, pricing.figure)
-        state = f"{money(abs(left))} {'left' if left >= 0 else 'too much'}"
-        yield f"budget {money(pricing.budget)} {currency}, {pricing.figure.replace('-', ' ')}: {state}"
-    if found.own_before is not None:
-        yield (
-            "the price list changes as well: both figures are at the new prices; by its own the base costs "
-            f"{span_text(found.own_before)}"
-        )
+        yield f"budget {_budget(pricing)}: {money(abs(left))} {'left' if left >= 0 else 'too much'}"
+    if (said := found.said_before) is not None:
+        if found.other_budget:
+            yield f"the budget changes: it was {_budget(Pricing.from_json(said))}"
+        if found.other_prices:
+            own = span_text(Span(Decimal(said["min"]), Decimal(said["max"])))
+            yield f"the prices change: by its own, the base costs {own} {said['currency']}; above it is at the new ones"
     if unpriced := sorted({*before.unpriced, *after.unpriced}):
-        yield ("not in it, without a price: ", *(Code(name) for name in unpriced))
+        yield ("not in it, without a price: ", Code(", ".join(unpriced)))
     if after.per_node:
         yield "an estimate by what pods request and claims ask for; DaemonSets are counted for one node"
+
+
+def _budget(pricing: Pricing) -> str:
+    if pricing.budget is None:
+        return "none"
+    return f"{money(pricing.budget)} {pricing.prices.currency}, {pricing.figure.replace('-', ' ')}"
 
 
 def _change(span: Span) -> str:

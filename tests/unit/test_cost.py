@@ -473,8 +473,9 @@ def test_a_change_is_reckoned_at_the_prices_of_the_head() -> None:
         (Code("search"), Code("a"), "1 → 2 to 20", "11.00 → 22.00", "11.00 → 220.00", "+11.00 to +209.00"),
     )
     assert [fold.title for fold in folds] == ["Requests, limits and storage", "By team"]
+    assert diff.cell(before, after) == "33.00 to 231.00 EUR (+11.00 to +209.00)"
     content = diff.as_json(before, after)
-    assert (content["before"]["max"], content["after"]["max"], content["ownBefore"]) == ("22.0000", "231.0000", None)
+    assert (content["before"]["max"], content["after"]["max"], content["saidBefore"]) == ("22.0000", "231.0000", None)
 
 
 def test_no_change_is_no_section() -> None:
@@ -495,15 +496,39 @@ def test_a_changed_limit_costs_nothing_and_is_shown() -> None:
 
 def test_a_changed_price_list_is_told_apart() -> None:
     objects = [workload("Deployment", labels=AGENT)]
-    dearer = Pricing(Prices.of({**PRICES.as_json(), "vcpuHour": "1"}))
+    dearer = Pricing(Prices.of({**PRICES.as_json(), "vcpuHour": "1", "currency": "USD"}), BUDGET.budget)
     section = diff.section(with_cost(*objects, pricing=BUDGET), with_cost(*objects, pricing=dearer))
     assert section is not None
     (summary,) = section.blocks
     assert isinstance(summary, Lines)
     assert summary.items == (
-        "101.00 EUR a month",
-        "the price list changes as well: both figures are at the new prices; by its own the base costs 11.00",
+        "101.00 USD a month",
+        "budget 100.00 USD, at most: 1.00 too much",
+        "the prices change: by its own, the base costs 11.00 EUR; above it is at the new ones",
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        (BUDGET, Pricing(PRICES, Decimal(500)), ("budget 500.00 EUR, at most: 489.00 left", "100.00 EUR, at most")),
+        (BUDGET, Pricing(PRICES), ("100.00 EUR, at most",)),
+        (Pricing(PRICES), BUDGET, ("budget 100.00 EUR, at most: 89.00 left", "none")),
+        (
+            BUDGET,
+            Pricing(PRICES, Decimal(100), "at-least"),
+            ("budget 100.00 EUR, at least: 89.00 left", "100.00 EUR, at most"),
+        ),
+    ],
+)
+def test_a_changed_budget_does_not_go_unseen(before: Pricing, after: Pricing, lines: tuple[str, ...]) -> None:
+    objects = [workload("Deployment", labels=AGENT)]
+    section = diff.section(with_cost(*objects, pricing=before), with_cost(*objects, pricing=after))
+    assert section is not None
+    assert section.mark == "warn"
+    (summary,) = section.blocks
+    assert isinstance(summary, Lines)
+    assert summary.items == ("11.00 EUR a month", *lines[:-1], f"the budget changes: it was {lines[-1]}")
 
 
 Render = Callable[[Callable[[], object]], Recorder]
