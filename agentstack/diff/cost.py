@@ -12,7 +12,7 @@ from agentstack.cost import Estimate, Pricing, change_text, span_text
 from agentstack.cost import as_json as estimate_json
 from policies.rules.budget import figure_of
 from policies.rules.capacity import amount_text
-from policies.rules.cost import NO_TEAM, PLATFORM, Share, Span, money
+from policies.rules.cost import NO_TEAM, PLATFORM, Costs, Share, Span, money
 from policies.rules.prices import Prices
 
 from .document import Block, Code, Fold, Line, Lines, Mark, Section, Table
@@ -23,9 +23,10 @@ _ARROW = " → "
 
 @dataclass(frozen=True)
 class Row:
-    """One team and agent, before and after; an empty share stands for one that is not there."""
+    """An agent, or what a team has besides, before and after; an empty share stands for what is not there."""
 
-    team: str
+    teams: tuple[str, ...]
+    """Whose it is; whose it was and whose it will be where that changes."""
     agent: str | None
     before: Share
     after: Share
@@ -58,11 +59,26 @@ class Comparison:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """Teams and agents whose pods, requests, limits, storage or cost differ, the greatest change first."""
-        before, after = self.before.costs.agents, self.after.costs.agents
-        rows = [Row(*key, before.get(key, Share()), after.get(key, Share())) for key in {**before, **after}]
-        changed = [row for row in rows if row.before != row.after]
-        return sorted(changed, key=lambda row: (-abs(row.change.high), -abs(row.change.low), row.team, row.agent or ""))
+        """What has other pods, requests, limits, storage or costs, or changes hands, the greatest change first."""
+        before, after = _owned(self.before.costs), _owned(self.after.costs)
+        nobody: tuple[str, Share] = ("", Share())
+        rows = []
+        for key in {**before, **after}:
+            (was, earlier), (will_be, later) = before.get(key, nobody), after.get(key, nobody)
+            if (was, earlier) != (will_be, later):
+                teams = tuple(dict.fromkeys(team for team in (was, will_be) if team))
+                rows.append(Row(teams, key[1], earlier, later))
+        return sorted(rows, key=lambda row: (-abs(row.change.high), -abs(row.change.low), row.teams, row.agent or ""))
+
+
+def _owned(costs: Costs) -> dict[tuple[str, str | None], tuple[str, Share]]:
+    """Return the team and the share of each agent, and of what each team has besides."""
+    found: dict[tuple[str, str | None], tuple[str, Share]] = {}
+    for (team, agent), share in costs.agents.items():
+        key = ("" if agent else team, agent)
+        named, so_far = found.get(key, (team, Share()))
+        found[key] = (named, so_far + share)
+    return found
 
 
 def compare(before: Snapshot, after: Snapshot) -> Comparison:
@@ -147,10 +163,11 @@ def _change(span: Span) -> str:
 
 
 def _name(row: Row) -> tuple[Line, Line]:
-    return _team(row.team), Code(row.agent) if row.agent else ""
+    first, *others = (_team(team) for team in row.teams)
+    return (first, _ARROW, others[0]) if others else first, Code(row.agent) if row.agent else ""
 
 
-def _team(team: str) -> Line:
+def _team(team: str) -> str | Code:
     return team if team in (NO_TEAM, PLATFORM) else Code(team)
 
 
@@ -194,14 +211,15 @@ def _usage_table(rows: list[Row]) -> Table:
 def _teams(found: Comparison) -> Iterator[Table]:
     """Return a table of the teams, where the rows of agents do not say as much."""
     before, after = found.before.costs.teams, found.after.costs.teams
-    rows = [Row(team, None, before.get(team, Share()), after.get(team, Share())) for team in {**before, **after}]
-    if {row.team for row in rows} <= {NO_TEAM, PLATFORM}:
+    names = {**before, **after}.keys()
+    rows = [Row((team,), None, before.get(team, Share()), after.get(team, Share())) for team in names]
+    if names <= {NO_TEAM, PLATFORM}:
         return
     yield Table(
         ("team", ">at least", ">at most", ">change"),
         tuple(
             (
-                _team(row.team),
+                _team(row.teams[0]),
                 _both(row, lambda share: money(share.cost.total.low)),
                 _both(row, lambda share: money(share.cost.total.high)),
                 _change(row.change),

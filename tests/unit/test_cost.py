@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from agentstack.cost import Pricing, as_json, line
 from agentstack.diff import cost as diff
-from agentstack.diff.document import Code, Lines, Table
+from agentstack.diff.document import Code, Fold, Lines, Table
 from agentstack.diff.snapshot import Object, Snapshot
 from agentstack.policy import Policies
 from components.agent import Agent
@@ -476,6 +476,22 @@ def test_a_change_is_reckoned_at_the_prices_of_the_head() -> None:
     assert diff.cell(before, after) == "33.00 to 231.00 EUR (+11.00 to +209.00)"
     content = diff.as_json(before, after)
     assert (content["before"]["max"], content["after"]["max"], content["saidBefore"]) == ("22.0000", "231.0000", None)
+
+
+def test_an_agent_that_changes_hands_is_one_row() -> None:
+    before = snapshot(workload("Deployment", labels=agent_labels("a")), workload("DaemonSet", name="gone"))
+    after = with_cost(workload("Deployment", labels=AGENT, replicas=2), pricing=BUDGET)
+    section = diff.section(before, after)
+    assert section is not None
+    table, _, teams = section.blocks[1:]
+    assert isinstance(table, Table)
+    assert table.rows == (
+        (("no team", " → ", Code("search")), Code("a"), "1 → 2", "11.00 → 22.00", "11.00 → 22.00", "+11.00"),
+        (PLATFORM, "", "1 → 0", "11.00 → 0.00", "11.00 → 0.00", "-11.00"),
+    )
+    assert isinstance(teams, Fold)
+    assert isinstance(teams.blocks[0], Table)
+    assert [row[0] for row in teams.blocks[0].rows] == ["no team", PLATFORM, Code("search")]
 
 
 def test_no_change_is_no_section() -> None:
