@@ -9,13 +9,11 @@ from typing import Final
 from .cost import Span, costs, money
 from .model import Config, Manifest, Rule, stack_rule
 from .prices import DEFAULT_FILE, PriceError, read
-from .stack import Stack
+from .stack import WHOLE, Stack
 
 RULE: Final = "monthly-budget"
 AT_MOST: Final = "at-most"
 AT_LEAST: Final = "at-least"
-WHOLE: Final[Manifest] = {"kind": "Stack", "metadata": {"name": "all"}}
-"""Stands for the stack where a finding needs an object; a waiver calls it `Stack/all`."""
 _NAMED: Final = 3
 
 

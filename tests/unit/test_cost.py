@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from agentstack.check import judge
 from agentstack.cost import Pricing, as_json, line
 from agentstack.diff import cost as diff
 from agentstack.diff.document import Code, Fold, Lines, Table
 from agentstack.diff.snapshot import Object, Snapshot
+from agentstack.objects import Contents
 from agentstack.policy import Policies
 from components.agent import Agent
 from policies.rules.cost import NO_TEAM, PLATFORM, Cost, Costs, Share, Span, Usage, costs
@@ -403,6 +405,23 @@ def test_an_environment_has_prices_of_its_own(tmp_path: pathlib.Path) -> None:
     assert (pricing.prices.currency, pricing.budget) == ("EUR", Decimal("50.1"))
     with pytest.raises(SettingsError, match=r"none\.yaml: cannot be read"):
         configured(tmp_path, prices="none.yaml")
+
+
+def test_any_folder_of_yaml_has_a_budget(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "api.yaml").write_text(json.dumps(workload("Deployment", replicas=2)))
+    contents = Contents()
+    contents.read(tmp_path / "api.yaml")
+
+    def judged(monthly: int) -> list[str]:
+        (tmp_path / "dev.json").write_text(json.dumps({"all": "disabled", "monthly-budget": {
+            "enforcementLevel": "mandatory", "monthly": monthly, "prices": price_file(tmp_path, GOOD)
+        }}))  # fmt: skip
+        checked = judge("here", contents, Policies.read(tmp_path / "dev.json"), None)
+        return [finding.violation.rule for finding in checked.findings]
+
+    # 2 x (0.1 + 0.01) x 730 = 160.60
+    assert judged(160) == ["monthly-budget"]
+    assert judged(161) == []
 
 
 def test_the_line_of_a_preview() -> None:
