@@ -12,7 +12,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from . import availability, containers, credentials, namespaces, security
+from . import availability, budget, containers, credentials, namespaces, security
 from .model import Config, ConfigSchema, Manifest, Outcome, Rule, Scope, Severity, Violation, identity
 from .reading import UNKNOWN
 from .stack import Stack
@@ -46,6 +46,7 @@ RULES: tuple[Rule, ...] = (
     *containers.RULES,
     *namespaces.RULES,
     *availability.RULES,
+    *budget.RULES,
 )
 
 
