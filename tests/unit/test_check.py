@@ -67,9 +67,8 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tm
 @pytest.fixture(autouse=True)
 def _only_some_rules(tmp_path: pathlib.Path) -> None:
     """So that another rule of docs/policies.md changes nothing here."""
-    (tmp_path / "some.json").write_text(
-        json.dumps({"all": "disabled", "image-tag": "mandatory", "memory-limit": "mandatory", "cpu-limit": "advisory"})
-    )
+    errors = dict.fromkeys(("image-tag", "memory-limit", "namespace-quota"), "mandatory")
+    (tmp_path / "some.json").write_text(json.dumps({"all": "disabled", "cpu-limit": "advisory"} | errors))
 
 
 SOME = ("--config", "some.json")
@@ -87,7 +86,7 @@ def test_findings_stand_at_their_fields(call: Call, tmp_path: pathlib.Path) -> N
     code, output, error = call("k8s", *SOME)
     assert (code, error) == (1, "")
     lines = output.splitlines()
-    assert lines[0] == "Agent Stack · check k8s   1 object in 1 file, 3 rules"
+    assert lines[0] == "Agent Stack · check k8s   1 object in 1 file, 4 rules"
     assert [line.split()[:2] for line in lines if "pod.yml" in line] == [
         ["k8s/pod.yml:14", "image-tag"],
         ["k8s/pod.yml:17", "cpu-limit"],
@@ -99,7 +98,7 @@ def test_findings_stand_at_their_fields(call: Call, tmp_path: pathlib.Path) -> N
 
 def test_nothing_found(call: Call, tmp_path: pathlib.Path) -> None:
     (tmp_path / "pod.yaml").write_text(POD)
-    code, output, error = call("pod.yaml")
+    code, output, error = call("pod.yaml", *SOME)
     assert (code, error) == (0, "")
     assert "found  nothing" in output
     assert "not part of this, so not judged: Namespace/shop" in output
