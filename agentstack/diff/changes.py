@@ -27,8 +27,8 @@ SECRET: Final = "(secret)"
 Action = Literal["added", "removed", "renamed", "changed"]
 FieldKind = Literal["value", "text", "order", "hash", "name", "secret"]
 """What sort of difference it is: of a value; of text of several lines; of the order alone of a list's items, by their
-names; of a hash of other content, or of a renamed object's name, which follow from a change elsewhere; of a secret, which
-is not shown."""
+names; of a hash of other content, or of a name that an object is renamed to, which follow from a change elsewhere; of a
+secret, which is not shown."""
 
 
 @dataclass(frozen=True)
