@@ -38,7 +38,6 @@ _LOCATION = (
 _PREFIX = "agentstack-diff-"
 """Of temporary folders; the number of the process that made them follows."""
 _PACKAGES = ("agentstack", "settings", "components", "policies")
-_BAD_INPUT = 2
 _LONGEST_REASON = 300
 
 
@@ -130,13 +129,15 @@ class Rendering:
         raise self.base.refusal(self.environment, self._reason(code))
 
     def _reason(self, code: int) -> str:
-        lines = (self.folder / "log").read_text(encoding="utf-8", errors="replace").split("\n")
-        told = [line.strip() for line in lines if line.strip()]
+        lines = (self.folder / "log").read_text(encoding="utf-8", errors="replace").splitlines()
+        told = [line for line in lines if line.strip()]
         if not told:
             return f"its code ended with {code}"
-        # A traceback ends with what went wrong; a message begins with it.
-        line = told[-1] if told[0].startswith("Traceback") or code != _BAD_INPUT else told[0]
-        line = escaped(line.replace(f"{self.base.project}{os.sep}", ""))
+        line = told[0]
+        tracebacks = [number for number, text in enumerate(told) if text.startswith("Traceback ")]
+        if tracebacks:  # what follows the frames, which are indented
+            line = next((text for text in told[tracebacks[-1] + 1 :] if not text[0].isspace()), told[-1])
+        line = escaped(line.replace(f"{self.base.project}{os.sep}", "").strip())
         return line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]}…"
 
 
