@@ -112,8 +112,9 @@ class Result:
                 return "destroys something, not approved", "bad"
             case 1:
                 return "policy errors", "bad"
-        if any(section.mark in ("bad", "warn") for part in self.parts for section in part.sections):
-            return "worth a look", "warn"
+        marked = [section for part in self.parts for section in part.sections if section.mark in ("bad", "warn")]
+        if marked:
+            return f"worth a look: {marked[0].title.partition(':')[0].lower()}", "warn"
         return ("fine" if self.changes else "nothing changes"), "good"
 
 
@@ -184,7 +185,7 @@ def _parts(before: Snapshot, after: Snapshot, changes: list[Change]) -> Iterator
         "policies",
         findings.as_json(),
         _present(findings.section()),
-        ("findings", f"{len(findings.new)} new of {len(findings.new) + len(findings.left)}"),
+        ("findings", findings.summary()),
         POLICIES if after.report["failed"] else 0,
     )
     yield Part("capacity", capacity_json(before, after), _present(capacity_section(before, after)))
@@ -193,10 +194,7 @@ def _parts(before: Snapshot, after: Snapshot, changes: list[Change]) -> Iterator
         "changes",
         changes_json(changes),
         tuple(changes_sections(changes)),
-        (
-            "objects",
-            f"+{number['added']} -{number['removed']} ~{number['changed'] + number['renamed']}" if changes else "0",
-        ),
+        ("objects", f"+{number['added']} -{number['removed']} ~{number['changed'] + number['renamed']}"),
     )
 
 
@@ -254,6 +252,10 @@ def _document(base: Base, results: list[Result]) -> Document:
         Table(("environment", "verdict", *headers), tuple(rows)),
         Lines(tuple(notes)),
         tuple(_chapter(base, result) for result in results),
+        (
+            "Both revisions are rendered from their files, without a cluster. The same on a terminal: ",
+            Code(f"agentstack diff {' '.join(result.environment for result in results)} --base {base.revision}"),
+        ),
     )
 
 

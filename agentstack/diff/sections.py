@@ -58,6 +58,11 @@ class Findings:
                 solved.append(finding)
         return cls(new, solved, left)
 
+    def summary(self) -> str:
+        """Say how many there are, in a cell of a table."""
+        words = [f"{len(self.new):,} new"] * bool(self.new) + [f"{len(self.solved):,} solved"] * bool(self.solved)
+        return ", ".join([f"{len(self.new) + len(self.left):,}", *words])
+
     def section(self) -> Section | None:
         """New findings first; None where there are none at all."""
         if not (self.new or self.solved or self.left):
