@@ -23,7 +23,7 @@ from settings.types import escaped
 from .snapshot import Snapshot
 
 # Hooks get some of these: they would lead git, called for a folder, to another repository or index.
-# https://git-scm.com/docs/git#_environment_variables
+# https://git-scm.com/docs/githooks#_description
 _LOCATION = (
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -33,7 +33,6 @@ _LOCATION = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_NAMESPACE",
     "GIT_PREFIX",
-    "GIT_CEILING_DIRECTORIES",
 )
 _PREFIX = "agentstack-diff-"
 """Of temporary folders; the number of the process that made them follows."""

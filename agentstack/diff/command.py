@@ -89,12 +89,14 @@ class Result:
     """What was found for one environment."""
 
     environment: str
-    parts: tuple[Part, ...] = ()
-    changes: tuple[Change, ...] = ()
     error: str | None = None
-    """Why it cannot be rendered."""
+    """Why it cannot be rendered; what follows is empty then."""
     new: bool = False
     """Whether the base does not have it."""
+    before: Snapshot | None = None
+    after: Snapshot | None = None
+    changes: tuple[Change, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -164,7 +166,8 @@ def _result(base: Base, environment: Any, folder: pathlib.Path) -> Result:
         after = _working_tree(environment, folder / "head")
         before = Snapshot(name, base.title, {}, {}, {}) if rendering is None else rendering.snapshot()
     changes = compare(before, after)
-    return Result(name, tuple(_parts(before, after, changes)), tuple(changes), new=rendering is None)
+    parts = tuple(_parts(before, after, changes))
+    return Result(name, None, rendering is None, before, after, tuple(changes), parts)
 
 
 def _working_tree(environment: Any, folder: pathlib.Path) -> Snapshot:
