@@ -14,7 +14,7 @@ _PLAIN_WIDTH: Final = 120
 """The width of a pipe, which has none: the same everywhere, so that outputs can be compared."""
 _STYLES: Final[dict[Mark, str]] = {"bad": "bold red", "warn": "bold yellow", "good": "green", "none": "bold"}
 _LINE_STYLES: Final[dict[Mark, str]] = {"bad": "red", "warn": "yellow", "good": "green", "none": ""}
-_DIFF_STYLES: Final = {"+": "green", "-": "red", "!": "yellow", "@": "cyan"}
+_DIFF_STYLES: Final = {"~": "bold", "+": "green", "-": "red", "!": "yellow", "@": "cyan"}
 
 
 def show(document: Document, file: IO[str] | None = None) -> None:

@@ -6,8 +6,10 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -214,6 +216,33 @@ def test_arguments(project: pathlib.Path, arguments: tuple[str, ...], message: s
     code, _, errors = diff(project, *arguments)
     assert code == 2
     assert message in errors
+
+
+def test_ctrl_c_leaves_nothing_behind(project: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "temporary").mkdir()
+    mark = tmp_path / "mark"
+    # Both revisions are under way: the base in a process of its own.
+    (project / "__main__.py").write_text(
+        f"import pathlib, time\npathlib.Path({str(mark)!r}).touch()\ntime.sleep(120)\n"
+    )
+    commit(project)
+    git(project, "branch", "--force", "main")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agentstack", "diff", "dev", "--base", "main"],
+        cwd=project,
+        env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not mark.exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate()
+    assert (process.returncode, out, errors) == (130, "", "interrupted\n")
+    assert len(git(project, "worktree", "list").splitlines()) == 1
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_markdown_is_what_out_writes(project: pathlib.Path, tmp_path: pathlib.Path) -> None:
