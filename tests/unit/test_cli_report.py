@@ -13,6 +13,7 @@ from agentstack.manifests import Manifests, Written
 from agentstack.render import Registration, Rendered, Secret
 from agentstack.report import Report, as_json, show
 from policies.rules import Violation
+from settings import Safeguards
 
 ROOT = "urn:stack"
 
@@ -43,6 +44,7 @@ def report(registrations: list[Registration], violations: list[Violation] | None
         violations=violations or [],
         written=Written(3, 1, 0),
         next_steps=[("pulumi up", "deploy")],
+        safeguards=Safeguards(),
     )
 
 
