@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Sequence
 
 from policies.rules import evaluate
+from policies.rules.capacity import capacity
 from settings.errors import SettingsError
 
-from .capacity import capacity
 from .dev_secrets import DevSecrets
 from .environment import Environment
 from .manifests import Manifests, check_folder, write

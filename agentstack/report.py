@@ -11,11 +11,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from policies.rules import RULES, Violation
+from policies.rules.capacity import RESOURCES, NamespaceCapacity, amount_text
+from policies.rules.nodes import Where
 
-from .capacity import NamespaceCapacity, amount_text
 from .manifests import Manifests, Written
 from .render import Registration, Rendered, Secret
-from .where import Place, Where, places
+from .where import Place, places
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -210,8 +211,6 @@ def _component_json(component: Component) -> dict[str, Any]:
 
 
 def _namespace_json(namespace: NamespaceCapacity) -> dict[str, Any]:
-    from .capacity import RESOURCES
-
     def amounts(resource: str, low: float, high: float) -> dict[str, Any]:
         quota = namespace.quota.get(resource)
         return {"min": low, "max": high, "quota": None if quota is None else float(quota)}

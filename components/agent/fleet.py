@@ -10,7 +10,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.labels import DEVICES, labels, selector
+from components.labels import labels, selector
 from components.network import API_SERVER, Edge, network_policy
 from components.pods import (
     CONFIG_HASH,
@@ -22,6 +22,7 @@ from components.pods import (
     variables,
 )
 from components.versions import PYTHON
+from policies.rules.labels import DEVICES
 from settings import Fleet
 from settings.fleet import CONTROLLER_RESOURCES
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from agentstack.capacity import capacity
 from agentstack.manifests import Manifests, Written
 from agentstack.render import Registration, Rendered, Secret
 from agentstack.report import Report, as_json, show
 from policies.rules import Violation
+from policies.rules.capacity import capacity
 from settings import Safeguards
 
 ROOT = "urn:stack"
@@ -22,8 +22,12 @@ def part(name: str, parent: str = ROOT, kind: str = "Part") -> Registration:
     return Registration(f"urn:{name}", f"test:parts:{kind}", name, parent, True, {})
 
 
+API_VERSIONS = {"Deployment": "apps/v1", "HorizontalPodAutoscaler": "autoscaling/v2"}
+
+
 def thing(kind: str, name: str, parent: str, **content: Any) -> Registration:
-    inputs = {"kind": kind, "apiVersion": "v1", "metadata": {"name": name, "namespace": "space"}, **content}
+    head = {"kind": kind, "apiVersion": API_VERSIONS.get(kind, "v1")}
+    inputs = {**head, "metadata": {"name": name, "namespace": "space"}, **content}
     return Registration(f"urn:{kind}:{name}", f"kubernetes:x:{kind}", name, parent, False, inputs)
 
 
