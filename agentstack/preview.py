@@ -10,9 +10,11 @@ from policies.rules import evaluate
 from policies.rules.capacity import capacity
 from settings.errors import SettingsError
 
+from .cost import Pricing
 from .dev_secrets import DevSecrets
 from .environment import Environment
 from .manifests import Manifests, check_folder, write
+from .policy import Policies, config_file
 from .render import render
 from .report import Report, failed
 
@@ -27,20 +29,24 @@ def run(
     Raises `SettingsError` or `pulumi.RunError` for bad input; then nothing is written.
     """
     check_folder(folder)
+    policies = Policies.read(config_file(environment.project, environment.name))
+    pricing = Pricing.of(policies.rules)
     store = _dev_secrets(environment) if with_dev_secrets else None
     rendered = render(environment, store)
     manifests = Manifests.of(rendered.registrations, with_secrets=with_dev_secrets)
     if store is not None:
         store.save()  # before the manifests: what they hold must not get lost
     objects = [manifest.object for manifest in manifests.items]
-    violations = evaluate(objects)
+    violations = evaluate(objects, policies.rules, levels=policies.levels)
+    namespaces = capacity(objects)
     written = write(manifests, folder)
     return Report(
         environment=environment.name,
         folder=folder,
         rendered=rendered,
         manifests=manifests,
-        namespaces=capacity(objects),
+        namespaces=namespaces,
+        cost=pricing.estimate(objects, namespaces),
         violations=violations,
         written=written,
         next_steps=[(shlex.join(command), "again, when what the policies found is mended")]

@@ -14,6 +14,9 @@ from policies.rules import RULES, Violation
 from policies.rules.capacity import RESOURCES, NamespaceCapacity, amount_text
 from policies.rules.nodes import Where
 
+from .cost import Estimate
+from .cost import as_json as cost_json
+from .cost import line as cost_line
 from .manifests import Manifests, Written
 from .render import Registration, Rendered, Secret
 from .where import Place, places
@@ -65,6 +68,7 @@ class Report:
     written: Written
     next_steps: Sequence[tuple[str, str]]
     """Commands, each with what it is for."""
+    cost: Estimate | None = None
 
     @property
     def failed(self) -> bool:
@@ -126,7 +130,8 @@ def as_json(report: Report) -> str:
     under `pods` (with `jobs`), `requests.cpu`, `requests.memory`, `limits.cpu`, `limits.memory` each `min`, `max` and
     `quota`, CPU in cores, memory in bytes, `null` without a quota); `places` (what can run on which nodes: `pool`,
     `architecture`, `zones`, `devices`, `workloads`, and under `pods`, `requests.cpu`, `requests.memory` each `min` and
-    `max`); `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`); `warnings`;
+    `max`); `cost` (`agentstack.cost.as_json`);
+    `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`); `warnings`;
     `outputs` (`null` for a secret); `files` (`written`, `unchanged`, `removed`).
     """
     content = {
@@ -138,6 +143,7 @@ def as_json(report: Report) -> str:
         "components": [_component_json(component) for component in report.components],
         "namespaces": [_namespace_json(namespace) for namespace in report.namespaces],
         "places": [_place_json(place) for place in report.places],
+        "cost": cost_json(report.cost) if report.cost else None,
         "policies": [
             {
                 key: getattr(violation, key)
@@ -251,6 +257,8 @@ def show(report: Report) -> None:
     _show_capacity(console, report.namespaces)
     if any(place.where != Where() for place in report.places):
         _show_places(console, report.places)
+    if report.cost:
+        _show_section(console, "cost", [Text(cost_line(report.cost), "yellow" if report.cost.over else "")])
     for label, lines in (
         ("policies", _findings(report)),
         ("warnings", [Text(warning, "yellow") for warning in report.warnings] or [Text("none", "green")]),

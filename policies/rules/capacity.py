@@ -221,7 +221,9 @@ def _replicas(manifest: Manifest, spans: Mapping[tuple[str, str, str], tuple[int
 
 
 def _parallel(job: Mapping[str, Any]) -> int:
-    return _whole(job, "parallelism", default=1)
+    # https://kubernetes.io/docs/concepts/workloads/controllers/job/#controlling-parallelism
+    parallelism = _whole(job, "parallelism", default=1)
+    return min(parallelism, _whole(job, "completions", default=parallelism))
 
 
 def _surge(manifest: Manifest, replicas: int) -> int:
