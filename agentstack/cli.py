@@ -1,4 +1,4 @@
-"""The command line: `agentstack preview`, `explain`, `new`, `release`, `rollback`, `releases`, `schema`."""
+"""The command line: `agentstack preview`, `explain`, `graph`, `new`, `release`, `rollback`, `releases`, `schema`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 
 from . import new
 from .explain import explain
+from .graph.command import graph
 from .release.commands import register as register_releases
 
 # Only what `--help` needs is imported here: everything else takes more time than the rest of most commands.
@@ -103,6 +104,7 @@ def schema(
 
 
 app.command()(explain)
+app.command()(graph)
 app.add_typer(new.app, name="new")
 register_releases(app)
 

@@ -17,6 +17,7 @@ from policies.rules.nodes import Where
 from .cost import Estimate
 from .cost import as_json as cost_json
 from .cost import line as cost_line
+from .graph.model import Graph
 from .manifests import Manifests, Written
 from .render import Registration, Rendered, Secret
 from .where import Place, places
@@ -69,6 +70,7 @@ class Report:
     next_steps: Sequence[tuple[str, str]]
     """Commands, each with what it is for."""
     cost: Estimate | None = None
+    graph: Graph | None = None
 
     @property
     def failed(self) -> bool:
@@ -130,7 +132,7 @@ def as_json(report: Report) -> str:
     under `pods` (with `jobs`), `requests.cpu`, `requests.memory`, `limits.cpu`, `limits.memory` each `min`, `max` and
     `quota`, CPU in cores, memory in bytes, `null` without a quota); `places` (what can run on which nodes: `pool`,
     `architecture`, `zones`, `devices`, `workloads`, and under `pods`, `requests.cpu`, `requests.memory` each `min` and
-    `max`); `cost` (`agentstack.cost.as_json`);
+    `max`); `cost` (`agentstack.cost.as_json`); `graph` (`agentstack.graph.model.Graph.as_json`);
     `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`); `warnings`;
     `outputs` (`null` for a secret); `files` (`written`, `unchanged`, `removed`).
     """
@@ -144,6 +146,7 @@ def as_json(report: Report) -> str:
         "namespaces": [_namespace_json(namespace) for namespace in report.namespaces],
         "places": [_place_json(place) for place in report.places],
         "cost": cost_json(report.cost) if report.cost else None,
+        "graph": report.graph.as_json() if report.graph else None,
         "policies": [
             {
                 key: getattr(violation, key)

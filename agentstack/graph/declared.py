@@ -57,7 +57,7 @@ def _way_in(settings: Settings) -> Iterator[Node | Edge]:
 def _agents(settings: Settings) -> Iterator[Node | Edge]:
     group = settings.namespaces.agents.name
     for name, agent in settings.agents.items():
-        yield Node(f"agent/{name}", _KINDS[agent.kind], name, _pods(name, agent), group)
+        yield Node(f"agent/{name}", _KINDS[agent.kind], name, _pods(name, agent), group, agent.team or "")
     for name, agent in settings.agents.items():
         own = f"agent/{name}"
         for called in agent.calls:
@@ -104,8 +104,8 @@ def _kafka(settings: Settings) -> Iterator[Node | Edge]:
     used = {topic for agent in settings.agents.values() for topic in (*agent.consumes, *agent.produces)}
     if kafka.external is not None:
         yield Node("kafka", "kafka", "Kafka", f"external, {kafka.external.brokers[0]}")
-        for topic in sorted(used):
-            yield Node(f"topic/{topic}", "topic", topic)
+        for used_topic in sorted(used):
+            yield Node(f"topic/{used_topic}", "topic", used_topic)
         return
     group = settings.namespaces.data.name
     size = _number(kafka.brokers, "broker")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agentstack.diff.snapshot import Object, Snapshot
 
 State = Literal["added", "removed", "changed", "same"]
-SIGNS: Final[Mapping[State, str]] = {"added": "+", "removed": "-", "changed": "~", "same": ""}
+SIGNS: Final[Mapping[State, str]] = {"added": "+", "removed": "\u2212", "changed": "~", "same": ""}
 """How a state is said without colour."""
 
 STACK: Final = "stack"
@@ -58,13 +58,20 @@ class Difference:
         shown = [
             edge
             for edge in self.graph.edges
-            if {edge.source, edge.target} <= kept and (self.edges[edge.key] != "same" or {edge.source, edge.target} & own)
+            if {edge.source, edge.target} <= kept
+            and (self.edges[edge.key] != "same" or {edge.source, edge.target} & own)
         ]
         return Difference(
             Graph(tuple(node for node in self.graph.nodes if node.id in kept), tuple(shown)),
             {name: state for name, state in self.nodes.items() if name in kept},
             {edge.key: self.edges[edge.key] for edge in shown},
         )
+
+
+def unchanged(graph: Graph) -> Difference:
+    """Return a graph as it is, without anything to compare it with."""
+    same: State = "same"
+    return Difference(graph, {node.id: same for node in graph.nodes}, {edge.key: same for edge in graph.edges})
 
 
 def difference(before: Snapshot | None, after: Snapshot, changes: Sequence[Change] = ()) -> Difference:

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from .model import Edge, Graph, Node, NodeKind
+from .model import Edge, EdgeKind, Graph, Node, NodeKind
 
 HEIGHT: Final = 46.0
 """Of a node, in pixels, as everything here."""
 GAP: Final = 20.0
-"""Between the nodes of a section."""
+"""Between the nodes of a section, at most."""
 HEAD: Final = 34.0
 """The room for a section's title."""
 PAD: Final = 14.0
@@ -31,6 +31,8 @@ _BETWEEN_SECTIONS: Final = 26.0
 _BETWEEN_COLUMNS: Final = 150.0
 _NARROWEST, _WIDEST = 150.0, 270.0
 _SWEEPS: Final = 8
+_FEW, _NARROW_GAP = 12, 12.0
+"""A section with more nodes than that has this gap between them."""
 
 # Column, title, kinds; in the order of showing.
 _SECTIONS: Final[Sequence[tuple[int, str, frozenset[NodeKind]]]] = (
@@ -76,7 +78,12 @@ class Section:
     @property
     def height(self) -> float:
         """From its upper to its lower border."""
-        return HEAD + len(self.boxes) * (HEIGHT + GAP) - GAP + PAD
+        return HEAD + len(self.boxes) * (HEIGHT + self.gap) - self.gap + PAD
+
+    @property
+    def gap(self) -> float:
+        """Between its nodes."""
+        return GAP if len(self.boxes) <= _FEW else _NARROW_GAP
 
 
 @dataclass
@@ -172,9 +179,7 @@ def _ranks(sections: Sequence[Section]) -> dict[str, float]:
     columns: dict[int, list[Box]] = defaultdict(list)
     for section in sections:
         columns[section.column] += section.boxes
-    return {
-        box.node.id: (index + 0.5) / len(boxes) for boxes in columns.values() for index, box in enumerate(boxes)
-    }
+    return {box.node.id: (index + 0.5) / len(boxes) for boxes in columns.values() for index, box in enumerate(boxes)}
 
 
 def _barycentre(box: Box, neighbours: Sequence[str], rank: Mapping[str, float]) -> tuple[bool, float]:
@@ -195,9 +200,7 @@ def _crossings(edges: Sequence[Edge], by_id: Mapping[str, Box], rank: Mapping[st
                 lines.append((ends[1], ends[side]))
         lines.sort()
         found += sum(
-            one[0] < other[0] and one[1] > other[1]
-            for index, one in enumerate(lines)
-            for other in lines[index + 1 :]
+            one[0] < other[0] and one[1] > other[1] for index, one in enumerate(lines) for other in lines[index + 1 :]
         )
     return found
 
@@ -226,7 +229,7 @@ def _place(found: Layout, edges: Sequence[Edge], by_id: Mapping[str, Box]) -> No
         for section in sections:
             section.y = y
             for index, box in enumerate(section.boxes):
-                box.y = y + HEAD + index * (HEIGHT + GAP)
+                box.y = y + HEAD + index * (HEIGHT + section.gap)
             y += section.height + _BETWEEN_SECTIONS + spare
     found.height = tallest + 2 * MARGIN
 
@@ -240,7 +243,7 @@ def _width(section: Section) -> float:
     return min(max(wanted, _NARROWEST), _WIDEST)
 
 
-Slot = tuple[str, str, str, bool]
+Slot = tuple[str, str, EdgeKind, bool]
 """A node, its side, a kind of edge, and whether it leaves there: edges that have all in common meet in one point."""
 
 
@@ -270,7 +273,9 @@ def _sides(source: Box, target: Box) -> tuple[str, str]:
     return "right", "right"
 
 
-def _slots(others: Mapping[Slot, Sequence[float]], by_id: Mapping[str, Box]) -> Iterator[tuple[Slot, tuple[float, float]]]:
+def _slots(
+    others: Mapping[Slot, Sequence[float]], by_id: Mapping[str, Box]
+) -> Iterator[tuple[Slot, tuple[float, float]]]:
     sides: dict[tuple[str, str], list[Slot]] = defaultdict(list)
     for slot in others:
         sides[slot[0], slot[1]].append(slot)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal, get_args
@@ -13,17 +13,17 @@ NodeKind = Literal[
 EdgeKind = Literal["routes", "calls", "consumes", "produces", "uses", "inference", "egress", "observes", "scrapes"]
 
 KIND_NAMES: Final[Mapping[NodeKind, str]] = {
-    "client": "outside",
+    "client": "client",
     "gateway": "gateway",
     "agent": "agent",
-    "fleet": "fleet of agents",
-    "job": "agent that ends",
+    "fleet": "fleet",
+    "job": "job",
     "topic": "Kafka topic",
-    "kafka": "messages",
-    "redis": "conversations and checkpoints",
+    "kafka": "message broker",
+    "redis": "store",
     "model": "model backend",
-    "external": "outside the cluster",
-    "observability": "observability",
+    "external": "destination",
+    "observability": "monitor",
 }
 AGENTS: Final[frozenset[NodeKind]] = frozenset(("agent", "fleet", "job"))
 _REPEATED: Final[frozenset[NodeKind]] = AGENTS | {"topic", "model", "external"}
@@ -95,10 +95,6 @@ class Graph:
         """Leave out what every picture would have: Prometheus scrapes everything."""
         return Graph(self.nodes, tuple(edge for edge in self.edges if edge.kind != "scrapes"))
 
-    def degree(self) -> Counter[str]:
-        """Return how many edges each node has."""
-        return Counter(end for edge in self.edges for end in (edge.source, edge.target))
-
 
 def _known(kind: type[Node] | type[Edge], content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that this version knows; all of them are text."""
@@ -108,8 +104,8 @@ def _known(kind: type[Node] | type[Edge], content: Mapping[str, Any]) -> dict[st
 def condensed(graph: Graph, most: int, states: Mapping[str, str]) -> tuple[Graph, Mapping[str, str]]:
     """Return a graph of at most about `most` nodes, and for each node of `graph` the one that it is drawn as.
 
-    `states` says how each node fares. Where there are too many, those of one kind, team and state that have the same neighbours become one; then all of
-    one kind, team and state; then all of one kind and state.
+    `states` says how each node fares. Where there are too many, those of one kind, team and state that have the same
+    neighbours become one; then all of one kind, team and state; then all of one kind and state.
     """
     places = {node.id: node.id for node in graph.nodes}
     if len(graph.nodes) <= most:
@@ -149,7 +145,8 @@ def _merged(
     alike: dict[Hashable, list[Node]] = defaultdict(list)
     for node in graph.nodes:
         alike[key(node, frozen) if node.kind in kinds else node.id].append(node)
-    nodes, drawn_as = [], {}
+    nodes: list[Node] = []
+    drawn_as: dict[str, str] = {}
     for same in alike.values():
         one = same[0] if len(same) == 1 else _one_for(same)
         nodes.append(one)
@@ -164,23 +161,13 @@ def _merged(
     return Graph(tuple(nodes), tuple(edges.values())), drawn_as
 
 
-_PLURALS: Final[Mapping[NodeKind, str]] = {
-    "agent": "agents",
-    "fleet": "fleets",
-    "job": "jobs",
-    "topic": "topics",
-    "model": "model backends",
-    "external": "destinations",
-}
-
-
 def _one_for(nodes: list[Node]) -> Node:
     members = tuple(member for node in nodes for member in node.members or (node.id,))
     first, number = nodes[0], len(members)
     return replace(
         first,
         id=f"group/{members[0]}",
-        label=f"{number:,} {_PLURALS[first.kind]}",
-        detail=f"like {members[0].partition('/')[2]}",
+        label=f"{number:,} {KIND_NAMES[first.kind]}s",
+        detail=f"such as {members[0].partition('/')[2]}",
         members=members,
     )

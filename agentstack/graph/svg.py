@@ -43,7 +43,7 @@ _COLOURS: Final[dict[EdgeKind, str]] = {
     "observes": "plain",
 }
 """What an edge is to the eye; the arrowheads are named alike."""
-_LEGEND: Final = (
+_LEGEND: Final[tuple[tuple[EdgeKind, str], ...]] = (
     ("routes", "requests"),
     ("produces", "messages"),
     ("uses", "state"),
@@ -69,8 +69,8 @@ def svg(found: Difference, title: str, *, links: bool = False, style: bool = Tru
         f'<svg xmlns="http://www.w3.org/2000/svg" class="picture{touched}" viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" height="{height:.0f}" role="{"group" if links else "img"}" '
         'aria-labelledby="picture-title picture-description">',
-        f'<title id="picture-title">{_text(title)}</title>',
-        f'<desc id="picture-description">{_text(_description(found))}</desc>',
+        f'<title id="picture-title">{escaped(title)}</title>',
+        f'<desc id="picture-description">{escaped(_description(found))}</desc>',
         *([f"<style>{STYLE.read_text(encoding='utf-8')}</style>"] if style else []),
         "<defs>",
         *(_marker(name) for name in (*dict.fromkeys(_COLOURS.values()), *_LEGEND_STATES)),
@@ -84,7 +84,7 @@ def svg(found: Difference, title: str, *, links: bool = False, style: bool = Tru
         *_legend(shown, placed.height),
         *(
             f'<text class="detail" x="{MARGIN:.0f}" y="{placed.height + _LEGEND_HEIGHT + 18 * index:.0f}">'
-            f"{_text(note)}</text>"
+            f"{escaped(note)}</text>"
             for index, note in enumerate(notes)
         ),
         "</svg>",
@@ -92,7 +92,7 @@ def svg(found: Difference, title: str, *, links: bool = False, style: bool = Tru
     return "\n".join(parts) + "\n"
 
 
-def _text(text: str) -> str:
+def escaped(text: str) -> str:
     """Write text so that XML and HTML take it for nothing else."""
     return html.escape(re.sub(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text))
 
@@ -129,7 +129,7 @@ def _sections(placed: Layout) -> Iterator[str]:
         )
         heading = cut(section.title, section.width - 2 * PAD, HEADING_SIZE, bold=True)
         yield (
-            f'<text class="heading" x="{section.x + PAD:.1f}" y="{section.y + HEAD - 13:.1f}">{_text(heading)}</text>'
+            f'<text class="heading" x="{section.x + PAD:.1f}" y="{section.y + HEAD - 13:.1f}">{escaped(heading)}</text>'
         )
 
 
@@ -141,8 +141,8 @@ def _edges(shown: Difference, placed: Layout) -> Iterator[str]:
         words = f"{_name(edge.source)} {edge.kind} {_name(edge.target)}{f': {edge.label}' if edge.label else ''}"
         yield (
             f'<path class="edge {edge.kind} {state}" d="{placed.paths[edge.key]}" marker-end="url(#head-{head})" '
-            f'data-source="{_text(edge.source)}" data-target="{_text(edge.target)}">'
-            f"<title>{_text(words)}{f' ({state})' if state != 'same' else ''}</title></path>"
+            f'data-source="{escaped(edge.source)}" data-target="{escaped(edge.target)}">'
+            f"<title>{escaped(words)}{f' ({state})' if state != 'same' else ''}</title></path>"
         )
 
 
@@ -155,12 +155,12 @@ def _node(box: Box, shown: Difference, links: bool) -> Iterator[str]:
     room = box.width - TEXT_LEFT - TEXT_RIGHT
     words = ", ".join(word for word in (KIND_NAMES[node.kind], node.label, node.detail) if word)
     words += f" ({state})" if state != "same" else ""
-    attributes = f'class="node {node.kind} {state}" data-id="{_text(node.id)}"'
+    attributes = f'class="node {node.kind} {state}" data-id="{escaped(node.id)}"'
     if links:
-        yield f'<a {attributes} href="#{urllib.parse.quote(node.id)}" aria-label="{_text(words)}">'
+        yield f'<a {attributes} href="#{urllib.parse.quote(node.id)}" aria-label="{escaped(words)}">'
     else:
         yield f"<g {attributes}>"
-    yield f"<title>{_text(words)}</title>"
+    yield f"<title>{escaped(words)}</title>"
     x, y, width = box.x, box.y, box.width
     if node.kind == "fleet" or node.members:  # a pile of cards
         yield f'<rect class="card" x="{x + 4:.1f}" y="{y + 4:.1f}" width="{width:.1f}" height="{HEIGHT:.0f}" rx="7"/>'
@@ -168,13 +168,12 @@ def _node(box: Box, shown: Difference, links: bool) -> Iterator[str]:
     yield f'<rect class="bar" x="{x + 6:.1f}" y="{y + 9:.1f}" width="3" height="{HEIGHT - 18:.0f}" rx="1.5"/>'
     label, detail = cut(node.label, room, LABEL_SIZE, bold=True), cut(node.detail, room, DETAIL_SIZE)
     baseline = y + (20 if detail else HEIGHT / 2 + 4.5)
-    yield f'<text class="label" x="{x + TEXT_LEFT:.1f}" y="{baseline:.1f}">{_text(label)}</text>'
+    yield f'<text class="label" x="{x + TEXT_LEFT:.1f}" y="{baseline:.1f}">{escaped(label)}</text>'
     if detail:
-        yield f'<text class="detail" x="{x + TEXT_LEFT:.1f}" y="{y + 36:.1f}">{_text(detail)}</text>'
+        yield f'<text class="detail" x="{x + TEXT_LEFT:.1f}" y="{y + 36:.1f}">{escaped(detail)}</text>'
     if SIGNS[state]:
-        sign = {"-": "−"}.get(SIGNS[state], SIGNS[state])
         yield f'<g class="sign"><circle cx="{x + width - 4:.1f}" cy="{y + 2:.1f}" r="9"/>'
-        yield f'<text x="{x + width - 4:.1f}" y="{y + 7:.1f}">{sign}</text></g>'
+        yield f'<text x="{x + width - 4:.1f}" y="{y + 7:.1f}">{SIGNS[state]}</text></g>'
     yield "</a>" if links else "</g>"
 
 
@@ -189,8 +188,7 @@ def _legend(shown: Difference, top: float) -> Iterator[str]:
     states = {*shown.nodes.values(), *shown.edges.values()}
     for state in _LEGEND_STATES:
         if state in states:
-            sign = {"-": "−"}.get(SIGNS[state], SIGNS[state])
             yield f'<g class="{state}"><g class="sign"><circle cx="{x + 9:.0f}" cy="{y:.0f}" r="9"/>'
-            yield f'<text x="{x + 9:.0f}" y="{y + 5:.0f}">{sign}</text></g></g>'
+            yield f'<text x="{x + 9:.0f}" y="{y + 5:.0f}">{SIGNS[state]}</text></g></g>'
             yield f'<text class="detail" x="{x + 24:.0f}" y="{y + 4:.0f}">{state}</text>'
             x += 24 + text_width(state, DETAIL_SIZE) + 18
