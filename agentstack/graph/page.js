@@ -135,6 +135,14 @@
   const part = (title, ...children) => (children.length ? [make("h3", {}, title), ...children] : []);
   const list = (items) => (items.length ? [make("ul", {}, ...items)] : []);
 
+  const before = (text, differs) => (differs && text ? [make("span", { class: "soft" }, ` (before: ${text})`)] : []);
+
+  function cost(node) {
+    if (!node.cost && !node.costBefore) return [];
+    const [now, was] = [node.cost, node.costBefore].map((span) => (span ? money(span) : "nothing"));
+    return part("Cost", make("p", { class: "about" }, now, ...before(was, data.compared && now !== was)));
+  }
+
   function about(node) {
     const found = findingsOf(node);
     const words = [node.kind, node.namespace && `namespace ${node.namespace}`, node.team && `team ${node.team}`];
@@ -146,10 +154,10 @@
       close,
       make("h2", {}, node.label, " ", stateChip(node.state)),
       make("p", { class: "about" }, words.filter(Boolean).join(", ")),
-      make("p", { class: "about" }, node.detail),
+      make("p", { class: "about" }, node.detail, ...before(node.was, node.was !== null && node.was !== node.detail)),
       ...part("Findings", ...found.map(([one, each]) => finding(each, `${one.kind} ${one.name}`))),
       ...(node.workloads.length ? part("Capacity of each pod", workloads(node)) : []),
-      ...(node.cost ? part("Cost", make("p", { class: "about" }, money(node.cost))) : []),
+      ...cost(node),
       ...part(`What changes in ${plural(changed.length, "object")}`, ...(changed.length ? changed.map(object) : [])),
       ...part("Connections", ...list(connections(node))),
       ...part(plural(same.length, "object") + (changed.length ? " without a change" : ""), ...same.map(object)),

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from .difference import STACK, Difference, condense, difference, owner
+from .difference import STACK, Difference, condense, difference, graph_of, owner
 from .model import KIND_NAMES
 from .svg import MOST_NODES, STYLE, escaped, svg
 
@@ -48,7 +48,7 @@ def page(snapshot: Snapshot, before: Snapshot | None = None, changes: Sequence[C
         script_hash=_hash(script),
         picture=svg(found, title, links=True, style=False),
         # Data, not code: no browser runs it, and without `<` nothing in it ends the element that holds it.
-        data=json.dumps(_data(found, snapshot, changes), separators=(",", ":"))
+        data=json.dumps(_data(found, snapshot, before, changes), separators=(",", ":"))
         .replace("<", "\\u003c")
         .replace(">", "\\u003e")
         .replace("&", "\\u0026"),
@@ -60,7 +60,7 @@ def _hash(content: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
 
 
-def _data(found: Difference, snapshot: Snapshot, changes: Sequence[Change]) -> dict[str, Any]:
+def _data(found: Difference, snapshot: Snapshot, before: Snapshot | None, changes: Sequence[Change]) -> dict[str, Any]:
     ids = {node.id for node in found.graph.nodes}
     changed = {change.object.key: change for change in changes}
     things = {**snapshot.objects, **{key: change.object for key, change in changed.items()}}
@@ -69,9 +69,11 @@ def _data(found: Difference, snapshot: Snapshot, changes: Sequence[Change]) -> d
     for key in sorted(things, key=lambda key: (things[key].manifest["kind"], key)):
         objects[owners[key]].append(key)
     capacity = _capacity(snapshot)
-    costs = _costs(snapshot)
+    costs, costs_before = _costs(snapshot), _costs(before)
+    details = _details(before)
     findings = _findings(snapshot)
-    drawn_as = {member: group.id for group in condense(found, MOST_NODES).graph.nodes for member in group.members}
+    groups = {node.id: node.members for node in condense(found, MOST_NODES).graph.nodes if node.members}
+    drawn_as = {member: group for group, members in groups.items() for member in members}
 
     def node(name: str, rest: Mapping[str, Any]) -> dict[str, Any]:
         keys = objects.get(name, ())
@@ -80,7 +82,9 @@ def _data(found: Difference, snapshot: Snapshot, changes: Sequence[Change]) -> d
             **rest,
             "drawn": drawn_as.get(name, name),
             "workloads": [capacity[key] for key in keys if key in capacity],
+            "was": details.get(name),
             "cost": _sum(costs[key] for key in keys if key in costs),
+            "costBefore": _sum(costs_before[key] for key in keys if key in costs_before),
             "objects": [_object(things[key], changed.get(key), findings.get(key, ())) for key in keys],
         }
 
@@ -114,6 +118,7 @@ def _data(found: Difference, snapshot: Snapshot, changes: Sequence[Change]) -> d
         )
     cost = snapshot.report.get("cost") or {}
     return {
+        "compared": before is not None,
         "currency": cost.get("currency", ""),
         "whole": {"min": cost["min"], "max": cost["max"]} if cost else None,
         "elsewhere": [
@@ -125,7 +130,7 @@ def _data(found: Difference, snapshot: Snapshot, changes: Sequence[Change]) -> d
         "edges": [
             [edge.source, edge.target, edge.kind, edge.label, found.edges[edge.key]] for edge in found.graph.edges
         ],
-        "groups": {group.id: list(group.members) for group in condense(found, MOST_NODES).graph.nodes if group.members},
+        "groups": groups,
     }
 
 
@@ -161,9 +166,14 @@ def _namespaces(snapshot: Snapshot) -> Iterator[dict[str, Any]]:
         }
 
 
-def _costs(snapshot: Snapshot) -> dict[Key, tuple[Decimal, Decimal]]:
+def _details(before: Snapshot | None) -> dict[str, str]:
+    graph = graph_of(before) if before is not None else None
+    return {node.id: node.detail for node in graph.nodes} if graph is not None else {}
+
+
+def _costs(snapshot: Snapshot | None) -> dict[Key, tuple[Decimal, Decimal]]:
     """Return what each workload costs in a month at least and at most; nothing of a revision too old to say it."""
-    cost = snapshot.report.get("cost") or {}
+    cost = (snapshot.report.get("cost") if snapshot is not None else None) or {}
     return {
         (item["kind"], item["namespace"] or "", item["name"]): (Decimal(item["min"]), Decimal(item["max"]))
         for item in cost.get("workloads", ())
