@@ -212,6 +212,8 @@
     panel.classList.toggle("chosen", id !== null);
     panel.scrollTop = 0;
     for (const [name, element] of cards) element.classList.toggle("chosen", name === card);
+    // Beside the panel, that is: on a narrow screen the panel itself is what was asked for.
+    if (matchMedia("(min-width: 901px)").matches) cards.get(card)?.scrollIntoView({ block: "nearest" });
     for (const [name, element] of links) {
       if (name === id) element.setAttribute("aria-current", "true");
       else element.removeAttribute("aria-current");

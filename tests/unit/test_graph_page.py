@@ -230,6 +230,18 @@ def contrast(browser: Browser, text: str, ground: str) -> float:
     return (other + 0.05) / (one + 0.05)
 
 
+def test_the_chosen_part_of_a_tall_picture_is_in_sight(browser: Browser, tmp_path: pathlib.Path) -> None:
+    opened(browser, tmp_path, page(revision(stack(60))))
+    script = (
+        "const box = document.querySelector('.picture .chosen').getBoundingClientRect(); return [box.top, box.bottom]"
+    )
+    for name in ("a59", "a0", "a30"):
+        browser.execute_script("location.hash = '#agent/' + arguments[0]", name)
+        assert f"{name}\nagent" in panel(browser)
+        top, bottom = browser.execute_script(script)
+        assert 0 <= top < bottom <= browser.execute_script("return innerHeight")
+
+
 def test_a_narrow_screen_scrolls_the_picture_alone(browser: Browser, dev: pathlib.Path) -> None:
     size: dict[str, Any] = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
