@@ -48,18 +48,16 @@ class Difference:
         return any(state != "same" for state in (*self.nodes.values(), *self.edges.values()))
 
     def around(self, *, neighbours: bool) -> Difference:
-        """Return what is not the same, with the ends of its edges, and with the `neighbours` of its nodes."""
+        """Return what is not the same as it is drawn, with the ends of its edges and the `neighbours` of its nodes."""
+        edges = self.graph.drawn().edges
         own = {name for name, state in self.nodes.items() if state != "same"}
-        touched = [edge for edge in self.graph.edges if self.edges[edge.key] != "same"]
-        kept = own | {end for edge in touched for end in (edge.source, edge.target)}
-        if neighbours:
-            near = (edge for edge in self.graph.edges if edge.source in own or edge.target in own)
-            kept |= {end for edge in near for end in (edge.source, edge.target)}
+        touched = {edge.key for edge in edges if self.edges[edge.key] != "same"}
+        near = [edge for edge in edges if edge.key in touched or (neighbours and own & {edge.source, edge.target})]
+        kept = own | {end for edge in near for end in (edge.source, edge.target)}
         shown = [
             edge
-            for edge in self.graph.edges
-            if {edge.source, edge.target} <= kept
-            and (self.edges[edge.key] != "same" or {edge.source, edge.target} & own)
+            for edge in edges
+            if {edge.source, edge.target} <= kept and (edge.key in touched or own & {edge.source, edge.target})
         ]
         return Difference(
             Graph(tuple(node for node in self.graph.nodes if node.id in kept), tuple(shown)),

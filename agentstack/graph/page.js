@@ -254,7 +254,24 @@
     return found;
   }
 
+  // On the card of each part that policies found something on.
+  function flag(node) {
+    const card = cards.get(node.drawn);
+    const found = findingsOf(node).map(([, one]) => one.severity);
+    if (!card || !found.length || card.querySelector(".flag")) return;
+    const frame = [...card.querySelectorAll(".card")].at(-1);
+    const [x, y] = [frame.x.baseVal.value + frame.width.baseVal.value - 14, frame.y.baseVal.value + 34];
+    const mark = document.createElementNS("http://www.w3.org/2000/svg", "text");
+    for (const [name, value] of Object.entries({ class: `flag ${found.includes("error") ? "error" : "warning"}`, x, y })) {
+      mark.setAttribute(name, value);
+    }
+    mark.textContent = "!";
+    card.append(mark);
+    card.setAttribute("aria-label", `${card.getAttribute("aria-label")}, ${plural(found.length, "finding")}`);
+  }
+
   function fill() {
+    data.nodes.forEach(flag);
     const kinds = new Map();
     for (const node of data.nodes) {
       if (!kinds.has(node.kind)) kinds.set(node.kind, []);

@@ -22,6 +22,7 @@ from agentstack.graph.layout import HEIGHT, cut, layout, text_width
 from agentstack.graph.mermaid import MOST_CHARACTERS, MOST_EDGES, mermaid, section
 from agentstack.graph.model import Edge, Graph, Node
 from agentstack.graph.svg import MOST_NODES, svg
+from settings import AgentSettings, Settings
 from settings.errors import SettingsError
 
 from .graphs import HOSTILE, deployment, revision, stack, thing
@@ -75,6 +76,56 @@ def test_what_only_some_environments_have() -> None:
     # An ONNX model runs in the agent's own process.
     assert not any(key[0] == "agent/state-manager" and key[2] == "inference" for key in edges)
     assert next(node.detail for node in graph.nodes if node.id == "model-server") == "1 pod, 2 GPUs each"
+
+
+def test_agents_of_each_kind_say_how_many_there_are() -> None:
+    image = "ghcr.io/acme/a:1.0.0"
+    agents = {
+        "cameras": AgentSettings.model_validate(
+            {"kind": "fleet", "image": image, "fleet": {"range": {"last": 249}}, "team": "vision"}
+        ),
+        "index": AgentSettings.model_validate({"kind": "job", "image": image, "job": {"completions": 4}}),
+        "report": AgentSettings.model_validate({"kind": "cron", "image": image, "cron": {"schedule": "0 3 * * *"}}),
+        "writer": AgentSettings.model_validate(
+            {
+                "image": image,
+                "replicas": 4,
+                "rollout": "canary",
+                "release": {"version": "1.1.0", "share": 25},
+                "uses": ["kafka"],
+            }
+        ),
+    }
+    graph = declared(Settings(agents=agents))
+    assert [
+        (node.kind, node.label, node.detail, node.team) for node in graph.nodes if node.id.startswith("agent/")
+    ] == [
+        ("fleet", "cameras", "250 devices", "vision"),
+        ("job", "index", "runs once, 1 pod", ""),
+        ("job", "report", "at 0 3 * * *", ""),
+        ("agent", "writer", "4 pods, 1.1.0 at 25 %", ""),
+    ]
+    assert Edge("agent/writer", "kafka", "uses") in graph.edges
+    # Without a public agent nobody comes in.
+    assert not {"client", "gateway"} & {node.id for node in graph.nodes}
+
+
+def test_external_parts_are_outside_of_every_namespace() -> None:
+    settings = Settings.model_validate(
+        {
+            "redis": {
+                "mode": "external",
+                "external": {"host": "redis.example.com", "urlSecret": {"name": "redis", "key": "url"}},
+            },
+            "kafka": {"mode": "external", "external": {"brokers": ["kafka.example.com:9092"]}},
+            "agents": {"a": AgentSettings(image="x/y:1", uses=("redis",), consumes=("tasks",))},
+        },
+        by_name=False,
+    )
+    nodes = {node.id: node for node in declared(settings).nodes}
+    assert (nodes["redis"].detail, nodes["redis"].group) == ("external, redis.example.com:6379", "")
+    assert (nodes["kafka"].detail, nodes["kafka"].group) == ("external, kafka.example.com:9092", "")
+    assert nodes["topic/tasks"].detail == ""
 
 
 def test_a_graph_survives_json_and_another_version() -> None:

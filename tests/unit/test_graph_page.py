@@ -274,6 +274,23 @@ def test_what_changes_stands_out(browser: Browser, tmp_path: pathlib.Path) -> No
     assert_quiet(browser)
 
 
+def test_findings_are_on_the_card_the_object_and_the_page(browser: Browser, tmp_path: pathlib.Path) -> None:
+    place = {"kind": "Deployment", "namespace": "agents", "name": "a1", "outcome": "violation"}
+    found = [
+        {"rule": "memory-limit", "severity": "error", "message": "a1 has no memory limit: set one", **place},
+        {"rule": "whole", "severity": "warning", "message": "not evaluated", "kind": "", "namespace": "", "name": ""},
+    ]
+    opened(browser, tmp_path, page(revision(stack(2), [deployment("a0"), deployment("a1")], policies=found)))
+    assert "2 findings" in browser.find_element(By.TAG_NAME, "header").text
+    assert "whole: not evaluated" in panel(browser)
+    assert [mark.text for mark in browser.find_elements(By.CSS_SELECTOR, ".picture .flag.error")] == ["!"]
+    assert (card(browser, "agent/a1").get_attribute("aria-label") or "").endswith(", 1 finding")
+    card(browser, "agent/a1").click()
+    assert "memory-limit: a1 has no memory limit: set one" in panel(browser)
+    assert "1 finding" in browser.find_element(By.CSS_SELECTOR, "#panel summary").text
+    assert_quiet(browser)
+
+
 def test_hostile_names_and_values_are_only_text(browser: Browser, tmp_path: pathlib.Path) -> None:
     node = Node("agent/x", "agent", HOSTILE, HOSTILE, HOSTILE, HOSTILE)
     other = Node(f"topic/{HOSTILE}", "topic", HOSTILE)
