@@ -1,4 +1,4 @@
-"""The command line: `agentstack preview`, `explain`, `new`, `release`, `rollback`, `releases`, `schema`."""
+"""The command line: `agentstack preview`, `explain`, `graph`, `new`, `release`, `rollback`, `releases`, `schema`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 from . import new
 from .diff.command import register as register_diff
 from .explain import explain
+from .graph.command import graph
 from .release.commands import register as register_releases
 
 # Only what `--help` needs is imported here: everything else takes more time than the rest of most commands.
@@ -110,6 +111,7 @@ def schema(
 
 
 app.command()(explain)
+app.command()(graph)
 app.add_typer(new.app, name="new")
 register_releases(app)
 register_diff(app)

@@ -17,6 +17,7 @@ from policies.rules.nodes import Where
 from .cost import Estimate
 from .cost import as_json as cost_json
 from .cost import line as cost_line
+from .graph.model import Graph
 from .locate import Place as Located
 from .manifests import Manifests, Written
 from .policy import Policies
@@ -78,6 +79,7 @@ class Report:
     safeguards: Safeguards
     """What the settings refuse, and let through."""
     cost: Estimate | None = None
+    graph: Graph | None = None
 
     @property
     def failed(self) -> bool:
@@ -143,8 +145,8 @@ def as_json(report: Report) -> str:
     nodes: `pool`, `architecture`, `zones`, `devices`, `workloads`, and under `pods`, `requests.cpu`, `requests.memory`
     each `min` and `max`); `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`,
     `waived` (by whom (`owner`), why (`reason`) and `until`, or `null`) and `place` (the `file`, from the repository's
-    root, and the `line` that make it so)); `warnings`; `outputs` (`null` for a secret); `files` (`written`, `unchanged`,
-    `removed`); `cost` (see `agentstack.cost.as_json`).
+    root, and the `line` that make it so)); `warnings`; `outputs` (`null` for a secret); `files` (`written`,
+    `unchanged`, `removed`); `cost` (see `agentstack.cost.as_json`); `graph` (see `Graph.as_json`).
     """
     content = {
         "environment": report.environment,
@@ -159,6 +161,7 @@ def as_json(report: Report) -> str:
         "components": [_component_json(component) for component in report.components],
         "namespaces": [_namespace_json(namespace) for namespace in report.namespaces],
         "places": [_place_json(place) for place in report.places],
+        "graph": report.graph.as_json() if report.graph else None,
         "policies": findings_json(report),
         "warnings": report.warnings,
         "outputs": {key: _shown(value) for key, value in sorted(report.rendered.outputs.items())},
