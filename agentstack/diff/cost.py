@@ -82,6 +82,14 @@ def section(before: Snapshot, after: Snapshot) -> Section | None:
     return Section("What it costs", tuple(blocks), mark="bad" if found.after.over else "none")
 
 
+def cell(before: Snapshot, after: Snapshot) -> str:
+    """Return what a month costs in a few words, with the change, for a table of environments."""
+    found = compare(before, after)
+    total, was = found.after.costs.total, found.before.costs.total
+    change = _change(total - was)
+    return f"{span_text(total)} {found.after.costs.prices.currency}{f' ({change})' if change else ''}"
+
+
 def as_json(before: Snapshot, after: Snapshot) -> dict[str, Any]:
     """Return both estimates, as `agentstack.cost.as_json` has them, under `before` and `after`.
 
