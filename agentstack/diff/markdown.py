@@ -202,7 +202,8 @@ def _records(table: Table) -> Iterator[str]:
             for header, cell in zip(table.headers[2:], row[2:], strict=True)
             if _length(cell)
         ]
-        yield "\n".join([f"- <b>{head}</b>", *rest])
+        # Of another sign than other lists, which would otherwise go on with this one.
+        yield "\n".join([f"* <b>{head}</b>", *rest])
 
 
 def _fence(text: str, language: str) -> str:
