@@ -43,6 +43,7 @@ def preview(
     settings: Annotated[pathlib.Path | None, typer.Option(help="Read this file instead of Pulumi.ENV.yaml.")] = None,
     out: Annotated[pathlib.Path | None, typer.Option(help="Write manifests here instead of build/ENV.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    sarif: Annotated[pathlib.Path | None, typer.Option(metavar="FILE", help="Write the findings as SARIF.")] = None,
     with_dev_secrets: Annotated[
         bool,
         typer.Option(
@@ -73,6 +74,11 @@ def preview(
     command += [word for option, path in given if path is not None for word in (option, str(path))]
     folder = project / "build" / env if out is None else out
     report = run(environment, folder, command=command, with_dev_secrets=with_dev_secrets)
+    if sarif is not None:
+        from .report import findings_json
+        from .sarif import write as write_sarif
+
+        write_sarif(sarif, {env: findings_json(report)})
     if as_json:
         from .report import as_json as to_json
 

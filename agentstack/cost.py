@@ -17,7 +17,6 @@ from settings.errors import SettingsError
 __all__ = ["Costs", "Estimate", "Pricing", "Span", "as_json", "change_text", "costs", "line", "span_text"]
 
 _MOST_TEAMS = 3
-_CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,8 @@ def span_text(span: Span) -> str:
 
 def change_text(before: Decimal, after: Decimal) -> str:
     """Write by how much an amount of money grows or shrinks; empty where that is less than a cent."""
-    change = (after - before).quantize(_CENT)
-    return f"{change:+,.2f}" if change else ""
+    text = f"{after - before:+,.2f}"
+    return "" if text in ("+0.00", "-0.00") else text
 
 
 def line(estimate: Estimate) -> str:
@@ -101,7 +100,7 @@ def line(estimate: Estimate) -> str:
 
 
 def as_json(estimate: Estimate) -> dict[str, Any]:
-    """Return an estimate as plain data; money as text, in full.
+    """Return an estimate as plain data; money as text, to four places.
 
     Keys, which stay: `currency`; `min`, `max` (per month); `budget` (`null` without one); `figure` (which of both must
     fit into it); `prices` (the price list, as in its file); `unpriced` (devices without a price); `perNode` (whether
@@ -130,7 +129,7 @@ def as_json(estimate: Estimate) -> dict[str, Any]:
 
 
 def _money(span: Span) -> dict[str, str]:
-    return {"min": f"{span.low.normalize():f}", "max": f"{span.high.normalize():f}"}
+    return {"min": f"{span.low:.4f}", "max": f"{span.high:.4f}"}
 
 
 def _share(share: Share) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import pathlib
 import shlex
 from collections.abc import Sequence
 
-from policies.rules import evaluate
 from policies.rules.capacity import capacity
 from settings.errors import SettingsError
 
@@ -15,8 +14,9 @@ from .dev_secrets import DevSecrets
 from .environment import Environment
 from .graph.declared import declared
 from .graph.model import Graph
+from .locate import Settings
 from .manifests import Manifests, check_folder, write
-from .policy import Policies, config_file
+from .policy import Policies
 from .render import render
 from .report import Report, failed
 
@@ -31,7 +31,7 @@ def run(
     Raises `SettingsError` or `pulumi.RunError` for bad input; then nothing is written.
     """
     check_folder(folder)
-    policies = Policies.read(config_file(environment.project, environment.name))
+    policies = Policies.of(environment.project, environment.name)
     pricing = Pricing.of(policies.rules)
     store = _dev_secrets(environment) if with_dev_secrets else None
     rendered = render(environment, store)
@@ -39,8 +39,9 @@ def run(
     if store is not None:
         store.save()  # before the manifests: what they hold must not get lost
     objects = [manifest.object for manifest in manifests.items]
-    violations = evaluate(objects, policies.rules, levels=policies.levels)
     namespaces = capacity(objects)
+    settings = Settings(environment, rendered.registrations, manifests)
+    violations = policies.judge(objects)
     written = write(manifests, folder)
     return Report(
         environment=environment.name,
@@ -49,8 +50,10 @@ def run(
         manifests=manifests,
         namespaces=namespaces,
         cost=pricing.estimate(objects, namespaces),
-        graph=_graph(environment),
+        policies=policies,
         violations=violations,
+        located=[settings.place(violation) for violation in violations],
+        graph=_graph(environment),
         written=written,
         next_steps=[(shlex.join(command), "again, when what the policies found is mended")]
         if failed(violations)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from policies.rules import RULES, Violation
+from policies.rules import Violation
 from policies.rules.capacity import RESOURCES, NamespaceCapacity, amount_text
 from policies.rules.nodes import Where
 
@@ -18,7 +18,9 @@ from .cost import Estimate
 from .cost import as_json as cost_json
 from .cost import line as cost_line
 from .graph.model import Graph
+from .locate import Place as Located
 from .manifests import Manifests, Written
+from .policy import Policies
 from .render import Registration, Rendered, Secret
 from .where import Place, places
 
@@ -65,7 +67,10 @@ class Report:
     rendered: Rendered
     manifests: Manifests
     namespaces: Sequence[NamespaceCapacity]
+    policies: Policies
     violations: Sequence[Violation]
+    located: Sequence[Located]
+    """For each violation the line to look at."""
     written: Written
     next_steps: Sequence[tuple[str, str]]
     """Commands, each with what it is for."""
@@ -74,7 +79,7 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        """Whether a rule of severity `error` is violated, or could not be evaluated."""
+        """Whether the policies refuse the stack."""
         return failed(self.violations)
 
     @cached_property
@@ -95,8 +100,8 @@ class Report:
 
 
 def failed(violations: Iterable[Violation]) -> bool:
-    """Return whether a rule of severity `error` is violated, or could not be evaluated."""
-    return any(violation.severity == "error" or violation.outcome != "violation" for violation in violations)
+    """Return whether a rule of severity `error` is violated, or could not be evaluated, and nobody waives it."""
+    return any(violation.fails for violation in violations)
 
 
 def _tree(registrations: Iterable[Registration], manifests: Manifests) -> list[Component]:
@@ -132,9 +137,10 @@ def as_json(report: Report) -> str:
     under `pods` (with `jobs`), `requests.cpu`, `requests.memory`, `limits.cpu`, `limits.memory` each `min`, `max` and
     `quota`, CPU in cores, memory in bytes, `null` without a quota); `places` (what can run on which nodes: `pool`,
     `architecture`, `zones`, `devices`, `workloads`, and under `pods`, `requests.cpu`, `requests.memory` each `min` and
-    `max`); `cost` (`agentstack.cost.as_json`); `graph` (`agentstack.graph.model.Graph.as_json`);
-    `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`); `warnings`;
-    `outputs` (`null` for a secret); `files` (`written`, `unchanged`, `removed`).
+    `max`); `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`, `waived` (by
+    whom (`owner`), why (`reason`) and `until`, or `null`) and `place` (the `file`, from the repository's root, and the
+    `line` that make it so)); `warnings`; `outputs` (`null` for a secret); `files` (`written`, `unchanged`, `removed`);
+    `cost` (see `agentstack.cost.as_json`); `graph` (see `agentstack.graph.model.Graph.as_json`).
     """
     content = {
         "environment": report.environment,
@@ -145,20 +151,30 @@ def as_json(report: Report) -> str:
         "components": [_component_json(component) for component in report.components],
         "namespaces": [_namespace_json(namespace) for namespace in report.namespaces],
         "places": [_place_json(place) for place in report.places],
-        "cost": cost_json(report.cost) if report.cost else None,
-        "graph": report.graph.as_json() if report.graph else None,
-        "policies": [
-            {
-                key: getattr(violation, key)
-                for key in ("rule", "severity", "outcome", "kind", "namespace", "name", "message")
-            }
-            for violation in report.violations
-        ],
+        "policies": findings_json(report),
         "warnings": report.warnings,
         "outputs": {key: _shown(value) for key, value in sorted(report.rendered.outputs.items())},
         "files": {key: getattr(report.written, key) for key in ("written", "unchanged", "removed")},
+        "cost": cost_json(report.cost) if report.cost else None,
+        "graph": report.graph.as_json() if report.graph else None,
     }
     return json.dumps(content, indent=2)
+
+
+def policy_json(violation: Violation, place: Located) -> dict[str, Any]:
+    """Return a finding: see `as_json`."""
+    keys = ("rule", "severity", "outcome", "kind", "namespace", "name", "message")
+    waiver = violation.waiver if violation.waived else None
+    waived = waiver and {"owner": waiver.owner, "reason": waiver.reason, "until": waiver.until.isoformat()}
+    return {key: getattr(violation, key) for key in keys} | {
+        "waived": waived,
+        "place": {"file": place.file, "line": place.line},
+    }
+
+
+def findings_json(report: Report) -> list[dict[str, Any]]:
+    """Return all findings: see `as_json`."""
+    return [policy_json(*found) for found in zip(report.violations, report.located, strict=True)]
 
 
 def _facts(registrations: Iterable[Registration]) -> dict[str, str]:
@@ -365,14 +381,17 @@ def _findings(report: Report) -> list[Text]:
     from rich.text import Text
 
     if not report.violations:
-        return [Text(f"{len(RULES)} rules, nothing found", "green")]
-    found = sorted(report.violations, key=lambda violation: (violation.severity != "error", violation.rule))
+        return [Text(f"{len(report.policies.rules)} rules, nothing found", "green")]
+    found = sorted(report.violations, key=lambda v: (v.waived, v.severity != "error", v.rule))
     lines = []
     for violation in found[:_MOST_FINDINGS]:
         place = "/".join(word for word in (violation.kind, violation.namespace, violation.name) if word)
-        style = "red" if violation.severity == "error" else "yellow"
+        style = "dim" if violation.waived else "red" if violation.severity == "error" else "yellow"
+        word = "waived" if violation.waived else violation.severity
         what = f" {violation.rule}: {place}: {violation.message}"
-        lines.append(Text.assemble((violation.severity, style), what))
+        if violation.waived and (waiver := violation.waiver):
+            what += f" (until {waiver.until}, {waiver.owner}: {waiver.reason})"
+        lines.append(Text.assemble((word, style), what))
     if len(found) > _MOST_FINDINGS:
         lines.append(Text(f"... and {len(found) - _MOST_FINDINGS} more: see `--json`", "red"))
     return lines

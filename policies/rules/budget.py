@@ -14,6 +14,8 @@ from .stack import Stack
 RULE: Final = "monthly-budget"
 AT_MOST: Final = "at-most"
 AT_LEAST: Final = "at-least"
+WHOLE: Final[Manifest] = {"kind": "Stack", "metadata": {"name": "all"}}
+"""Stands for the stack where a finding needs an object; a waiver calls it `Stack/all`."""
 _NAMED: Final = 3
 
 
@@ -26,8 +28,7 @@ def figure_of(span: Span, figure: str) -> Decimal:
     RULE,
     "error",
     "The stack costs no more in a month than its budget.",
-    # The whole, and no object of it.
-    subjects=lambda stack: [{"kind": "Stack"}] if stack.manifests else [],
+    subjects=lambda stack: [WHOLE] if stack.manifests else [],
     config_schema={
         "monthly": {
             "type": "number",

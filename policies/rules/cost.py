@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Context, Decimal
+from functools import cached_property
 from typing import Any, Final
 
 from .capacity import NamespaceCapacity, Workload, amount, capacity
@@ -21,7 +22,7 @@ from .labels import TEAM
 from .model import Manifest, identity
 from .prices import DEFAULT_CLASS, Prices
 from .reading import get, mapping, objects, text
-from .workloads import namespace_of, pod_spec, pod_template
+from .workloads import kind_of, namespace_of, pod_spec, pod_template
 
 PLATFORM: Final = "platform"
 """The team of everything that belongs to no agent."""
@@ -31,6 +32,8 @@ NO_TEAM: Final = "no team"
 _ZERO: Final = Decimal(0)
 _GIB: Final = Decimal(1024) ** 3
 _SECONDS_PER_HOUR: Final = Decimal(3600)
+_PLACES: Final = Decimal("1e-8")
+_WIDE: Final = Context(prec=100)
 _AGENT = re.compile(r"agent(-.*)?|fleet")
 """The label `app.kubernetes.io/component` of what runs an agent, its candidate, or its fleet's controller."""
 
@@ -143,17 +146,17 @@ class Costs:
         """All items."""
         return self.whole.cost.total
 
-    @property
+    @cached_property
     def whole(self) -> Share:
         """All items."""
         return sum((Share(item.usage, item.cost) for item in self.items), Share())
 
-    @property
+    @cached_property
     def teams(self) -> dict[str, Share]:
         """By team, in the order of their names, those without one and the platform last."""
         return self._by(lambda item: item.team)
 
-    @property
+    @cached_property
     def agents(self) -> dict[tuple[str, str | None], Share]:
         """By team and agent; no agent stands for what belongs to none."""
         return self._by(lambda item: (item.team, item.agent))
@@ -185,7 +188,12 @@ def costs(
             per_node |= workload.kind == "DaemonSet"
             if workload.maximum:
                 unpriced |= {name for name, _ in workload.where.devices if name not in prices.gpu_hour}
-    items += [_of_claim(m, prices) for m in manifests if (get(m, "kind"), get(m, "apiVersion")) == _CLAIM]
+    templated = {prefix for manifest in manifests for prefix in _templated(manifest)}
+    for manifest in manifests:
+        if (get(manifest, "kind"), get(manifest, "apiVersion")) == _CLAIM:
+            prefix, _, ordinal = identity(manifest)[2].rpartition("-")
+            if not (ordinal.isdecimal() and (namespace_of(manifest), prefix) in templated):
+                items.append(_of_claim(manifest, prices))
     return Costs(prices, tuple(sorted(items, key=lambda item: item.title)), tuple(sorted(unpriced)), per_node)
 
 
@@ -220,12 +228,17 @@ def _of_workload(workload: Workload, prices: Prices) -> Item:
             storage,
         ),
         Cost(
-            cpu=running * (workload.pod["requests.cpu"] * prices.vcpu_hour),
-            memory=running * (workload.pod["requests.memory"] / _GIB * prices.memory_gib_hour),
-            gpu=running * gpus,
-            storage=paid,
+            cpu=_rounded(running * (workload.pod["requests.cpu"] * prices.vcpu_hour)),
+            memory=_rounded(running * (workload.pod["requests.memory"] / _GIB * prices.memory_gib_hour)),
+            gpu=_rounded(running * gpus),
+            storage=_rounded(paid),
         ),
     )
+
+
+def _rounded(span: Span) -> Span:
+    """Round, far below a cent: so that sums are the same in whichever order they are made."""
+    return Span(span.low.quantize(_PLACES, context=_WIDE), span.high.quantize(_PLACES, context=_WIDE))
 
 
 def _hours(workload: Workload, prices: Prices) -> Span:
@@ -268,8 +281,18 @@ def _of_claim(claim: Manifest, prices: Prices) -> Item:
     size = _size(claim)
     price = size / _GIB * _storage_price(claim, prices)
     kind, _, name = identity(claim)
-    usage, cost = Usage(storage=Span(size, size)), Cost(storage=Span(price, price))
+    usage, cost = Usage(storage=Span(size, size)), Cost(storage=_rounded(Span(price, price)))
     return Item(kind, namespace_of(claim), name, *_owner(claim), usage, cost)
+
+
+def _templated(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Return namespaces and names, without the ordinal, of the claims that a StatefulSet makes.
+
+    They are counted with it. Yet a list of what runs has them as well, and so has the engine, which makes them larger.
+    """
+    if kind_of(manifest) == "StatefulSet":
+        for template in objects(manifest, "spec", "volumeClaimTemplates"):
+            yield namespace_of(manifest), f"{text(template, 'metadata', 'name')}-{identity(manifest)[2]}"
 
 
 def _size(claim: Mapping[str, Any]) -> Decimal:

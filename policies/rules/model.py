@@ -11,6 +11,7 @@ from .reading import UNKNOWN, UnknownValueError, text
 
 if TYPE_CHECKING:
     from .stack import Stack
+    from .waivers import Waiver
 
 __all__ = [
     "UNKNOWN",
@@ -60,6 +61,18 @@ class Violation:
     name: str
     message: str
     outcome: Outcome = "violation"
+    waiver: Waiver | None = None
+    """The waiver that covers it, or that it is about."""
+
+    @property
+    def waived(self) -> bool:
+        """Whether it is accepted for now."""
+        return self.waiver is not None and self.waiver.rule == self.rule
+
+    @property
+    def fails(self) -> bool:
+        """Whether it keeps the stack from being deployed."""
+        return self.severity == "error" and not self.waived
 
 
 @dataclass(frozen=True)
