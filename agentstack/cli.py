@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from . import new
+from .diff.command import register as register_diff
 from .explain import explain
 from .graph.command import graph
 from .release.commands import register as register_releases
@@ -113,6 +114,7 @@ app.command()(explain)
 app.command()(graph)
 app.add_typer(new.app, name="new")
 register_releases(app)
+register_diff(app)
 
 
 def _program() -> list[str]:

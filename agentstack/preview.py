@@ -58,6 +58,7 @@ def run(
         next_steps=[(shlex.join(command), "again, when what the policies found is mended")]
         if failed(violations)
         else _next_steps(environment, folder, manifests, command=command, with_dev_secrets=with_dev_secrets),
+        safeguards=environment.platform.safeguards,
     )
 
 

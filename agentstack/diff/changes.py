@@ -25,9 +25,10 @@ SECRET: Final = "(secret)"
 """Stands for every value that is a secret, or looks like one."""
 
 Action = Literal["added", "removed", "renamed", "changed"]
-FieldKind = Literal["value", "text", "order", "hash", "secret"]
+FieldKind = Literal["value", "text", "order", "hash", "name", "secret"]
 """What sort of difference it is: of a value; of text of several lines; of the order alone of a list's items, by their
-names; of a hash of other content, which follows from a change elsewhere; of a secret, which is not shown."""
+names; of a hash of other content, or of a name that an object is renamed to, which follow from a change elsewhere; of a
+secret, which is not shown."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def compare(before: Snapshot, after: Snapshot) -> list[Change]:
     for old, new in _renamed(sorted(removed, key=_key), sorted(added, key=_key)):
         removed.remove(old)
         added.remove(new)
-        changes.append(Change("renamed", old, new, tuple(fields(old.manifest, new.manifest))))
+        renamed = _names(old, new)
+        changes.append(Change("renamed", old, new, tuple(fields(old.manifest, new.manifest, renamed=renamed))))
     changes += [Change("removed", old, None) for old in removed]
     changes += [Change("added", None, new) for new in added]
     for key in before.objects.keys() & after.objects.keys():
@@ -91,9 +93,14 @@ def _key(known: Object) -> tuple[str, str, str]:
 # --- fields ---
 
 
-def fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[FieldChange]:
-    """Yield the fields that differ between two manifests of one kind, secrets replaced by `SECRET`."""
-    return _Comparison(str(after.get("kind"))).mappings((), "", before, after)
+def fields(
+    before: Mapping[str, Any], after: Mapping[str, Any], *, renamed: tuple[str, str] | None = None
+) -> Iterator[FieldChange]:
+    """Yield the fields that differ between two manifests of one kind, secrets replaced by `SECRET`.
+
+    `renamed` is a name of before and what it is after.
+    """
+    return _Comparison(str(after.get("kind")), renamed).mappings((), "", before, after)
 
 
 def shown(manifest: Mapping[str, Any]) -> Any:
@@ -139,6 +146,7 @@ _NAMES: Final[Mapping[str, tuple[_Name, ...]]] = {
     "conditions": (_by("type"),),
     "constraints": (_by("type"),),
     "data": (_by("secretKey"),),
+    "envFrom": (_by("prefix", "configMapRef.name", "secretRef.name"),),
     "hostAliases": (_by("ip"),),
     "limits": (_by("type"),),
     "matchExpressions": (_by("key"), _by("key", "operator")),
@@ -173,8 +181,9 @@ _MOST_PAIRS: Final = 10_000
 class _Comparison:
     """Compares two manifests of one kind."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, renamed: tuple[str, str] | None = None) -> None:
         self._kind = kind
+        self._renamed = renamed
 
     def values(self, keys: Keys, path: str, before: Any, after: Any) -> Iterator[FieldChange]:
         if isinstance(before, Mapping) and isinstance(after, Mapping):
@@ -216,14 +225,15 @@ class _Comparison:
     def items(self, keys: Keys, before: list[Any], after: list[Any]) -> Iterator[tuple[str, Any, Any]]:
         """Yield the items of two lists of mappings that belong together, each pair with its label."""
         for name in (*_NAMES.get(keys[-1], ()), _BY_NAME) if keys else ():
-            old, new = ({str(name(item)): item for item in side} for side in (before, after))
+            old = {self._now(str(name(item))): item for item in before}
+            new = {str(name(item)): item for item in after}
             whole = len(old) == len(before) and len(new) == len(after)
             if whole and all(name(item) is not None for item in (*before, *after)):
                 for label in {**old, **new}:
                     yield label, old.get(label, ABSENT), new.get(label, ABSENT)
                 return
         taken: set[str] = set()
-        for old_item, new_item in _by_content(before, after):
+        for old_item, new_item in self._by_content(before, after):
             label = self._label(keys, old_item, new_item)
             if label in taken:
                 content = _canonical(self.redacted(keys, new_item if old_item is ABSENT else old_item))
@@ -233,6 +243,24 @@ class _Comparison:
             taken.add(label)
             yield label, old_item, new_item
 
+    def _by_content(self, before: Sequence[Any], after: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+        """Pair equal items, then similar ones; the rest is removed or added."""
+        rest: dict[str, list[Any]] = {}
+        for item in after:
+            rest.setdefault(_canonical(item), []).append(item)
+        removed = []
+        for item in before:
+            if same := rest.get(self._now(_canonical(item))):
+                yield item, same.pop(0)
+            else:
+                removed.append(item)
+        added = [item for items in rest.values() for item in items]
+        old = [frozenset((path, self._now(_canonical(value))) for path, value in _leaves(item)) for item in removed]
+        new = [frozenset((path, _canonical(value)) for path, value in _leaves(item)) for item in added]
+        pairs = dict(_most_similar(old, new, 0.5))
+        yield from ((item, added[pairs[at]] if at in pairs else ABSENT) for at, item in enumerate(removed))
+        yield from ((ABSENT, item) for at, item in enumerate(added) if at not in pairs.values())
+
     def _label(self, keys: Keys, before: Any, after: Any) -> str:
         """Name an item by what it holds; one that changes, by what stays."""
         sides = [_leaves(self.redacted(keys, item)) for item in (before, after) if item is not ABSENT]
@@ -241,16 +269,22 @@ class _Comparison:
         label = " ".join(" ".join(words).split()) or "any"
         return label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1] + "…"
 
+    def _now(self, text: str) -> str:
+        """Return text of before with the name that is new by now."""
+        return text if self._renamed is None else _replaced(text, *self._renamed)
+
     def _change(self, keys: Keys, path: str, before: Any, after: Any) -> FieldChange:
         old, new = (value if value is ABSENT else self.redacted(keys, value) for value in (before, after))
         if _same(old, new) and not _same(before, after):
             return FieldChange(path, old, new, "secret")
         if SECRET in (old, new):
             return FieldChange(path, old, new, "secret")
-        if keys[-2:-1] == ("annotations",) and _HASH.search(keys[-1]):
+        if keys[-2:-1] == ("annotations",) and _HASH.search(keys[-1]) and ABSENT not in (old, new):
             return FieldChange(path, old, new, "hash")
         if keys == ("metadata", "name") and _stem(str(old)) == _stem(str(new)) != "":
             return FieldChange(path, old, new, "hash")
+        if isinstance(old, str) and self._renamed is not None and self._now(old) == new:
+            return FieldChange(path, old, new, "name")
         if any(isinstance(value, str) and "\n" in value for value in (old, new)):
             return FieldChange(path, old, new, "text")
         return FieldChange(path, old, new)
@@ -296,26 +330,6 @@ def _has_items(before: list[Any], after: list[Any]) -> bool:
 
 def _position(items: list[Any], item: Any) -> int:
     return next(at for at, other in enumerate(items) if other is item)
-
-
-def _by_content(before: Sequence[Any], after: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-    """Pair equal items, then similar ones; the rest is removed or added."""
-    rest: dict[str, list[Any]] = {}
-    for item in after:
-        rest.setdefault(_canonical(item), []).append(item)
-    removed = []
-    for item in before:
-        same = rest.get(_canonical(item))
-        if same:
-            yield item, same.pop(0)
-        else:
-            removed.append(item)
-    added = [item for items in rest.values() for item in items]
-    old = [frozenset((path, _canonical(value)) for path, value in _leaves(item)) for item in removed]
-    new = [frozenset((path, _canonical(value)) for path, value in _leaves(item)) for item in added]
-    pairs = dict(_most_similar(old, new, 0.5))
-    yield from ((item, added[pairs[at]] if at in pairs else ABSENT) for at, item in enumerate(removed))
-    yield from ((ABSENT, item) for at, item in enumerate(added) if at not in pairs.values())
 
 
 def _most_similar(
@@ -482,8 +496,19 @@ def _content(known: Object, name: str) -> frozenset[Any]:
     )
 
 
+def _names(before: Object, after: Object) -> tuple[str, str]:
+    """Return the name that differs, of the component if it is that, of the object itself otherwise."""
+    if before.within and after.within and before.within[-1][0] == after.within[-1][0] and before.within != after.within:
+        return before.within[-1][1], after.within[-1][1]
+    return before.key[2], after.key[2]
+
+
 def _without(text: str, name: str) -> str:
-    return re.sub(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", "\0", text)
+    return _replaced(text, name, "\0")
+
+
+def _replaced(text: str, name: str, by: str) -> str:
+    return re.sub(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", lambda _: by, text)
 
 
 def _stem(name: str) -> str:
