@@ -145,8 +145,9 @@ def as_json(report: Report) -> str:
     nodes: `pool`, `architecture`, `zones`, `devices`, `workloads`, and under `pods`, `requests.cpu`, `requests.memory`
     each `min` and `max`); `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`,
     `waived` (by whom (`owner`), why (`reason`) and `until`, or `null`) and `place` (the `file`, from the repository's
-    root, and the `line` that make it so)); `warnings`; `outputs` (`null` for a secret); `files` (`written`, `unchanged`,
-    `removed`); `cost` (see `agentstack.cost.as_json`); `graph` (see `agentstack.graph.model.Graph.as_json`).
+    root, and the `line` that make it so)); `warnings`; `outputs` (`null` for a secret); `files` (`written`,
+    `unchanged`, `removed`); `cost` (see `agentstack.cost.as_json`); `graph` (see
+    `agentstack.graph.model.Graph.as_json`).
     """
     content = {
         "environment": report.environment,
