@@ -181,6 +181,10 @@ def _working_tree(environment: Any, folder: pathlib.Path) -> Snapshot:
 
 def _parts(before: Snapshot, after: Snapshot, changes: list[Change]) -> Iterator[Part]:
     """Yield the parts, the most important ones first."""
+    from agentstack.graph.difference import as_json as graph_json
+    from agentstack.graph.difference import difference
+    from agentstack.graph.mermaid import section as graph_section
+
     from .sections import Findings, capacity_json, capacity_section, changes_json, changes_sections
 
     findings = Findings.of(before, after)
@@ -192,6 +196,8 @@ def _parts(before: Snapshot, after: Snapshot, changes: list[Change]) -> Iterator
         POLICIES if after.report["failed"] else 0,
     )
     yield Part("capacity", capacity_json(before, after), _present(capacity_section(before, after)))
+    picture = difference(before, after, changes)
+    yield Part("graph", graph_json(picture), _present(graph_section(before, after, changes)))
     number = Counter(change.action for change in changes)
     yield Part(
         "changes",
@@ -214,6 +220,8 @@ def _exit_code(results: list[Result]) -> int:
 
 
 def _report(base: Base, results: list[Result], out: pathlib.Path | None, *, as_json: bool, as_markdown: bool) -> None:
+    from agentstack.graph.page import page
+
     from .markdown import comment
     from .terminal import show
 
@@ -221,6 +229,9 @@ def _report(base: Base, results: list[Result], out: pathlib.Path | None, *, as_j
     if out is not None:
         _write(out / "comment.md", comment(document))
         _write(out / "diff.json", _json(base, results))
+        for result in results:
+            if result.after is not None:
+                _write(out / f"{result.environment}.html", page(result.after, result.before, result.changes))
     if as_json:
         typer.echo(_json(base, results), nl=False)
     elif as_markdown:
