@@ -51,9 +51,9 @@ def run(
         namespaces=namespaces,
         cost=pricing.estimate(objects, namespaces),
         policies=policies,
-        graph=_graph(environment),
         violations=violations,
         located=[settings.place(violation) for violation in violations],
+        graph=_graph(environment),
         written=written,
         next_steps=[(shlex.join(command), "again, when what the policies found is mended")]
         if failed(violations)

@@ -146,7 +146,8 @@ def as_json(report: Report) -> str:
     each `min` and `max`); `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`,
     `waived` (by whom (`owner`), why (`reason`) and `until`, or `null`) and `place` (the `file`, from the repository's
     root, and the `line` that make it so)); `warnings`; `outputs` (`null` for a secret); `files` (`written`,
-    `unchanged`, `removed`); `cost` (see `agentstack.cost.as_json`); `graph` (see `Graph.as_json`).
+    `unchanged`, `removed`); `cost` (see `agentstack.cost.as_json`); `graph` (see
+    `agentstack.graph.model.Graph.as_json`).
     """
     content = {
         "environment": report.environment,
@@ -161,12 +162,12 @@ def as_json(report: Report) -> str:
         "components": [_component_json(component) for component in report.components],
         "namespaces": [_namespace_json(namespace) for namespace in report.namespaces],
         "places": [_place_json(place) for place in report.places],
-        "graph": report.graph.as_json() if report.graph else None,
         "policies": findings_json(report),
         "warnings": report.warnings,
         "outputs": {key: _shown(value) for key, value in sorted(report.rendered.outputs.items())},
         "files": {key: getattr(report.written, key) for key in ("written", "unchanged", "removed")},
         "cost": cost_json(report.cost) if report.cost else None,
+        "graph": report.graph.as_json() if report.graph else None,
     }
     return json.dumps(content, indent=2)
 

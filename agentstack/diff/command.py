@@ -82,7 +82,6 @@ class Part:
     key: str
     """In diff.json."""
     json: Any
-    """None if it has nothing to say there."""
     sections: tuple[Section, ...] = ()
     cell: tuple[str, str] | None = None
     """Its column in the table of verdicts, and what stands there."""
@@ -187,6 +186,8 @@ def _working_tree(environment: Any, folder: pathlib.Path) -> Snapshot:
 def _parts(before: Snapshot, after: Snapshot, changes: list[Change]) -> Iterator[Part]:
     """Yield the parts, the most important ones first."""
     from agentstack.graph import mermaid
+    from agentstack.graph.difference import as_json as graph_json
+    from agentstack.graph.difference import difference
 
     from . import cost, losses, rollouts
     from .sections import Findings, capacity_json, capacity_section, changes_json, changes_sections
@@ -221,7 +222,8 @@ def _parts(before: Snapshot, after: Snapshot, changes: list[Change]) -> Iterator
     yield Part("capacity", capacity_json(before, after), _present(capacity_section(before, after)))
     number = Counter(change.action for change in changes)
     objects = f"+{number['added']} -{number['removed']} ~{number['changed'] + number['renamed']}"
-    yield Part("graph", None, (mermaid.section(before, after, changes),) if changes else ())
+    picture = mermaid.section(before, after, changes)
+    yield Part("graph", graph_json(difference(before, after, changes)), _present(picture))
     yield Part("changes", changes_json(changes), tuple(changes_sections(changes)), ("objects", objects))
 
 
@@ -313,7 +315,7 @@ def _json(base: Base, results: list[Result]) -> str:
     requirements.txt differs); `exitCode`; `environments`, a list of `environment`, `verdict`, `exitCode`, `error` (null
     if it can be rendered), `new` (whether the base does not have it), and, if it can be rendered, the parts: `losses`,
     `rollouts` and `cost` (see `as_json` of these modules), `policies` (see `Findings.as_json`), `capacity` (see
-    `capacity_json`) and `changes` (see `changes_json`).
+    `capacity_json`), `graph` (see `agentstack.graph.difference.as_json`) and `changes` (see `changes_json`).
     """
     content = {
         "version": _VERSION,
@@ -326,7 +328,7 @@ def _json(base: Base, results: list[Result]) -> str:
                 "exitCode": result.exit_code,
                 "error": result.error,
                 "new": result.new,
-                **{part.key: part.json for part in result.parts if part.json is not None},
+                **{part.key: part.json for part in result.parts},
             }
             for result in results
         ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from .model import Graph, condensed
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agentstack.diff.snapshot import Object, Snapshot
 
 State = Literal["added", "removed", "changed", "same"]
+_TOUCHED: Final[tuple[State, ...]] = ("added", "changed", "removed")
 SIGNS: Final[Mapping[State, str]] = {"added": "+", "removed": "\u2212", "changed": "~", "same": ""}
 """How a state is said without colour."""
 
@@ -79,20 +80,36 @@ def difference(before: Snapshot | None, after: Snapshot, changes: Sequence[Chang
     is known.
     """
     new = graph_of(after)
-    old = graph_of(before) if before is not None else None
-    merged = _merged(old or new or Graph(), new or old or Graph())
+    old = graph_of(before) if before is not None else new
+    if old is None or new is None:
+        old = new = new or old or Graph()
+    merged = _merged(old, new)
     ids = {node.id for node in merged.nodes}
     touched = {owner(change.object, ids) for change in changes}
-    whole = old is not None and new is not None
-    old_nodes = {node.id: node for node in old.nodes} if old and whole else {node.id: node for node in merged.nodes}
-    new_nodes = {node.id: node for node in new.nodes} if new and whole else old_nodes
-    old_edges = {edge.key: edge for edge in old.edges} if old and whole else {edge.key: edge for edge in merged.edges}
-    new_edges = {edge.key: edge for edge in new.edges} if new and whole else old_edges
+    old_nodes, new_nodes = ({node.id: node for node in graph.nodes} for graph in (old, new))
+    old_edges, new_edges = ({edge.key: edge for edge in graph.edges} for graph in (old, new))
     return Difference(
         merged,
-        {name: _state(name, old_nodes, new_nodes, name in touched) for name in ids},
+        {node.id: _state(node.id, old_nodes, new_nodes, node.id in touched) for node in merged.nodes},
         {edge.key: _state(edge.key, old_edges, new_edges) for edge in merged.edges},
     )
+
+
+def as_json(found: Difference) -> dict[str, Any]:
+    """Return what is not the same: ids of `nodes` and `source`, `target` and `kind` of `edges`, each by its state."""
+    return {
+        "nodes": {
+            state: [node.id for node in found.graph.nodes if found.nodes[node.id] == state] for state in _TOUCHED
+        },
+        "edges": {
+            state: [
+                dict(zip(("source", "target", "kind"), key, strict=True))
+                for key in found.edges
+                if found.edges[key] == state
+            ]
+            for state in _TOUCHED
+        },
+    }
 
 
 def condense(found: Difference, most: int) -> Difference:
@@ -131,8 +148,9 @@ def _merged(old: Graph, new: Graph) -> Graph:
 
 
 def graph_of(snapshot: Snapshot) -> Graph | None:
-    """Return the graph of a revision; None for one that is too old to say it."""
-    return Graph.from_json(snapshot.report.get("graph"))
+    """Return the graph of a revision, empty without any object; None for one that is too old to say it."""
+    found = Graph.from_json(snapshot.report.get("graph"))
+    return Graph() if found is None and not snapshot.objects else found
 
 
 def owner(thing: Object, ids: Collection[str]) -> str:

@@ -139,14 +139,16 @@ def _styles(found: Difference, names: Mapping[str, str]) -> Iterator[str]:
             yield f"  linkStyle {','.join(lines)} {_LINES[state]}"
 
 
-def section(before: Snapshot, after: Snapshot, changes: Sequence[Change]) -> Section:
-    """Return the part of a diff that shows, as a picture, which parts of the stack change, and what they touch."""
+def section(before: Snapshot, after: Snapshot, changes: Sequence[Change]) -> Section | None:
+    """Return the part of a diff that shows, as a picture, which parts of the stack change, and what they touch.
+
+    None where no part does.
+    """
     from agentstack.diff.document import Fenced, Line, Lines, Section
 
     found = difference(before, after, changes)
-    title = "Picture"
     if not found.touched:
-        return Section(title, (Lines(("No part of the picture changes.",)),))
+        return None
     shown = found
     legend: list[Line] = ["green, + on a line: added; yellow, ~: changed; red and dashed, -: removed"]
     if len(found.graph.nodes) > _WHOLE:
@@ -157,4 +159,4 @@ def section(before: Snapshot, after: Snapshot, changes: Sequence[Change]) -> Sec
             f"{len(shown.graph.nodes):,} of {len(found.graph.nodes):,} parts: those that change, and "
             "what they are connected with; the page of the graph has all"
         )
-    return Section(title, (Fenced(mermaid(shown, characters=_COMMENT), "mermaid"), Lines(tuple(legend))))
+    return Section("Picture", (Fenced(mermaid(shown, characters=_COMMENT), "mermaid"), Lines(tuple(legend))))

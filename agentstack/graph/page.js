@@ -45,11 +45,14 @@
   const link = (id) =>
     make("a", { href: `#${encodeURIComponent(id)}` }, nodes.has(id) ? nodes.get(id).label : id.split("/").pop());
   const findingsOf = (node) => node.objects.flatMap((object) => object.findings.map((one) => [object, one]));
+  const open = (findings) => findings.filter(([, one]) => one.severity !== "waived");
   const plural = (number, word) => `${number.toLocaleString("en")} ${word}${number === 1 ? "" : "s"}`;
 
   function finding(one, where = null) {
     const text = make("p", { class: `finding ${one.severity}` }, make("b", {}, one.rule), `: ${one.message}`);
-    if (where) text.append(" ", make("span", { class: "soft" }, where));
+    for (const words of [where, one.place, one.waived]) {
+      if (words) text.append(make("span", { class: "soft" }, words));
+    }
     return text;
   }
 
@@ -114,7 +117,8 @@
   function object(one) {
     const place = one.namespace ? `${one.namespace}/${one.name}` : one.name;
     const summary = make("summary", {}, make("span", {}, make("b", {}, one.kind), ` ${place}`), stateChip(one.state));
-    if (one.findings.length) summary.append(chip(plural(one.findings.length, "finding"), one.findings[0].severity));
+    const flaws = one.findings.filter((each) => each.severity !== "waived");
+    if (flaws.length) summary.append(chip(plural(flaws.length, "finding"), flaws[0].severity));
     const details = make("details", {}, summary);
     // Only when it is opened: a stack has some hundred objects.
     details.addEventListener("toggle", () => {
@@ -183,8 +187,8 @@
       ...(data.namespaces.length ? part("Asked for, of the quota", namespaces()) : []),
       ...part("Findings", ...data.elsewhere.map((each) => finding(each)),
         ...found.slice(0, 50).map(([node, one, each]) => {
-          const text = finding(each, `${one.kind} ${one.name} of`);
-          text.append(" ", link(node.id));
+          const text = finding(each, `${one.kind} ${one.name} of `);
+          text.querySelector(".soft").append(link(node.id));
           return text;
         })),
     ];
@@ -257,7 +261,7 @@
   // On the card of each part that policies found something on.
   function flag(node) {
     const card = cards.get(node.drawn);
-    const found = findingsOf(node).map(([, one]) => one.severity);
+    const found = open(findingsOf(node)).map(([, one]) => one.severity);
     if (!card || !found.length || card.querySelector(".flag")) return;
     const frame = [...card.querySelectorAll(".card")].at(-1);
     const [x, y] = [frame.x.baseVal.value + frame.width.baseVal.value - 14, frame.y.baseVal.value + 34];
@@ -285,7 +289,7 @@
       });
       parts.append(make("section", {}, make("h3", {}, kind.endsWith("stack") || members.length === 1 ? kind : `${kind}s`), make("ul", {}, ...items)));
     }
-    const all = data.nodes.flatMap(findingsOf).length + data.elsewhere.length;
+    const all = data.nodes.flatMap((node) => open(findingsOf(node))).length + data.elsewhere.length;
     const objects = data.nodes.reduce((sum, node) => sum + node.objects.length, 0);
     const facts = [chip(plural(objects, "object"))];
     if (data.whole) facts.push(chip(money(data.whole)));

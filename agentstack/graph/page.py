@@ -121,10 +121,7 @@ def _data(found: Difference, snapshot: Snapshot, before: Snapshot | None, change
         "compared": before is not None,
         "currency": cost.get("currency", ""),
         "whole": {"min": cost["min"], "max": cost["max"]} if cost else None,
-        "elsewhere": [
-            {"rule": one["rule"], "severity": one["severity"], "message": one["message"]}
-            for one in findings.get(("", "", ""), ())
-        ],
+        "elsewhere": [_finding(one) for one in findings.get(("", "", ""), ())],
         "namespaces": list(_namespaces(snapshot)),
         "nodes": nodes,
         "edges": [
@@ -187,14 +184,26 @@ def _sum(spans: Iterator[tuple[Decimal, Decimal]]) -> dict[str, str] | None:
     return {"min": str(sum(low for low, _ in found)), "max": str(sum(high for _, high in found))}
 
 
-def _findings(snapshot: Snapshot) -> dict[Key, list[Mapping[str, str]]]:
-    found: dict[Key, list[Mapping[str, str]]] = defaultdict(list)
+def _findings(snapshot: Snapshot) -> dict[Key, list[Mapping[str, Any]]]:
+    found: dict[Key, list[Mapping[str, Any]]] = defaultdict(list)
     for finding in snapshot.report.get("policies", ()):
         found[finding["kind"], finding["namespace"] or "", finding["name"]].append(finding)
     return found
 
 
-def _object(thing: Object, change: Change | None, findings: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+def _finding(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a finding with the line that makes it so, and who waived it; revisions differ in what they say of both."""
+    place, waived = found.get("place") or {}, found.get("waived")
+    return {
+        "rule": found["rule"],
+        "severity": "waived" if waived else found["severity"],
+        "message": found["message"],
+        "place": ":".join(str(word) for word in (place.get("file"), place.get("line")) if word),
+        "waived": f"waived by {waived['owner']} until {waived['until']}: {waived['reason']}" if waived else "",
+    }
+
+
+def _object(thing: Object, change: Change | None, findings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     from agentstack.diff.changes import shown
     from agentstack.manifests import to_yaml
 
@@ -205,7 +214,7 @@ def _object(thing: Object, change: Change | None, findings: Sequence[Mapping[str
         "name": name,
         "state": ("changed" if change.action == "renamed" else change.action) if change else "same",
         "yaml": to_yaml(shown(thing.manifest)),
-        "findings": [{key: finding[key] for key in ("rule", "severity", "message")} for finding in findings],
+        "findings": [_finding(one) for one in findings],
         "fields": [
             [field.path, _value(field.before), _value(field.after)] for field in (change.fields if change else ())
         ],

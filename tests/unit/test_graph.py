@@ -17,7 +17,7 @@ from agentstack.diff.changes import compare
 from agentstack.diff.document import Fenced, Lines, Section
 from agentstack.environment import Environment
 from agentstack.graph.declared import declared
-from agentstack.graph.difference import Difference, condense, difference, owner, unchanged
+from agentstack.graph.difference import Difference, as_json, condense, difference, owner, unchanged
 from agentstack.graph.layout import HEIGHT, cut, layout, text_width
 from agentstack.graph.mermaid import MOST_CHARACTERS, MOST_EDGES, mermaid, section
 from agentstack.graph.model import Edge, Graph, Node
@@ -175,6 +175,29 @@ def test_of_a_revision_without_a_graph_only_changed_objects_are_known() -> None:
     assert set(found.edges.values()) == {"same"}
 
 
+def test_of_a_new_environment_everything_is_added() -> None:
+    after = revision(stack(2), [deployment("a1")])
+    before = revision(None, [])
+    found = difference(before, after, compare(before, after))
+    assert set(found.nodes.values()) == set(found.edges.values()) == {"added"}
+
+
+def test_a_difference_in_json_names_what_is_not_the_same() -> None:
+    found = difference(revision(stack(2)), revision(stack(3)))
+    assert as_json(found) == {
+        "nodes": {"added": ["agent/a2"], "changed": [], "removed": []},
+        "edges": {
+            "added": [
+                {"source": "topic/t0", "target": "agent/a2", "kind": "consumes"},
+                {"source": "agent/a2", "target": "topic/t1", "kind": "produces"},
+                {"source": "agent/a2", "target": "model/openai/api.openai.com", "kind": "inference"},
+            ],
+            "changed": [],
+            "removed": [],
+        },
+    }
+
+
 def test_objects_belong_to_what_they_are_for() -> None:
     ids = {"agent/a1", "redis", "kafka", "prometheus", "exporters"}
     monitor = thing("Service", "node-exporter")
@@ -262,7 +285,7 @@ def test_hostile_labels_are_only_text() -> None:
     assert not re.search(r'"(?:[-*+]|\d+\.)|www\.|\$\$', text)
 
 
-def comment(before: Graph, after: Graph, *images: tuple[str, str]) -> Section:
+def comment(before: Graph, after: Graph, *images: tuple[str, str]) -> Section | None:
     old = revision(before, [deployment(name) for name, _ in images], name="1a2b3c4")
     new = revision(after, [deployment(name, image) for name, image in images])
     return section(old, new, compare(old, new))
@@ -270,6 +293,7 @@ def comment(before: Graph, after: Graph, *images: tuple[str, str]) -> Section:
 
 def test_a_section_shows_what_changes_with_its_neighbours() -> None:
     found = comment(stack(30), stack(30), ("a7", "a:2"))
+    assert found is not None
     picture, legend = found.blocks
     assert isinstance(picture, Fenced)
     assert picture.language == "mermaid"
@@ -281,14 +305,16 @@ def test_a_section_shows_what_changes_with_its_neighbours() -> None:
     assert "4 of 50 parts" in str(legend.items[1])
 
 
-def test_a_section_says_so_where_nothing_changes() -> None:
-    assert comment(stack(3), stack(3)).blocks == (Lines(("No part of the picture changes.",)),)
+def test_without_a_change_there_is_no_picture() -> None:
+    assert comment(stack(3), stack(3)) is None
 
 
 @pytest.mark.parametrize("agents", [60, 1000])
 def test_a_section_stays_within_its_room(agents: int) -> None:
     for before, after in ((stack(2), stack(agents)), (stack(agents), stack(2)), (Graph(), stack(agents))):
-        picture = comment(before, after).blocks[0]
+        found = comment(before, after)
+        assert found is not None
+        picture = found.blocks[0]
         assert isinstance(picture, Fenced)
         assert_valid(picture.text)
         assert len(picture.text) <= 15_000

@@ -278,6 +278,11 @@ def test_findings_are_on_the_card_the_object_and_the_page(browser: Browser, tmp_
     place = {"kind": "Deployment", "namespace": "agents", "name": "a1", "outcome": "violation"}
     found = [
         {"rule": "memory-limit", "severity": "error", "message": "a1 has no memory limit: set one", **place},
+        {"rule": "probes", "severity": "warning", "message": "no probe", **place}
+        | {
+            "waived": {"owner": "ops", "until": "2027-01-01", "reason": "a batch"},
+            "place": {"file": "a.yaml", "line": 7},
+        },
         {"rule": "whole", "severity": "warning", "message": "not evaluated", "kind": "", "namespace": "", "name": ""},
     ]
     opened(browser, tmp_path, page(revision(stack(2), [deployment("a0"), deployment("a1")], policies=found)))
@@ -287,6 +292,7 @@ def test_findings_are_on_the_card_the_object_and_the_page(browser: Browser, tmp_
     assert (card(browser, "agent/a1").get_attribute("aria-label") or "").endswith(", 1 finding")
     card(browser, "agent/a1").click()
     assert "memory-limit: a1 has no memory limit: set one" in panel(browser)
+    assert "no probe\nDeployment a1\na.yaml:7\nwaived by ops until 2027-01-01: a batch" in panel(browser)
     assert "1 finding" in browser.find_element(By.CSS_SELECTOR, "#panel summary").text
     assert_quiet(browser)
 
