@@ -13,6 +13,7 @@ import typer
 from . import new
 from .diff.command import register as register_diff
 from .explain import explain
+from .live.command import register as register_drift
 from .release.commands import register as register_releases
 
 # Only what `--help` needs is imported here: everything else takes more time than the rest of most commands.
@@ -107,6 +108,7 @@ app.command()(explain)
 app.add_typer(new.app, name="new")
 register_releases(app)
 register_diff(app)
+register_drift(app)
 
 
 def _program() -> list[str]:
