@@ -23,7 +23,7 @@ from settings.types import escaped
 from .snapshot import Snapshot
 
 # Hooks get some of these: they would lead git, called for a folder, to another repository or index.
-# https://git-scm.com/docs/git#_environment_variables
+# https://git-scm.com/docs/githooks#_description
 _LOCATION = (
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -33,12 +33,10 @@ _LOCATION = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_NAMESPACE",
     "GIT_PREFIX",
-    "GIT_CEILING_DIRECTORIES",
 )
 _PREFIX = "agentstack-diff-"
 """Of temporary folders; the number of the process that made them follows."""
 _PACKAGES = ("agentstack", "settings", "components", "policies")
-_BAD_INPUT = 2
 _LONGEST_REASON = 300
 
 
@@ -130,13 +128,15 @@ class Rendering:
         raise self.base.refusal(self.environment, self._reason(code))
 
     def _reason(self, code: int) -> str:
-        lines = (self.folder / "log").read_text(encoding="utf-8", errors="replace").split("\n")
-        told = [line.strip() for line in lines if line.strip()]
+        lines = (self.folder / "log").read_text(encoding="utf-8", errors="replace").splitlines()
+        told = [line for line in lines if line.strip()]
         if not told:
             return f"its code ended with {code}"
-        # A traceback ends with what went wrong; a message begins with it.
-        line = told[-1] if told[0].startswith("Traceback") or code != _BAD_INPUT else told[0]
-        line = escaped(line.replace(f"{self.base.project}{os.sep}", ""))
+        line = told[0]
+        tracebacks = [number for number, text in enumerate(told) if text.startswith("Traceback ")]
+        if tracebacks:  # what follows the frames, which are indented
+            line = next((text for text in told[tracebacks[-1] + 1 :] if not text[0].isspace()), told[-1])
+        line = escaped(line.replace(f"{self.base.project}{os.sep}", "").strip())
         return line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]}…"
 
 

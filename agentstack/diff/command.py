@@ -89,12 +89,14 @@ class Result:
     """What was found for one environment."""
 
     environment: str
-    parts: tuple[Part, ...] = ()
-    changes: tuple[Change, ...] = ()
     error: str | None = None
-    """Why it cannot be rendered."""
+    """Why it cannot be rendered; what follows is empty then."""
     new: bool = False
     """Whether the base does not have it."""
+    before: Snapshot | None = None
+    after: Snapshot | None = None
+    changes: tuple[Change, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -112,8 +114,9 @@ class Result:
                 return "destroys something, not approved", "bad"
             case 1:
                 return "policy errors", "bad"
-        if any(section.mark in ("bad", "warn") for part in self.parts for section in part.sections):
-            return "worth a look", "warn"
+        marked = [section for part in self.parts for section in part.sections if section.mark in ("bad", "warn")]
+        if marked:
+            return f"worth a look: {marked[0].title.partition(':')[0].lower()}", "warn"
         return ("fine" if self.changes else "nothing changes"), "good"
 
 
@@ -163,7 +166,8 @@ def _result(base: Base, environment: Any, folder: pathlib.Path) -> Result:
         after = _working_tree(environment, folder / "head")
         before = Snapshot(name, base.title, {}, {}, {}) if rendering is None else rendering.snapshot()
     changes = compare(before, after)
-    return Result(name, tuple(_parts(before, after, changes)), tuple(changes), new=rendering is None)
+    parts = tuple(_parts(before, after, changes))
+    return Result(name, None, rendering is None, before, after, tuple(changes), parts)
 
 
 def _working_tree(environment: Any, folder: pathlib.Path) -> Snapshot:
@@ -184,7 +188,7 @@ def _parts(before: Snapshot, after: Snapshot, changes: list[Change]) -> Iterator
         "policies",
         findings.as_json(),
         _present(findings.section()),
-        ("findings", f"{len(findings.new)} new of {len(findings.new) + len(findings.left)}"),
+        ("findings", findings.summary()),
         POLICIES if after.report["failed"] else 0,
     )
     yield Part("capacity", capacity_json(before, after), _present(capacity_section(before, after)))
@@ -193,10 +197,7 @@ def _parts(before: Snapshot, after: Snapshot, changes: list[Change]) -> Iterator
         "changes",
         changes_json(changes),
         tuple(changes_sections(changes)),
-        (
-            "objects",
-            f"+{number['added']} -{number['removed']} ~{number['changed'] + number['renamed']}" if changes else "0",
-        ),
+        ("objects", f"+{number['added']} -{number['removed']} ~{number['changed'] + number['renamed']}"),
     )
 
 
@@ -254,6 +255,10 @@ def _document(base: Base, results: list[Result]) -> Document:
         Table(("environment", "verdict", *headers), tuple(rows)),
         Lines(tuple(notes)),
         tuple(_chapter(base, result) for result in results),
+        (
+            "Both revisions are rendered from their files, without a cluster. The same on a terminal: ",
+            Code(f"agentstack diff {' '.join(result.environment for result in results)} --base {base.revision}"),
+        ),
     )
 
 

@@ -88,9 +88,12 @@ class Document:
 
     title: Line
     summary: Table
+    """Each environment's name, its verdict, and what else counts; in the order of the chapters."""
     notes: Lines
     """What is to be known of the comparison itself."""
     chapters: tuple[Chapter, ...]
+    foot: Line
+    """What it is made from, and how to make it again."""
 
 
 def visible(text: str) -> str:

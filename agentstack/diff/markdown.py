@@ -37,12 +37,17 @@ def comment(document: Document, *, limit: int = LIMIT, marker: str = MARKER) -> 
 
     `marker` is its first line, an HTML comment.
     """
-    head = [marker, f"## {_line(document.title)}", _table(document.summary, document.summary.rows)]
+    verdicts = (
+        (row[0], (_SIGNS[chapter.mark], *parts(row[1])), *row[2:])
+        for row, chapter in zip(document.summary.rows, document.chapters, strict=True)
+    )
+    head = [marker, f"## {_line(document.title)}", _table(document.summary, verdicts)]
     if document.notes.items:
         head.append(_lines(document.notes, document.notes.items))
     several = len(document.chapters) > 1
     drafts = [[_Draft(section) for section in chapter.sections] for chapter in document.chapters]
-    left = limit - _size("\n\n".join(head))
+    foot = f"<sub>{_line(document.foot)}</sub>"
+    left = limit - _size("\n\n".join([*head, foot, ""]))
     left -= sum(_size(_title(chapter)) + _FOOT for chapter in document.chapters)
     left -= sum(_size(section.title) + _FOOT for chapter in document.chapters for section in chapter.sections)
     for rank in range(max(map(len, drafts), default=0)):
@@ -57,7 +62,7 @@ def comment(document: Document, *, limit: int = LIMIT, marker: str = MARKER) -> 
             texts.append(
                 f"**{lost:,} more {'entry is' if lost == 1 else 'entries are'} not shown**: run `{chapter.command}`"
             )
-    return "\n\n".join(texts) + "\n"
+    return "\n\n".join([*texts, foot]) + "\n"
 
 
 def failure(message: str) -> str:
@@ -160,7 +165,10 @@ def _lines(block: Lines, items: Iterable[Line]) -> str:
 
 
 def _item(block: Lines, item: Line) -> str:
-    return f"- {_SIGNS[block.mark]}{_line(item)}"
+    text = _line(item)
+    # What stands first could make a list of the item.
+    text = re.sub(r"^(\d*)([-+.)])", lambda match: f"{match[1]}&#{ord(match[2])};", text)
+    return f"- {_SIGNS[block.mark]}{text}"
 
 
 def _table(table: Table, rows: Iterable[tuple[Line, ...]]) -> str:
@@ -185,9 +193,7 @@ def _details(summary: str, body: str) -> str:
 
 
 def _line(line: Line) -> str:
-    text = "".join(_code(part.text) if isinstance(part, Code) else _text(part) for part in parts(line))
-    # What stands first could make a list of its item.
-    return f"&#{ord(text[0])};{text[1:]}" if text[:1] in ("-", "+", "=") else text
+    return "".join(_code(part.text) if isinstance(part, Code) else _text(part) for part in parts(line))
 
 
 def _html(line: Line) -> str:
@@ -199,7 +205,7 @@ def _text(text: str) -> str:
 
 
 def _html_text(text: str) -> str:
-    return _inert(html.escape(" ".join(visible(text).split()), quote=False))
+    return _inert(html.escape(visible(text).replace("\n", " "), quote=False))
 
 
 def _inert(text: str) -> str:
@@ -219,7 +225,7 @@ def _code(text: str) -> str:
 
 
 def _html_code(text: str) -> str:
-    return f"<code>{re.sub(r'[^A-Za-z0-9 ]', lambda match: f'&#{ord(match[0])};', _one_line(text))}</code>"
+    return f"<code>{re.sub(r'[^A-Za-z0-9 /-]', lambda match: f'&#{ord(match[0])};', _one_line(text))}</code>"
 
 
 def _one_line(text: str) -> str:

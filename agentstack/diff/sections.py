@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from agentstack.manifests import to_yaml
 from policies.rules.capacity import amount_text
 
 from .changes import ABSENT, Change, FieldChange, shown
-from .document import Block, Code, Fenced, Fold, Line, Lines, Section, Table
+from .document import Block, Code, Fenced, Fold, Line, Lines, Mark, Section, Table
 from .snapshot import Object, Snapshot
 
 _SIGNS: Final = {"removed": "-", "renamed": "~", "changed": "~", "added": "+"}
@@ -27,7 +27,9 @@ _CAPACITY: Final = (
     ("limits.cpu", "CPU limit"),
     ("limits.memory", "memory limit"),
 )
-_FINDING: Final = ("rule", "severity", "outcome", "kind", "namespace", "name", "message")
+Finding: TypeAlias = Mapping[str, Any]
+"""One of `policies` in the preview's JSON."""
+_FINDING: Final = ("rule", "severity", "outcome", "kind", "namespace", "name", "message", "waived")
 
 
 # --- findings of the policies ---
@@ -37,16 +39,16 @@ _FINDING: Final = ("rule", "severity", "outcome", "kind", "namespace", "name", "
 class Findings:
     """What the policies found in both revisions; each finding as in the preview's JSON."""
 
-    new: Sequence[Mapping[str, str]]
-    solved: Sequence[Mapping[str, str]]
-    left: Sequence[Mapping[str, str]]
+    new: Sequence[Finding]
+    solved: Sequence[Finding]
+    left: Sequence[Finding]
 
     @classmethod
     def of(cls, before: Snapshot, after: Snapshot) -> Findings:
         """Tell what is new from what was there; one whose message alone differs is the same."""
         old = Counter(map(_identity, before.report.get("policies", ())))
-        new: list[Mapping[str, str]] = []
-        left: list[Mapping[str, str]] = []
+        new: list[Finding] = []
+        left: list[Finding] = []
         for finding in after.report.get("policies", ()):
             known = old[_identity(finding)] > 0
             old[_identity(finding)] -= known
@@ -58,6 +60,13 @@ class Findings:
                 solved.append(finding)
         return cls(new, solved, left)
 
+    def summary(self) -> str:
+        """Say how many there are, in a cell of a table."""
+        waived = sum(map(_is_waived, (*self.new, *self.left)))
+        numbers = {"new": len(self.new), "solved": len(self.solved), "waived": waived}
+        words = [f"{number:,} {word}" for word, number in numbers.items() if number]
+        return ", ".join([f"{len(self.new) + len(self.left):,}", *words])
+
     def section(self) -> Section | None:
         """New findings first; None where there are none at all."""
         if not (self.new or self.solved or self.left):
@@ -68,35 +77,41 @@ class Findings:
         for word, findings in (("solved", self.solved), ("there before", self.left)):
             if findings:
                 blocks.append(Fold(f"{len(findings):,} {word}", (_findings_table(findings),)))
-        failing = any(map(_fails, (*self.new, *self.left)))
+        mark: Mark = "none"
+        if any(map(_fails, (*self.new, *self.left))):
+            mark = "bad"
+        elif not all(map(_is_waived, self.new)):
+            mark = "warn"
         counts = f"{len(self.new):,} new, {len(self.solved):,} solved, {len(self.left):,} there before"
-        return Section(
-            f"Policy findings: {counts}", tuple(blocks), "bad" if failing else "warn" if self.new else "none"
-        )
+        return Section(f"Policy findings: {counts}", tuple(blocks), mark)
 
     def as_json(self) -> dict[str, Any]:
         """Return `new`, `solved` and `left`, lists of findings as in the preview's JSON."""
         return {
-            name: [{key: finding.get(key, "") for key in _FINDING} for finding in getattr(self, name)]
+            name: [{key: finding.get(key) for key in _FINDING} for finding in getattr(self, name)]
             for name in ("new", "solved", "left")
         }
 
 
-def _identity(finding: Mapping[str, str]) -> tuple[str, ...]:
+def _identity(finding: Finding) -> tuple[str, ...]:
     return tuple(finding.get(key, "") for key in ("rule", "outcome", "kind", "namespace", "name"))
 
 
-def _fails(finding: Mapping[str, str]) -> bool:
-    return finding.get("severity") == "error" or finding.get("outcome") != "violation"
+def _is_waived(finding: Finding) -> bool:
+    return finding.get("waived") is not None
 
 
-def _findings_table(findings: Sequence[Mapping[str, str]]) -> Table:
+def _fails(finding: Finding) -> bool:
+    return not _is_waived(finding) and (finding.get("severity") == "error" or finding.get("outcome") != "violation")
+
+
+def _findings_table(findings: Sequence[Finding]) -> Table:
     ordered = sorted(findings, key=lambda finding: (not _fails(finding), finding.get("rule", "")))
     return Table(
         ("severity", "rule", "object", "what is wrong, and the mend"),
         tuple(
             (
-                finding.get("severity", ""),
+                "waived" if _is_waived(finding) else finding.get("severity", ""),
                 Code(finding.get("rule", "")),
                 Code("/".join(word for key in ("kind", "namespace", "name") if (word := finding.get(key, "")))),
                 finding.get("message", ""),

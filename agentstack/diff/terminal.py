@@ -36,6 +36,8 @@ def show(document: Document, file: IO[str] | None = None) -> None:
             console.rule(Text(f"{visible(chapter.environment)}: {visible(chapter.verdict)}", _STYLES[chapter.mark]))
         for section in chapter.sections:
             _show_section(console, section)
+    console.print()
+    console.print(_text(document.foot, "dim"), soft_wrap=True)
 
 
 def _show_section(console: Console, section: Section) -> None:

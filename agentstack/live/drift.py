@@ -296,7 +296,7 @@ def section(found: Sequence[Drift]) -> Section:
 
 def _row(drift: Drift) -> tuple[Line, ...]:
     number = len(drift.fields)
-    what = [] if drift.happened == "changed" else [drift.happened]
+    what: list[str] = [] if drift.happened == "changed" else [drift.happened]
     what += [f"{number} field{'' if number == 1 else 's'}"] if number else []
     ends = dict.fromkeys(_end(field) for field in drift.fields)
     managers = [drift.manager, *(field.manager for field in drift.fields)]
@@ -313,7 +313,7 @@ def _details(drift: Drift) -> str:
     """Write an object's fields as a unified diff from what is declared to what is there."""
     lines = [f"  {drift.title}"]
     for field in drift.fields:
-        who = "nobody is known to have set it" if field.manager is None else f"set by {_who(field.manager)}"
+        who = "taken out, the API server does not keep by whom" if field.manager is None else f"set by {_who(field.manager)}"
         lines += [*field_lines(field.change), f"!       {who}: {_end(field)}"]
     return "\n".join(lines)
 
