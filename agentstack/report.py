@@ -126,14 +126,14 @@ def as_json(report: Report) -> str:
     Keys, which stay: `environment`; `folder`; `failed` (whether policies are violated); `facts` (what the engine keeps
     to refuse changes that lose data); `approvals` (`accept` and `approvedReplacements` of the safeguards); `resources`
     (what the engine keeps beside objects, random values and providers: a list of `type`, `name`, `inputs` (`null` for a
-    secret), and of the keys below from `urn` on); `objects` (a list of `kind`, `namespace`, `name`, `file`, `urn`, `within` (its
-    components by `type` and `name`, outermost first), `protected`, `retained`, `deletedFirst`, `aliases`, `ignored`);
-    `components` (a tree of `name`, `type`, `objects`, `children`); `namespaces` (`name`, `perNode`, `workloads`, and
-    under `pods` (with `jobs`), `requests.cpu`, `requests.memory`, `limits.cpu`, `limits.memory` each `min`, `max` and
-    `quota`, CPU in cores, memory in bytes, `null` without a quota); `places` (what can run on which nodes: `pool`,
-    `architecture`, `zones`, `devices`, `workloads`, and under `pods`, `requests.cpu`, `requests.memory` each `min` and
-    `max`); `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`); `warnings`;
-    `outputs` (`null` for a secret); `files` (`written`, `unchanged`, `removed`).
+    secret), and of the keys below from `urn` on); `objects` (a list of `kind`, `namespace`, `name`, `file`, `urn`,
+    `within` (its components by `type` and `name`, outermost first), `protected`, `retained`, `deletedFirst`, `aliases`,
+    `ignored`); `components` (a tree of `name`, `type`, `objects`, `children`); `namespaces` (`name`, `perNode`,
+    `workloads`, and under `pods` (with `jobs`), `requests.cpu`, `requests.memory`, `limits.cpu`, `limits.memory` each
+    `min`, `max` and `quota`, CPU in cores, memory in bytes, `null` without a quota); `places` (what can run on which
+    nodes: `pool`, `architecture`, `zones`, `devices`, `workloads`, and under `pods`, `requests.cpu`, `requests.memory`
+    each `min` and `max`); `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`);
+    `warnings`; `outputs` (`null` for a secret); `files` (`written`, `unchanged`, `removed`).
     """
     content = {
         "environment": report.environment,
