@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -48,6 +49,9 @@ def diff(
         pathlib.Path | None,
         typer.Option(metavar="FOLDER", help="Write comment.md and diff.json here as well."),
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask the engine as well, which needs its credentials and the cluster's.")
+    ] = False,
 ) -> None:
     """Show what the working tree changes: object by object, with what it destroys, restarts and costs.
 
@@ -61,7 +65,7 @@ def diff(
     environments = list(dict.fromkeys(environments))
     with _told_to(out):
         try:
-            found, results = _compare(find_project(pathlib.Path()), environments, base)
+            found, results = _compare(find_project(pathlib.Path()), environments, base, live=live)
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
@@ -109,7 +113,7 @@ class Result:
         """Say in a few words what is to be thought of it."""
         match self.exit_code:
             case 2:
-                return "cannot be rendered", "bad"
+                return "cannot be rendered" if self.error is not None else "the engine cannot do it, or tell", "bad"
             case 3:
                 return "destroys something, not approved", "bad"
             case 1:
@@ -120,7 +124,7 @@ class Result:
         return ("fine" if self.changes else "nothing changes"), "good"
 
 
-def _compare(project: pathlib.Path, environments: list[str], revision: str) -> tuple[Base, list[Result]]:
+def _compare(project: pathlib.Path, environments: list[str], revision: str, *, live: bool) -> tuple[Base, list[Result]]:
     from agentstack.environment import Environment
     from settings.errors import SettingsError
 
@@ -138,7 +142,7 @@ def _compare(project: pathlib.Path, environments: list[str], revision: str) -> t
                     raise SettingsError(
                         f"{error}; the base, {base.title}, has it: run `pulumi destroy --stack {name}` first"
                     ) from None
-                results.append(_result(base, environment, pathlib.Path(folder) / str(number)))
+                results.append(_result(base, environment, pathlib.Path(folder) / str(number), live=live))
             except Exception as error:
                 if not _is_bad_input(error):
                     raise
@@ -154,7 +158,7 @@ def _is_bad_input(error: Exception) -> bool:
     return isinstance(error, SettingsError | RunError)
 
 
-def _result(base: Base, environment: Any, folder: pathlib.Path) -> Result:
+def _result(base: Base, environment: Any, folder: pathlib.Path, *, live: bool) -> Result:
     from .changes import compare
     from .snapshot import Snapshot
 
@@ -167,6 +171,8 @@ def _result(base: Base, environment: Any, folder: pathlib.Path) -> Result:
         before = Snapshot(name, base.title, {}, {}, {}) if rendering is None else rendering.snapshot()
     changes = compare(before, after)
     parts = tuple(_parts(before, after, changes))
+    if live:
+        parts = (_live(environment, before, after, changes), *parts)
     return Result(name, None, rendering is None, before, after, tuple(changes), parts)
 
 
@@ -199,6 +205,23 @@ def _parts(before: Snapshot, after: Snapshot, changes: list[Change]) -> Iterator
         tuple(changes_sections(changes)),
         ("objects", f"+{number['added']} -{number['removed']} ~{number['changed'] + number['renamed']}"),
     )
+
+
+def _live(environment: Any, before: Snapshot, after: Snapshot, changes: list[Change]) -> Part:
+    from agentstack.live import engine
+    from settings.errors import SettingsError
+
+    from .live import as_json, reconcile, section, summary, unknown
+    from .losses import losses
+
+    today = datetime.now(UTC).date()
+    try:
+        answer = engine.preview(environment)
+    except SettingsError as error:
+        return Part("live", {"error": str(error)}, (unknown(str(error)),), ("live", "unknown"), BAD_INPUT)
+    found = reconcile(answer, before, after, changes, losses(before, after, today=today), today=today)
+    code = BAD_INPUT if found.refusals else DESTROYS if found.needs_approval else 0
+    return Part("live", as_json(found), (section(found),), ("live", summary(found)), code)
 
 
 def _present(section: Section | None) -> tuple[Section, ...]:

@@ -48,7 +48,7 @@ def drift(
         typer.echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None
     for refusal in answer.refusals:
-        raise SettingsError(f"{env}: {engine.title_of(refusal.urn)}: cannot be read: {refusal.message}")
+        raise SettingsError(f"{env}: {refusal.title}: cannot be read: {refusal.message}")
     found = drifts(answer.refreshed)
     if as_json:
         typer.echo(json.dumps({"version": 1, "environment": env, "drift": to_json(found)}, indent=2))
@@ -61,6 +61,7 @@ def drift(
             ),
             Lines(()),
             (Chapter(env, verdict(found), "warn" if found else "good", (section(found),), f"agentstack drift {env}"),),
+            ("Made by ", Code(f"agentstack drift {env}"), ", which changes neither the stack's state nor the cluster."),
         )
         if as_markdown:
             typer.echo(comment(document, marker=f"<!-- agentstack drift {env} -->"), nl=False)

@@ -313,7 +313,11 @@ def _details(drift: Drift) -> str:
     """Write an object's fields as a unified diff from what is declared to what is there."""
     lines = [f"  {drift.title}"]
     for field in drift.fields:
-        who = "taken out, the API server does not keep by whom" if field.manager is None else f"set by {_who(field.manager)}"
+        who = (
+            "taken out, the API server does not keep by whom"
+            if field.manager is None
+            else f"set by {_who(field.manager)}"
+        )
         lines += [*field_lines(field.change), f"!       {who}: {_end(field)}"]
     return "\n".join(lines)
 

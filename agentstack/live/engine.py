@@ -28,14 +28,13 @@ SECRET: Final = "[secret]"
 _SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
 
 Operation = Literal["create", "update", "replace", "delete"]
+# A replacement is a `replace` beside a `create-replacement` and a `delete-replaced`:
+# https://github.com/pulumi/pulumi/blob/v3.259.0/pkg/resource/deploy/step_generator.go
 _OPERATIONS: Final[Mapping[str, Operation]] = {
     "create": "create",
     "update": "update",
-    "delete": "delete",
-    # One replacement is up to three steps; https://github.com/pulumi/pulumi/blob/v3.259.0/sdk/go/common/display/steps.go
     "replace": "replace",
-    "create-replacement": "replace",
-    "delete-replaced": "replace",
+    "delete": "delete",
 }
 _LIMIT: Final = 900.0
 """Seconds after which an answer is not waited for; a thousand objects take about a minute."""
@@ -78,7 +77,7 @@ class Step:
     after: State | None
     fields: tuple[str, ...] = ()
     forced: tuple[str, ...] = ()
-    """The fields for which the provider replaces it."""
+    """The fields for which the provider replaces it; none if it is replaced with something that it depends on."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +85,7 @@ class Refusal:
     """One resource that the engine, its provider or the API server refuses to treat as planned."""
 
     urn: str
+    title: str
     message: str
 
 
@@ -243,22 +243,22 @@ def _one_line(text: str) -> str:
 
 def _read(events: list[Mapping[str, Any]]) -> Answer:
     refreshed: list[Refreshed] = []
-    steps: dict[str, Step] = {}
+    steps: list[Step] = []
     asked: set[str] = set()
     for metadata, done in _metadata(events):
         urn, operation = metadata["urn"], metadata["op"]
         if not done:
             if operation == "refresh":
                 asked.add(urn)
-            elif operation in _OPERATIONS and not (urn in steps and steps[urn].operation == "replace"):
-                steps[urn] = _step(metadata)
+            elif operation in _OPERATIONS and _is_custom(metadata):
+                steps.append(_step(metadata))
         elif urn in asked:  # what a refresh found comes first; an update of the same resource later
             asked.discard(urn)
             before = _state(metadata.get("old"))
-            if before is not None and metadata["old"].get("custom"):  # components have nothing in the cluster
+            if before is not None and _is_custom(metadata):
                 differs = tuple(sorted(metadata.get("detailedDiff") or ()))
                 refreshed.append(Refreshed(urn, metadata["type"], before, _found(metadata), differs))
-    return Answer(tuple(refreshed), tuple(steps.values()), _refusals(events))
+    return Answer(tuple(refreshed), tuple(steps), _refusals(events))
 
 
 def _metadata(events: list[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], bool]]:
@@ -269,15 +269,21 @@ def _metadata(events: list[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, An
             yield event["resOutputsEvent"]["metadata"], True
 
 
+def _is_custom(metadata: Mapping[str, Any]) -> bool:
+    """Whether it is more than a component, which has nothing in the cluster."""
+    return any((metadata.get(side) or {}).get("custom") for side in ("old", "new"))
+
+
 def _step(metadata: Mapping[str, Any]) -> Step:
+    fields = metadata.get("detailedDiff") or {}
     return Step(
         _OPERATIONS[metadata["op"]],
         metadata["urn"],
         metadata["type"],
         _state(metadata.get("old")),
         _state(metadata.get("new")),
-        tuple(sorted(metadata.get("detailedDiff") or metadata.get("diffs") or ())),
-        tuple(sorted(metadata.get("keys") or ())),
+        tuple(sorted(fields)),
+        tuple(sorted(path for path, diff in fields.items() if diff.get("diffKind", "").endswith("-replace"))),
     )
 
 
@@ -308,7 +314,11 @@ def _plain(value: Any) -> Any:
 
 def _refusals(events: list[Mapping[str, Any]]) -> tuple[Refusal, ...]:
     """What was refused of single resources, unless the cluster did not answer at all."""
-    found: dict[str, str] = {}
+    titles = {
+        metadata["urn"]: title_of(metadata["urn"], _state(metadata.get("new") or metadata.get("old")))
+        for metadata, _ in _metadata(events)
+    }
+    found: dict[str, Refusal] = {}
     for event in events:
         diagnostic = event.get("diagnosticEvent", {})
         urn, message = diagnostic.get("urn", ""), diagnostic.get("message", "")
@@ -318,5 +328,6 @@ def _refusals(events: list[Mapping[str, Any]]) -> tuple[Refusal, ...]:
             return ()
         if name_of(urn)[0].endswith(":Secret"):  # the API server repeats what it does not like
             message = "its words are left out: it is a Secret"
-        found.setdefault(urn, _one_line(message.removeprefix("Preview failed: ")))
-    return tuple(Refusal(urn, message) for urn, message in found.items())
+        message = _one_line(message.removeprefix("Preview failed: "))
+        found.setdefault(urn, Refusal(urn, titles.get(urn, title_of(urn)), message))
+    return tuple(found.values())
