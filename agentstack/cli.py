@@ -14,6 +14,7 @@ from . import new
 from .diff.command import register as register_diff
 from .explain import explain
 from .graph.command import graph
+from .live.command import register as register_drift
 from .release.commands import register as register_releases
 
 # Only what `--help` needs is imported here: everything else takes more time than the rest of most commands.
@@ -115,6 +116,7 @@ app.command()(graph)
 app.add_typer(new.app, name="new")
 register_releases(app)
 register_diff(app)
+register_drift(app)
 
 
 def _program() -> list[str]:

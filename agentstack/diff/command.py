@@ -52,6 +52,9 @@ def diff(
             help="Write comment.md, diff.json, findings.sarif and a page ENV.html of each environment here.",
         ),
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask the engine as well, which needs its credentials and the cluster's.")
+    ] = False,
 ) -> None:
     """Show what the working tree changes: object by object, with what it destroys, restarts and costs.
 
@@ -65,7 +68,7 @@ def diff(
     environments = list(dict.fromkeys(environments))
     with _told_to(out):
         try:
-            found, results = _compare(find_project(pathlib.Path()), environments, base)
+            found, results = _compare(find_project(pathlib.Path()), environments, base, live=live)
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
@@ -113,7 +116,7 @@ class Result:
         """Say in a few words what is to be thought of it."""
         match self.exit_code:
             case 2:
-                return "cannot be rendered", "bad"
+                return "cannot be rendered" if self.error is not None else "the engine cannot do it, or tell", "bad"
             case 3:
                 return "destroys, not approved", "bad"
             case 1:
@@ -124,7 +127,7 @@ class Result:
         return ("fine" if self.changes else "nothing changes"), "good"
 
 
-def _compare(project: pathlib.Path, environments: list[str], revision: str) -> tuple[Base, list[Result]]:
+def _compare(project: pathlib.Path, environments: list[str], revision: str, *, live: bool) -> tuple[Base, list[Result]]:
     from agentstack.environment import Environment
     from settings.errors import SettingsError
 
@@ -142,7 +145,7 @@ def _compare(project: pathlib.Path, environments: list[str], revision: str) -> t
                     raise SettingsError(
                         f"{error}; the base, {base.title}, has it: run `pulumi destroy --stack {name}` first"
                     ) from None
-                results.append(_result(base, environment, pathlib.Path(folder) / str(number)))
+                results.append(_result(base, environment, pathlib.Path(folder) / str(number), live=live))
             except Exception as error:
                 if not _is_bad_input(error):
                     raise
@@ -158,7 +161,7 @@ def _is_bad_input(error: Exception) -> bool:
     return isinstance(error, SettingsError | RunError)
 
 
-def _result(base: Base, environment: Any, folder: pathlib.Path) -> Result:
+def _result(base: Base, environment: Any, folder: pathlib.Path, *, live: bool) -> Result:
     from .changes import compare
     from .snapshot import Snapshot
 
@@ -171,6 +174,8 @@ def _result(base: Base, environment: Any, folder: pathlib.Path) -> Result:
         before = Snapshot(name, base.title, {}, {}, {}) if rendering is None else rendering.snapshot()
     changes = compare(before, after)
     parts = tuple(_parts(before, after, changes))
+    if live:
+        parts = (_live(environment, before, after, changes), *parts)
     return Result(name, None, rendering is None, before, after, tuple(changes), parts)
 
 
@@ -225,6 +230,23 @@ def _parts(before: Snapshot, after: Snapshot, changes: list[Change]) -> Iterator
     picture = mermaid.section(before, after, changes)
     yield Part("graph", graph_json(difference(before, after, changes)), _present(picture))
     yield Part("changes", changes_json(changes), tuple(changes_sections(changes)), ("objects", objects))
+
+
+def _live(environment: Any, before: Snapshot, after: Snapshot, changes: list[Change]) -> Part:
+    from agentstack.live import engine
+    from settings.errors import SettingsError
+
+    from .live import as_json, reconcile, section, summary, unknown
+    from .losses import losses
+
+    today = datetime.now(UTC).date()
+    try:
+        answer = engine.preview(environment)
+    except SettingsError as error:
+        return Part("live", {"error": str(error)}, (unknown(str(error)),), ("live", "unknown"), BAD_INPUT)
+    found = reconcile(answer, before, after, changes, losses(before, after, today=today), today=today)
+    code = BAD_INPUT if found.refusals else DESTROYS if found.needs_approval else 0
+    return Part("live", as_json(found), (section(found),), ("live", summary(found)), code)
 
 
 def _present(section: Section | None) -> tuple[Section, ...]:

@@ -82,6 +82,11 @@ def losses(before: Snapshot, after: Snapshot, *, today: date) -> list[Loss]:
     `today` is the day, in UTC, by which approvals expire. What a revision is too old to say is not judged.
     """
     found = [*_of_settings(before, after), *_of_objects(before, after), *_of_resources(before, after)]
+    return judged(found, after, today=today)
+
+
+def judged(found: Iterable[Loss], after: Snapshot, *, today: date) -> list[Loss]:
+    """Return losses with the approvals of `after`, the worst first."""
     granted = [ApprovedReplacement.model_validate(entry) for entry in _approvals(after, "approvedReplacements")]
     found = [_judged(loss, granted, today) for loss in found]
     return sorted(found, key=lambda loss: (loss.approved, _ORDER.index(loss.severity), loss.resource))
@@ -292,6 +297,11 @@ def is_replaced(change: Change, after: Snapshot) -> bool:
     """Whether the engine makes another object for a change of one, instead of changing it in place."""
     judge = _Judge(after, after)
     return change.after is not None and any(judge.is_forced(field.path, change.after) for field in change.fields)
+
+
+def replacement(old: Object, new: Object, what: Sequence[FieldChange], before: Snapshot, after: Snapshot) -> Loss:
+    """Return what it costs that the engine replaces `old` with `new`, for whatever reason."""
+    return _Judge(before, after).replaced(old, new, tuple(what))
 
 
 class _Judge:

@@ -34,13 +34,16 @@ _FOOT: Final = 400
 """Kept free for the frame of a section, and for the line that says how much is left out."""
 
 
-def comment(document: Document, *, limit: int = LIMIT) -> str:
-    """Return the comment, of at most `limit` bytes: what does not fit is counted, the least important first."""
+def comment(document: Document, *, limit: int = LIMIT, marker: str = MARKER) -> str:
+    """Return the comment, of at most `limit` bytes: what does not fit is counted, the least important first.
+
+    `marker` is its first line, an HTML comment.
+    """
     verdicts = (
         (row[0], (_SIGNS[chapter.mark], *parts(row[1])), *row[2:])
         for row, chapter in zip(document.summary.rows, document.chapters, strict=True)
     )
-    head = [MARKER, f"## {_line(document.title)}", _table(document.summary, verdicts)]
+    head = [marker, f"## {_line(document.title)}", _table(document.summary, verdicts)]
     if document.notes.items:
         head.append(_lines(document.notes, document.notes.items))
     several = len(document.chapters) > 1

@@ -225,7 +225,7 @@ def _texts(changes: Iterable[Change]) -> list[str]:
     alike: dict[tuple[str, ...], list[Change]] = {}
     for change in sorted(changes, key=lambda change: (list(_SIGNS).index(change.action), change.object.key)):
         names = sum(field.kind == "name" for field in change.fields)
-        lines = [line for field in change.fields if field.kind != "name" for line in _field_lines(field)]
+        lines = [line for field in change.fields if field.kind != "name" for line in field_lines(field)]
         follow = [f"!   {names} field{'' if names == 1 else 's'} with its name"] if names else []
         alike.setdefault((_SIGNS[change.action], *lines, *follow), []).append(change)
     return ["\n".join([*(f"{sign} {_title(one)}" for one in same), *lines]) for (sign, *lines), same in alike.items()]
@@ -237,7 +237,8 @@ def _title(change: Change) -> str:
     return change.object.title
 
 
-def _field_lines(field: FieldChange) -> Iterator[str]:
+def field_lines(field: FieldChange) -> Iterator[str]:
+    """Write one field as lines of a unified diff."""
     match field.kind:
         case "secret":
             what = {(True, False): "is new", (False, True): "is gone"}.get(
