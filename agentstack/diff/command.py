@@ -30,13 +30,13 @@ _VERSION: Final = 1
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
     app.command(
-        epilog="Exit codes: 0 fine, 1 policy errors, 2 bad input (also where a revision cannot be rendered), 3 "
+        epilog="Exit codes: 0 fine, 1 policy errors, 2 bad input (also where a revision cannot be rendered), "
         "3 something is destroyed that nobody approved, 130 interrupted; of several, 2 before 3 before 1."
     )(diff)
 
 
 def diff(
-    environments: Annotated[list[str], typer.Argument(metavar="ENV...", help="Environments: reads Pulumi.ENV.yaml.")],
+    environments: Annotated[list[str], typer.Argument(metavar="ENV", help="Environments: reads Pulumi.ENV.yaml.")],
     base: Annotated[
         str,
         typer.Option(

@@ -104,6 +104,13 @@ def test_a_change_in_all_environments(project: pathlib.Path, tmp_path: pathlib.P
         for field in change["fields"]
     }
     assert fields == {"spec.volumeClaimTemplates[data].spec.resources.requests.storage": ("20Gi", "40Gi")}
+    assert [one["workload"] for one in by_name["dev"]["rollouts"]] == ["Deployment/agents/executor"]
+    assert by_name["prod"]["cost"]["after"] != by_name["prod"]["cost"]["before"]
+    assert {"losses", "policies", "rollouts", "cost", "capacity", "graph", "changes"} <= set(by_name["dev"])
+
+    written = {file.name for file in out.iterdir()}
+    assert written == {"comment.md", "diff.json", "findings.sarif", "dev.html", "staging.html", "prod.html"}
+    assert json.loads((out / "findings.sarif").read_text())["version"] == "2.1.0"
 
     comment = (out / "comment.md").read_text()
     assert comment.startswith("<!-- agentstack diff -->\n")
@@ -135,6 +142,23 @@ def test_a_new_environment_and_one_that_is_gone(project: pathlib.Path) -> None:
     assert "the base, main at " in found["staging"]["error"]
     assert "pulumi destroy --stack staging" in found["staging"]["error"]
     assert (found["dev"]["exitCode"], found["dev"]["verdict"]) == (0, "nothing changes")
+
+
+def test_what_is_destroyed_needs_an_approval(project: pathlib.Path) -> None:
+    edit(project / "Pulumi.prod.yaml", "events: {partitions: 12", "events: {partitions: 10")
+    code, found = as_json(project, "prod", "dev")
+    assert code == 3
+    assert (found["prod"]["exitCode"], found["dev"]["exitCode"]) == (3, 0)
+    assert found["prod"]["verdict"] == "destroys, not approved"
+    [loss] = [loss for loss in found["prod"]["losses"] if not loss["approved"]]
+    assert loss["resource"] == "kafka.topics.events.partitions"
+    safeguards = (
+        '{approvedReplacements: [{resource: kafka.topics.events.partitions, until: "2999-01-01", reason: unused}]}'
+    )
+    edit(project / "Pulumi.prod.yaml", "config:\n", f"config:\n  agentstack:platform: {{safeguards: {safeguards}}}\n")
+    code, found = as_json(project, "prod")
+    assert code == 0
+    assert found["prod"]["verdict"] == "worth a look: what it destroys"
 
 
 def test_findings_are_new_solved_or_were_there(project: pathlib.Path) -> None:
