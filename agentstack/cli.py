@@ -1,4 +1,4 @@
-"""The command line: `agentstack preview`, `explain`, `graph`, `new`, `release`, `rollback`, `releases`, `schema`."""
+"""The command line: `agentstack preview`, `check`, `diff`, `explain`, `graph`, `new`, `release` and the others."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from . import new
+from .check import check
 from .diff.command import register as register_diff
 from .explain import explain
 from .graph.command import graph
@@ -99,20 +100,21 @@ def schema(
         bool, typer.Option("--check", help="Write nothing; exit with 1 if a file is not current.")
     ] = False,
 ) -> None:
-    """Write the JSON Schemas of Pulumi.ENV.yaml and of agents/*.yaml, by which editors complete and check them."""
+    """Write all generated files: the JSON Schemas that editors read, and the rules in docs/policies.md."""
     from .environment import find_project
     from .schema import outdated, write
 
-    folder = find_project(pathlib.Path()) / "schemas"
+    project = find_project(pathlib.Path())
     if not check:
-        write(folder)
-    elif stale := outdated(folder):
+        write(project)
+    elif stale := outdated(project):
         typer.echo(f"not current: {', '.join(map(str, stale))}: run `agentstack schema`", err=True)
         raise typer.Exit(1)
 
 
 app.command()(explain)
 app.command()(graph)
+app.command()(check)
 app.add_typer(new.app, name="new")
 register_releases(app)
 register_diff(app)

@@ -8,15 +8,17 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from policies.rules import Violation
 from settings.files import line_of, read_agents
 
-from .environment import Environment
-from .manifests import Manifest, Manifests
 from .policy import WAIVERS
-from .render import Registration
+
+if TYPE_CHECKING:
+    from .environment import Environment
+    from .manifests import Manifest, Manifests
+    from .render import Registration
 
 SECTIONS: Final[Mapping[str, str]] = {
     "agentstack:platform:Platform": "platform",

@@ -20,7 +20,7 @@ from .cost import line as cost_line
 from .graph.model import Graph
 from .locate import Place as Located
 from .manifests import Manifests, Written
-from .policy import Policies
+from .policy import Policies, finding_json
 from .render import Registration, Rendered, Secret
 from .where import Place, places
 
@@ -172,20 +172,10 @@ def as_json(report: Report) -> str:
     return json.dumps(content, indent=2)
 
 
-def policy_json(violation: Violation, place: Located) -> dict[str, Any]:
-    """Return a finding: see `as_json`."""
-    keys = ("rule", "severity", "outcome", "kind", "namespace", "name", "message")
-    waiver = violation.waiver if violation.waived else None
-    waived = waiver and {"owner": waiver.owner, "reason": waiver.reason, "until": waiver.until.isoformat()}
-    return {key: getattr(violation, key) for key in keys} | {
-        "waived": waived,
-        "place": {"file": place.file, "line": place.line},
-    }
-
-
 def findings_json(report: Report) -> list[dict[str, Any]]:
     """Return all findings: see `as_json`."""
-    return [policy_json(*found) for found in zip(report.violations, report.located, strict=True)]
+    found = zip(report.violations, report.located, strict=True)
+    return [finding_json(violation, place.file, place.line) for violation, place in found]
 
 
 def _facts(registrations: Iterable[Registration]) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -12,9 +12,10 @@ from agentstack.cost import Estimate, Pricing, change_text, span_text
 from agentstack.cost import as_json as estimate_json
 from policies.rules.budget import figure_of
 from policies.rules.capacity import amount_text
-from policies.rules.cost import NO_TEAM, PLATFORM, Share, Span, money
+from policies.rules.cost import NO_TEAM, PLATFORM, Costs, Share, Span, money
+from policies.rules.prices import Prices
 
-from .document import Block, Code, Fold, Line, Lines, Section, Table
+from .document import Block, Code, Fold, Line, Lines, Mark, Section, Table
 from .snapshot import Snapshot
 
 _ARROW = " → "
@@ -22,9 +23,10 @@ _ARROW = " → "
 
 @dataclass(frozen=True)
 class Row:
-    """One team and agent, before and after; an empty share stands for one that is not there."""
+    """An agent, or what a team has besides, before and after; an empty share stands for what is not there."""
 
-    team: str
+    teams: tuple[str, ...]
+    """Whose it is; whose it was and whose it will be where that changes."""
     agent: str | None
     before: Share
     after: Share
@@ -41,16 +43,42 @@ class Comparison:
 
     before: Estimate
     after: Estimate
-    own_before: Span | None = None
-    """What the earlier revision said of itself, where its price list was another one."""
+    said_before: Mapping[str, Any] | None = None
+    """What the earlier revision said of itself (`agentstack.cost.as_json`), if it could."""
+
+    @property
+    def other_prices(self) -> bool:
+        """Whether the earlier revision had another price list."""
+        return self.said_before is not None and self.said_before["prices"] != self.after.pricing.prices.as_json()
+
+    @property
+    def other_budget(self) -> bool:
+        """Whether the earlier revision had another budget, or another figure had to fit into it."""
+        pricing, said = self.after.pricing, self.said_before
+        return said is not None and Pricing.from_json(said) != replace(pricing, prices=Prices.of(said["prices"]))
 
     @cached_property
     def rows(self) -> list[Row]:
-        """Teams and agents whose pods, requests, limits, storage or cost differ, the greatest change first."""
-        before, after = self.before.costs.agents, self.after.costs.agents
-        rows = [Row(*key, before.get(key, Share()), after.get(key, Share())) for key in {**before, **after}]
-        changed = [row for row in rows if row.before != row.after]
-        return sorted(changed, key=lambda row: (-abs(row.change.high), -abs(row.change.low), row.team, row.agent or ""))
+        """What has other pods, requests, limits, storage or costs, or changes hands, the greatest change first."""
+        before, after = _owned(self.before.costs), _owned(self.after.costs)
+        nobody: tuple[str, Share] = ("", Share())
+        rows = []
+        for key in {**before, **after}:
+            (was, earlier), (will_be, later) = before.get(key, nobody), after.get(key, nobody)
+            if (was, earlier) != (will_be, later):
+                teams = tuple(dict.fromkeys(team for team in (was, will_be) if team))
+                rows.append(Row(teams, key[1], earlier, later))
+        return sorted(rows, key=lambda row: (-abs(row.change.high), -abs(row.change.low), row.teams, row.agent or ""))
+
+
+def _owned(costs: Costs) -> dict[tuple[str, str | None], tuple[str, Share]]:
+    """Return the team and the share of each agent, and of what each team has besides."""
+    found: dict[tuple[str, str | None], tuple[str, Share]] = {}
+    for (team, agent), share in costs.agents.items():
+        key = ("" if agent else team, agent)
+        named, so_far = found.get(key, (team, Share()))
+        found[key] = (named, so_far + share)
+    return found
 
 
 def compare(before: Snapshot, after: Snapshot) -> Comparison:
@@ -63,23 +91,21 @@ def compare(before: Snapshot, after: Snapshot) -> Comparison:
     earlier, later = (
         pricing.estimate([found.manifest for found in snapshot.objects.values()]) for snapshot in (before, after)
     )
-    own = before.report.get("cost")
-    if own is None or own["prices"] == pricing.prices.as_json():
-        return Comparison(earlier, later)
-    return Comparison(earlier, later, Span(Decimal(own["min"]), Decimal(own["max"])))
+    return Comparison(earlier, later, before.report.get("cost"))
 
 
 def section(before: Snapshot, after: Snapshot) -> Section | None:
-    """Return what a change costs; None where it changes neither a cost nor anything that is asked for."""
+    """Return what a change costs; None where it changes no cost, nothing that is asked for, no price and no budget."""
     found = compare(before, after)
-    if not found.rows and found.own_before is None:
+    if not (found.rows or found.other_prices or found.other_budget):
         return None
-    blocks: list[Block] = [Lines(tuple(_summary(found)), mark="bad" if found.after.over else "none")]
+    mark: Mark = "bad" if found.after.over else "warn" if found.other_budget else "none"
+    blocks: list[Block] = [Lines(tuple(_summary(found)), mark)]
     if found.rows:
         blocks.append(_table(found.rows))
         blocks.append(Fold("Requests, limits and storage", (_usage_table(found.rows),)))
         blocks += [Fold("By team", (table,)) for table in _teams(found)]
-    return Section("What it costs", tuple(blocks), mark="bad" if found.after.over else "none")
+    return Section("What it costs", tuple(blocks), mark)
 
 
 def cell(before: Snapshot, after: Snapshot) -> str:
@@ -93,15 +119,14 @@ def cell(before: Snapshot, after: Snapshot) -> str:
 def as_json(before: Snapshot, after: Snapshot) -> dict[str, Any]:
     """Return both estimates, as `agentstack.cost.as_json` has them, under `before` and `after`.
 
-    Both are at the prices of the later revision; `ownBefore` has `min` and `max` by the earlier one's price list, where
-    that is another one, else `null`.
+    Both are at the prices, and with the budget, of the later revision; `saidBefore` is what the earlier one said of
+    itself, or `null`.
     """
     found = compare(before, after)
-    own = found.own_before
     return {
         "before": estimate_json(found.before),
         "after": estimate_json(found.after),
-        "ownBefore": {"min": str(own.low), "max": str(own.high)} if own else None,
+        "saidBefore": found.said_before,
     }
 
 
@@ -113,17 +138,23 @@ def _summary(found: Comparison) -> Iterator[Line]:
     yield f"{was}{span_text(after.total)} {currency} a month{f' ({change})' if change else ''}"
     if pricing.budget is not None:
         left = pricing.budget - figure_of(after.total, pricing.figure)
-        state = f"{money(abs(left))} {'left' if left >= 0 else 'too much'}"
-        yield f"budget {money(pricing.budget)} {currency}, {pricing.figure.replace('-', ' ')}: {state}"
-    if found.own_before is not None:
-        yield (
-            "the price list changes as well: both figures are at the new prices; by its own the base costs "
-            f"{span_text(found.own_before)}"
-        )
+        yield f"budget {_budget(pricing)}: {money(abs(left))} {'left' if left >= 0 else 'too much'}"
+    if (said := found.said_before) is not None:
+        if found.other_budget:
+            yield f"the budget changes: it was {_budget(Pricing.from_json(said))}"
+        if found.other_prices:
+            own = span_text(Span(Decimal(said["min"]), Decimal(said["max"])))
+            yield f"the prices change: by its own, the base costs {own} {said['currency']}; above it is at the new ones"
     if unpriced := sorted({*before.unpriced, *after.unpriced}):
-        yield ("not in it, without a price: ", *(Code(name) for name in unpriced))
+        yield ("not in it, without a price: ", Code(", ".join(unpriced)))
     if after.per_node:
         yield "an estimate by what pods request and claims ask for; DaemonSets are counted for one node"
+
+
+def _budget(pricing: Pricing) -> str:
+    if pricing.budget is None:
+        return "none"
+    return f"{money(pricing.budget)} {pricing.prices.currency}, {pricing.figure.replace('-', ' ')}"
 
 
 def _change(span: Span) -> str:
@@ -132,10 +163,11 @@ def _change(span: Span) -> str:
 
 
 def _name(row: Row) -> tuple[Line, Line]:
-    return _team(row.team), Code(row.agent) if row.agent else ""
+    first, *others = (_team(team) for team in row.teams)
+    return (first, _ARROW, others[0]) if others else first, Code(row.agent) if row.agent else ""
 
 
-def _team(team: str) -> Line:
+def _team(team: str) -> str | Code:
     return team if team in (NO_TEAM, PLATFORM) else Code(team)
 
 
@@ -179,14 +211,15 @@ def _usage_table(rows: list[Row]) -> Table:
 def _teams(found: Comparison) -> Iterator[Table]:
     """Return a table of the teams, where the rows of agents do not say as much."""
     before, after = found.before.costs.teams, found.after.costs.teams
-    rows = [Row(team, None, before.get(team, Share()), after.get(team, Share())) for team in {**before, **after}]
-    if {row.team for row in rows} <= {NO_TEAM, PLATFORM}:
+    names = {**before, **after}.keys()
+    rows = [Row((team,), None, before.get(team, Share()), after.get(team, Share())) for team in names]
+    if names <= {NO_TEAM, PLATFORM}:
         return
     yield Table(
         ("team", ">at least", ">at most", ">change"),
         tuple(
             (
-                _team(row.team),
+                _team(row.teams[0]),
                 _both(row, lambda share: money(share.cost.total.low)),
                 _both(row, lambda share: money(share.cost.total.high)),
                 _change(row.change),

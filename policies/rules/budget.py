@@ -9,13 +9,11 @@ from typing import Final
 from .cost import Span, costs, money
 from .model import Config, Manifest, Rule, stack_rule
 from .prices import DEFAULT_FILE, PriceError, read
-from .stack import Stack
+from .stack import WHOLE, Stack
 
 RULE: Final = "monthly-budget"
 AT_MOST: Final = "at-most"
 AT_LEAST: Final = "at-least"
-WHOLE: Final[Manifest] = {"kind": "Stack", "metadata": {"name": "all"}}
-"""Stands for the stack where a finding needs an object; a waiver calls it `Stack/all`."""
 _NAMED: Final = 3
 
 
@@ -47,13 +45,10 @@ def figure_of(span: Span, figure: str) -> Decimal:
             "description": "The price file of the environment, relative to `policies`.",
         },
     },
-    source="[docs/cost.md](cost.md)",
+    source="[Infracost guardrails](https://www.infracost.io/docs/infracost_cloud/guardrails/)",
 )
 def monthly_budget(_: Manifest, stack: Stack, config: Config) -> Iterator[str]:
-    """Fires where the estimate is above `monthly`, and where the price file has no price for a device.
-
-    Says by how much, what costs most, and how to mend it.
-    """
+    """Fires where the [estimate](cost.md) is above `monthly`, and where the price file has no price for a device."""
     if config.get("monthly") is None:
         return
     try:

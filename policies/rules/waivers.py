@@ -72,6 +72,12 @@ class Waivers:
         here = [w for w in waivers if not w.environments or environment in w.environments]
         return cls(environment, tuple(w for w in here if today <= w.until), tuple(w for w in here if w.until < today))
 
+    def about(self, rules: Iterable[str]) -> Waivers:
+        """Those that are for one of `rules`, by their ids."""
+        known = set(rules)
+        chosen = ((w for w in waivers if w.rule in known) for waivers in (self.holding, self.expired))
+        return Waivers(self.environment, *map(tuple, chosen))
+
     def covering(self, violation: Violation) -> Waiver | None:
         """The first waiver that covers `violation`, if any."""
         return next((waiver for waiver in self.holding if waiver.covers(violation)), None)

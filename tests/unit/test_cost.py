@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from agentstack.check import judge
 from agentstack.cost import Pricing, as_json, line
 from agentstack.diff import cost as diff
-from agentstack.diff.document import Code, Lines, Table
+from agentstack.diff.document import Code, Fold, Lines, Table
 from agentstack.diff.snapshot import Object, Snapshot
+from agentstack.objects import Contents
 from agentstack.policy import Policies
 from components.agent import Agent
 from policies.rules.cost import NO_TEAM, PLATFORM, Cost, Costs, Share, Span, Usage, costs
@@ -405,6 +407,23 @@ def test_an_environment_has_prices_of_its_own(tmp_path: pathlib.Path) -> None:
         configured(tmp_path, prices="none.yaml")
 
 
+def test_any_folder_of_yaml_has_a_budget(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "api.yaml").write_text(json.dumps(workload("Deployment", replicas=2)))
+    contents = Contents()
+    contents.read(tmp_path / "api.yaml")
+
+    def judged(monthly: int) -> list[str]:
+        (tmp_path / "dev.json").write_text(json.dumps({"all": "disabled", "monthly-budget": {
+            "enforcementLevel": "mandatory", "monthly": monthly, "prices": price_file(tmp_path, GOOD)
+        }}))  # fmt: skip
+        checked = judge("here", contents, Policies.read(tmp_path / "dev.json"), None)
+        return [finding.violation.rule for finding in checked.findings]
+
+    # 2 x (0.1 + 0.01) x 730 = 160.60
+    assert judged(160) == ["monthly-budget"]
+    assert judged(161) == []
+
+
 def test_the_line_of_a_preview() -> None:
     objects = [
         workload("Deployment", labels=agent_labels("a", team="search")),
@@ -473,8 +492,25 @@ def test_a_change_is_reckoned_at_the_prices_of_the_head() -> None:
         (Code("search"), Code("a"), "1 → 2 to 20", "11.00 → 22.00", "11.00 → 220.00", "+11.00 to +209.00"),
     )
     assert [fold.title for fold in folds] == ["Requests, limits and storage", "By team"]
+    assert diff.cell(before, after) == "33.00 to 231.00 EUR (+11.00 to +209.00)"
     content = diff.as_json(before, after)
-    assert (content["before"]["max"], content["after"]["max"], content["ownBefore"]) == ("22.0000", "231.0000", None)
+    assert (content["before"]["max"], content["after"]["max"], content["saidBefore"]) == ("22.0000", "231.0000", None)
+
+
+def test_an_agent_that_changes_hands_is_one_row() -> None:
+    before = snapshot(workload("Deployment", labels=agent_labels("a")), workload("DaemonSet", name="gone"))
+    after = with_cost(workload("Deployment", labels=AGENT, replicas=2), pricing=BUDGET)
+    section = diff.section(before, after)
+    assert section is not None
+    table, _, teams = section.blocks[1:]
+    assert isinstance(table, Table)
+    assert table.rows == (
+        (("no team", " → ", Code("search")), Code("a"), "1 → 2", "11.00 → 22.00", "11.00 → 22.00", "+11.00"),
+        (PLATFORM, "", "1 → 0", "11.00 → 0.00", "11.00 → 0.00", "-11.00"),
+    )
+    assert isinstance(teams, Fold)
+    assert isinstance(teams.blocks[0], Table)
+    assert [row[0] for row in teams.blocks[0].rows] == ["no team", PLATFORM, Code("search")]
 
 
 def test_no_change_is_no_section() -> None:
@@ -495,15 +531,39 @@ def test_a_changed_limit_costs_nothing_and_is_shown() -> None:
 
 def test_a_changed_price_list_is_told_apart() -> None:
     objects = [workload("Deployment", labels=AGENT)]
-    dearer = Pricing(Prices.of({**PRICES.as_json(), "vcpuHour": "1"}))
+    dearer = Pricing(Prices.of({**PRICES.as_json(), "vcpuHour": "1", "currency": "USD"}), BUDGET.budget)
     section = diff.section(with_cost(*objects, pricing=BUDGET), with_cost(*objects, pricing=dearer))
     assert section is not None
     (summary,) = section.blocks
     assert isinstance(summary, Lines)
     assert summary.items == (
-        "101.00 EUR a month",
-        "the price list changes as well: both figures are at the new prices; by its own the base costs 11.00",
+        "101.00 USD a month",
+        "budget 100.00 USD, at most: 1.00 too much",
+        "the prices change: by its own, the base costs 11.00 EUR; above it is at the new ones",
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        (BUDGET, Pricing(PRICES, Decimal(500)), ("budget 500.00 EUR, at most: 489.00 left", "100.00 EUR, at most")),
+        (BUDGET, Pricing(PRICES), ("100.00 EUR, at most",)),
+        (Pricing(PRICES), BUDGET, ("budget 100.00 EUR, at most: 89.00 left", "none")),
+        (
+            BUDGET,
+            Pricing(PRICES, Decimal(100), "at-least"),
+            ("budget 100.00 EUR, at least: 89.00 left", "100.00 EUR, at most"),
+        ),
+    ],
+)
+def test_a_changed_budget_does_not_go_unseen(before: Pricing, after: Pricing, lines: tuple[str, ...]) -> None:
+    objects = [workload("Deployment", labels=AGENT)]
+    section = diff.section(with_cost(*objects, pricing=before), with_cost(*objects, pricing=after))
+    assert section is not None
+    assert section.mark == "warn"
+    (summary,) = section.blocks
+    assert isinstance(summary, Lines)
+    assert summary.items == ("11.00 EUR a month", *lines[:-1], f"the budget changes: it was {lines[-1]}")
 
 
 Render = Callable[[Callable[[], object]], Recorder]
