@@ -22,6 +22,10 @@ def test_a_date_needs_no_quotes(tmp_path: Path) -> None:
     approval = ApprovedReplacement.model_validate(read_yaml(path))
     assert approval.until == date(2026, 12, 1)
     assert approval.model_dump(mode="json")["until"] == "2026-12-01"
+    # What the engine makes of it (tests/engine/test_guard.py).
+    assert (
+        ApprovedReplacement.model_validate(WHOLE | {"until": "2026-12-01 00:00:00 +0000 UTC"}).until == approval.until
+    )
 
 
 @pytest.mark.parametrize(
