@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -159,4 +159,9 @@ def section(before: Snapshot, after: Snapshot, changes: Sequence[Change]) -> Sec
             f"{len(shown.graph.nodes):,} of {len(found.graph.nodes):,} parts: those that change, and "
             "what they are connected with; the page of the graph has all"
         )
-    return Section("Picture", (Fenced(mermaid(shown, characters=_COMMENT), "mermaid"), Lines(tuple(legend))))
+    states = Counter(found.nodes.values())
+    counts = [f"{states[state]} {state}" for state in ("added", "changed", "removed") if states[state]]
+    return Section(
+        f"Picture: {', '.join(counts) or 'connections'}",
+        (Fenced(mermaid(shown, characters=_COMMENT).rstrip("\n"), "mermaid"), Lines(tuple(legend))),
+    )

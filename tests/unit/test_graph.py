@@ -294,6 +294,7 @@ def comment(before: Graph, after: Graph, *images: tuple[str, str]) -> Section | 
 def test_a_section_shows_what_changes_with_its_neighbours() -> None:
     found = comment(stack(30), stack(30), ("a7", "a:2"))
     assert found is not None
+    assert found.title == "Picture: 1 changed"
     picture, legend = found.blocks
     assert isinstance(picture, Fenced)
     assert picture.language == "mermaid"
