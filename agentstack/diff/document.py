@@ -69,6 +69,8 @@ class Section:
     title: str
     blocks: tuple[Block, ...]
     mark: Mark = "none"
+    appendix: bool = False
+    """Whether it is left out on a terminal, of which it would fill many screens."""
 
 
 @dataclass(frozen=True)

@@ -43,25 +43,17 @@ def show(document: Document, file: IO[str] | None = None) -> None:
 
 
 def _show_section(console: Console, section: Section) -> None:
-    blocks = tuple(filter(_is_shown, section.blocks))
     # The words around a picture say nothing without it.
-    if blocks and not any(map(_has_picture, section.blocks)):
+    if not section.appendix and not any(map(_has_picture, section.blocks)):
         console.print()
         console.print(_text(section.title, _STYLES[section.mark]))
-        _show_blocks(console, blocks, "  ")
+        _show_blocks(console, section.blocks, "  ")
 
 
 def _has_picture(block: Block) -> bool:
     if isinstance(block, Fold):
         return any(map(_has_picture, block.blocks))
     return isinstance(block, Fenced) and block.language == "mermaid"
-
-
-def _is_shown(block: Block) -> bool:
-    """Whether a terminal is the place for it: pictures cannot be read as text, and new manifests fill many screens."""
-    if isinstance(block, Fold):
-        return any(map(_is_shown, block.blocks))
-    return not (isinstance(block, Fenced) and block.language in ("mermaid", "yaml"))
 
 
 def _show_blocks(console: Console, blocks: tuple[Block, ...], indent: str) -> None:
@@ -72,7 +64,7 @@ def _show_blocks(console: Console, blocks: tuple[Block, ...], indent: str) -> No
         # A terminal wraps long lines by itself, and in a pipe they stay whole.
         console.print(Text.assemble(indent, line), soft_wrap=True)
 
-    for block in filter(_is_shown, blocks):
+    for block in blocks:
         match block:
             case Lines():
                 for item in block.items:

@@ -214,8 +214,10 @@ def test_a_pipe_gets_no_colours_and_long_lines_whole() -> None:
 
 def test_a_terminal_leaves_out_pictures_and_new_manifests() -> None:
     section = Section("Graph", (Fenced("flowchart LR", "mermaid"),))
-    new = Section("New objects", (Fold(Code("A/b"), (Fenced("a: 1", "yaml"),)),))
-    chapter = Chapter("dev", "fine", "good", (section, new), "")
+    new = Section("New objects", (Fold(Code("A/b"), (Fenced("a: 1", "yaml"),)),), appendix=True)
+    steps = Section("What it destroys", (Fenced("write: this", "yaml"),))
+    chapter = Chapter("dev", "fine", "good", (section, new, steps), "")
     text = printed(Document("t", Table(("environment", "verdict"), (("dev", "fine"),)), Lines(()), (chapter,), ""))
     assert "Graph" not in text
     assert "New objects" not in text
+    assert "write: this" in text
