@@ -50,6 +50,8 @@ class Base:
     """The commit from which the working tree's branch went off there."""
     project: pathlib.Path
     """The project in it; it does not exist where the base has no such folder."""
+    scratch: pathlib.Path
+    """A folder that goes with it, for what is rendered."""
     other_packages: bool
     """Whether the base asks for other packages than those its code is run with, which are the working tree's."""
     missing: str | None = None
@@ -161,6 +163,7 @@ def checked_out(project: pathlib.Path, revision: str) -> Iterator[Base]:
                 revision,
                 commit,
                 found,
+                parent,
                 other_packages=_content(found / "requirements.txt") != _content(project / "requirements.txt"),
                 missing=next(
                     (name for name in _PACKAGES if (project / name).is_dir() and not (found / name).is_dir()), None

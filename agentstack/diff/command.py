@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -133,7 +132,7 @@ def _compare(project: pathlib.Path, environments: list[str], revision: str, *, l
 
     from .base import checked_out
 
-    with checked_out(project, revision) as base, tempfile.TemporaryDirectory(prefix="agentstack-diff-") as folder:
+    with checked_out(project, revision) as base:
         results = []
         for number, name in enumerate(environments):
             try:
@@ -145,7 +144,7 @@ def _compare(project: pathlib.Path, environments: list[str], revision: str, *, l
                     raise SettingsError(
                         f"{error}; the base, {base.title}, has it: run `pulumi destroy --stack {name}` first"
                     ) from None
-                results.append(_result(base, environment, pathlib.Path(folder) / str(number), live=live))
+                results.append(_result(base, environment, base.scratch / str(number), live=live))
             except Exception as error:
                 if not _is_bad_input(error):
                     raise
