@@ -1,4 +1,4 @@
-"""The command line: `agentstack preview`, `check`, `explain`, `new`, `release`, `rollback`, `releases`, `schema`."""
+"""The command line: `agentstack preview`, `check`, `diff`, `explain`, `graph`, `new`, `release` and the others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ import typer
 
 from . import new
 from .check import check
+from .diff.command import register as register_diff
 from .explain import explain
+from .graph.command import graph
+from .live.command import register as register_drift
 from .release.commands import register as register_releases
 
 # Only what `--help` needs is imported here: everything else takes more time than the rest of most commands.
@@ -110,9 +113,12 @@ def schema(
 
 
 app.command()(explain)
+app.command()(graph)
 app.command()(check)
 app.add_typer(new.app, name="new")
 register_releases(app)
+register_diff(app)
+register_drift(app)
 
 
 def _program() -> list[str]:

@@ -49,7 +49,7 @@ class Registration:
     deleted_first: bool = False
     """Whether a replacement deletes the old object before it makes the new one."""
     aliases: tuple[str, ...] = ()
-    """Names that the resource had before, for which the engine does not replace it."""
+    """URNs that the resource may have had before: what the engine has under one of them is this resource."""
     ignored: tuple[str, ...] = ()
     """Paths of inputs whose changes the engine passes over."""
 
@@ -153,6 +153,7 @@ class _Monitor(mocks.MockMonitor):
         self._seed = seed
         self._store = store
         self._urns: set[str] = set()
+        self._aliases: dict[str, list[str]] = {}
 
     def make_urn(self, parent: str, type_: str, name: str) -> str:
         qualified = parent.split("::")[2] if parent else _STACK
@@ -167,6 +168,7 @@ class _Monitor(mocks.MockMonitor):
             raise ValueError(f"two resources have the URN {urn}: the engine refuses this")
         self._urns.add(urn)
         inputs = _plain_struct(request.object)
+        aliases = self._aliases[urn] = self._former_urns(request, urn)
         self._rendered.registrations.append(
             Registration(
                 urn,
@@ -178,7 +180,7 @@ class _Monitor(mocks.MockMonitor):
                 protected=request.protect,
                 retained=request.retainOnDelete,
                 deleted_first=request.deleteBeforeReplace,
-                aliases=tuple(alias.urn or alias.spec.name for alias in request.aliases),
+                aliases=tuple(aliases),
                 ignored=tuple(request.ignoreChanges),
             )
         )
@@ -188,6 +190,31 @@ class _Monitor(mocks.MockMonitor):
             answer.id = state.id
             answer.object.update(_marked(state))
         return answer
+
+    def _former_urns(self, request: Any, urn: str) -> list[str]:
+        """Return the URNs that the engine also looks for: those of the resource's own aliases, and of its parent's.
+
+        https://github.com/pulumi/pulumi/blob/v3.259.0/pkg/resource/deploy/step_generator.go (generateAliases)
+        """
+        found: dict[str, None] = {}
+        names = [(request.parent, request.type, request.name)]
+        for alias in request.aliases:
+            if alias.urn:
+                found[alias.urn] = None
+                continue
+            spec = alias.spec
+            parent = "" if spec.noParent else spec.parentUrn or request.parent
+            names.append((parent, spec.type or request.type, spec.name or request.name))
+        for parent, type_, name in names:
+            parent_name = parent.rpartition("::")[2]
+            found[self.make_urn(parent, type_, name)] = None
+            for former in self._aliases.get(parent, ()):
+                # A child that is named after its parent has followed the parent's name.
+                follows = parent_name and name.startswith(parent_name)
+                old_name = former.rpartition("::")[2] + name.removeprefix(parent_name) if follows else name
+                found[self.make_urn(former, type_, old_name)] = None
+        found.pop(urn, None)
+        return list(found)
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 (the name in the protocol)
         if f"::{_STACK}::" in request.urn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from policies.rules.nodes import Where
 from .cost import Estimate
 from .cost import as_json as cost_json
 from .cost import line as cost_line
+from .graph.model import Graph
 from .locate import Place as Located
 from .manifests import Manifests, Written
 from .policy import Policies, finding_json
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from settings.platform import Safeguards
 
 _PLAIN_WIDTH = 120
 """The width of a pipe, which has none: the same everywhere, so that outputs can be compared."""
@@ -73,7 +76,10 @@ class Report:
     written: Written
     next_steps: Sequence[tuple[str, str]]
     """Commands, each with what it is for."""
+    safeguards: Safeguards
+    """What the settings refuse, and let through."""
     cost: Estimate | None = None
+    graph: Graph | None = None
 
     @property
     def failed(self) -> bool:
@@ -129,22 +135,29 @@ def as_json(report: Report) -> str:
     """Return the report as JSON.
 
     Keys, which stay: `environment`; `folder`; `failed` (whether policies are violated); `facts` (what the engine keeps
-    to refuse changes that lose data); `objects` (a list of `kind`, `namespace`, `name`, `file`, `urn`, `within` (its
-    components by `type` and `name`, outermost first), `protected`, `retained`, `deletedFirst`, `aliases`, `ignored`);
-    `components` (a tree of `name`, `type`, `objects`, `children`); `namespaces` (`name`, `perNode`, `workloads`, and
-    under `pods` (with `jobs`), `requests.cpu`, `requests.memory`, `limits.cpu`, `limits.memory` each `min`, `max` and
-    `quota`, CPU in cores, memory in bytes, `null` without a quota); `places` (what can run on which nodes: `pool`,
-    `architecture`, `zones`, `devices`, `workloads`, and under `pods`, `requests.cpu`, `requests.memory` each `min` and
-    `max`); `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`, `waived` (by
-    whom (`owner`), why (`reason`) and `until`, or `null`) and `place` (the `file`, from the repository's root, and the
-    `line` that make it so)); `warnings`; `outputs` (`null` for a secret); `files` (`written`, `unchanged`, `removed`);
-    `cost` (see `agentstack.cost.as_json`).
+    to refuse changes that lose data); `approvals` (`accept` and `approvedReplacements` of the safeguards); `resources`
+    (what the engine keeps beside objects, random values and providers: a list of `type`, `name`, `inputs` (`null` for a
+    secret), and of the keys below from `urn` on); `objects` (a list of `kind`, `namespace`, `name`, `file`, `urn`,
+    `within` (its components by `type` and `name`, outermost first), `protected`, `retained`, `deletedFirst`, `aliases`,
+    `ignored`); `components` (a tree of `name`, `type`, `objects`, `children`); `namespaces` (`name`, `perNode`,
+    `workloads`, and under `pods` (with `jobs`), `requests.cpu`, `requests.memory`, `limits.cpu`, `limits.memory` each
+    `min`, `max` and `quota`, CPU in cores, memory in bytes, `null` without a quota); `places` (what can run on which
+    nodes: `pool`, `architecture`, `zones`, `devices`, `workloads`, and under `pods`, `requests.cpu`, `requests.memory`
+    each `min` and `max`); `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`,
+    `waived` (by whom (`owner`), why (`reason`) and `until`, or `null`) and `place` (the `file`, from the repository's
+    root, and the `line` that make it so)); `warnings`; `outputs` (`null` for a secret); `files` (`written`,
+    `unchanged`, `removed`); `cost` (see `agentstack.cost.as_json`); `graph` (see
+    `agentstack.graph.model.Graph.as_json`).
     """
     content = {
         "environment": report.environment,
         "folder": str(report.folder),
         "failed": report.failed,
         "facts": _facts(report.rendered.registrations),
+        "approvals": report.safeguards.model_dump(
+            mode="json", by_alias=True, include={"accept", "approved_replacements"}
+        ),
+        "resources": list(_resources_json(report)),
         "objects": list(_objects_json(report)),
         "components": [_component_json(component) for component in report.components],
         "namespaces": [_namespace_json(namespace) for namespace in report.namespaces],
@@ -154,6 +167,7 @@ def as_json(report: Report) -> str:
         "outputs": {key: _shown(value) for key, value in sorted(report.rendered.outputs.items())},
         "files": {key: getattr(report.written, key) for key in ("written", "unchanged", "removed")},
         "cost": cost_json(report.cost) if report.cost else None,
+        "graph": report.graph.as_json() if report.graph else None,
     }
     return json.dumps(content, indent=2)
 
@@ -168,29 +182,39 @@ def _facts(registrations: Iterable[Registration]) -> dict[str, str]:
     return next((r.inputs for r in registrations if r.type == "agentstack:platform:Platform"), {})
 
 
+def _resources_json(report: Report) -> Iterator[dict[str, Any]]:
+    by_urn = {registration.urn: registration for registration in report.rendered.registrations}
+    for _, registration in sorted(by_urn.items()):
+        if not registration.component and not registration.type.startswith("kubernetes:"):
+            inputs = {key: _shown(value) for key, value in sorted(registration.inputs.items())}
+            known = {"type": registration.type, "name": registration.name, "inputs": inputs}
+            yield known | _engine_json(registration, by_urn)
+
+
 def _objects_json(report: Report) -> Iterator[dict[str, Any]]:
     by_urn = {registration.urn: registration for registration in report.rendered.registrations}
     for manifest in report.manifests.items:
-        registration = manifest.registration
-        within: list[dict[str, str]] = []
-        owner = by_urn.get(registration.parent)
-        while owner is not None:
-            if owner.component:
-                within.insert(0, {"type": owner.type, "name": owner.name})
-            owner = by_urn.get(owner.parent)
-        yield {
-            "kind": manifest.kind,
-            "namespace": manifest.namespace,
-            "name": manifest.name,
-            "file": manifest.path,
-            "urn": registration.urn,
-            "within": within,
-            "protected": registration.protected,
-            "retained": registration.retained,
-            "deletedFirst": registration.deleted_first,
-            "aliases": list(registration.aliases),
-            "ignored": list(registration.ignored),
-        }
+        known = {"kind": manifest.kind, "namespace": manifest.namespace, "name": manifest.name, "file": manifest.path}
+        yield known | _engine_json(manifest.registration, by_urn)
+
+
+def _engine_json(registration: Registration, by_urn: Mapping[str, Registration]) -> dict[str, Any]:
+    """Return what the engine knows of a resource."""
+    within: list[dict[str, str]] = []
+    owner = by_urn.get(registration.parent)
+    while owner is not None:
+        if owner.component:
+            within.insert(0, {"type": owner.type, "name": owner.name})
+        owner = by_urn.get(owner.parent)
+    return {
+        "urn": registration.urn,
+        "within": within,
+        "protected": registration.protected,
+        "retained": registration.retained,
+        "deletedFirst": registration.deleted_first,
+        "aliases": list(registration.aliases),
+        "ignored": list(registration.ignored),
+    }
 
 
 def _component_json(component: Component) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from .agents import (
     Public,
     Shutdown,
 )
+from .approvals import ApprovedReplacement
 from .batch import Cron, Job
 from .errors import SettingsError
 from .fleet import DeviceRange, Fleet
@@ -48,6 +49,7 @@ __all__ = [
     "AlertmanagerSettings",
     "Amounts",
     "Analysis",
+    "ApprovedReplacement",
     "AwsIdentity",
     "AzureIdentity",
     "BackupBucket",

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from .approvals import ApprovedReplacement
 from .model import Amounts, Model, Resources
 from .network import NetworkSettings
 from .placement import PROVIDER_POOLS, NodeProvider, Pool
@@ -23,6 +24,8 @@ class Safeguards(Model):
     accept: tuple[str, ...] = ()
     """Changes that would lose data and that somebody has prepared (docs/data.md), as the refusal names them, such as
     `redis.shards: 4 -> 3`. Remove them after the `up`: the same change would be let through again."""
+    approved_replacements: tuple[ApprovedReplacement, ...] = ()
+    """What `agentstack diff` may find destroyed and still succeed (docs/data.md). The engine does not look at it."""
 
 
 class Keda(Model):

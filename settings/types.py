@@ -122,7 +122,8 @@ def escaped(text: str) -> str:
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def _duration(value: Any) -> timedelta:
+def duration(value: Any) -> timedelta:
+    """Read a duration as `Duration` does; raises ValueError for anything else."""
     if isinstance(value, timedelta):
         return value
     match = re.fullmatch(r"([0-9]{1,8})([smhd])", value) if isinstance(value, str) else None
@@ -143,7 +144,7 @@ def duration_text(value: timedelta) -> str:
 
 Duration = Annotated[
     timedelta,
-    BeforeValidator(_duration),
+    BeforeValidator(duration),
     PlainSerializer(duration_text),
     WithJsonSchema({"type": "string", "pattern": r"^[0-9]+[smhd]$", "examples": ["30s", "5m", "24h", "7d"]}),
 ]

@@ -32,6 +32,7 @@ class Object:
     deleted_first: bool = False
     """Whether a replacement deletes the old object before it makes the new one."""
     aliases: tuple[str, ...] = ()
+    """URNs that it may have had before."""
     ignored: tuple[str, ...] = ()
     """Paths of inputs whose changes the engine passes over."""
 
@@ -53,6 +54,28 @@ class Object:
 
 
 @dataclass(frozen=True)
+class Resource:
+    """What the engine keeps that is no Kubernetes object: a random value, or a provider."""
+
+    type: str
+    name: str
+    inputs: Mapping[str, Any]
+    """None stands for a secret."""
+    urn: str = ""
+    within: tuple[tuple[str, str], ...] = ()
+    protected: bool = False
+    retained: bool = False
+    deleted_first: bool = False
+    aliases: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Its identity as people write it: `RandomPassword/redis-operator`."""
+        return f"{self.type.rpartition(':')[2]}/{self.name}"
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """One revision of an environment."""
 
@@ -64,6 +87,8 @@ class Snapshot:
     """What decides where data is, by the path of the setting (`components.platform.guard`)."""
     report: Mapping[str, Any]
     """What `agentstack preview --json` says of it."""
+    resources: tuple[Resource, ...] = ()
+    """Empty for a revision too old to say it."""
 
     @classmethod
     def read(cls, text: str, folder: pathlib.Path, *, revision: str) -> Snapshot:
@@ -71,15 +96,24 @@ class Snapshot:
         report = json.loads(text)
         objects = {}
         for entry in report["objects"]:
-            known = Object(
-                yaml.load((folder / entry["file"]).read_text(encoding="utf-8"), _Loader),
-                urn=entry.get("urn", ""),
-                within=tuple((item["type"], item["name"]) for item in entry.get("within", ())),
-                protected=entry.get("protected", False),
-                retained=entry.get("retained", False),
-                deleted_first=entry.get("deletedFirst", False),
-                aliases=tuple(entry.get("aliases", ())),
-                ignored=tuple(entry.get("ignored", ())),
-            )
+            manifest = yaml.load((folder / entry["file"]).read_text(encoding="utf-8"), _Loader)
+            known = Object(manifest, **_engine(entry))
             objects[known.key] = known
-        return cls(report["environment"], revision, objects, report.get("facts", {}), report)
+        resources = tuple(
+            Resource(entry["type"], entry["name"], entry["inputs"], **_engine(entry))
+            for entry in report.get("resources", ())
+        )
+        return cls(report["environment"], revision, objects, report.get("facts", {}), report, resources)
+
+
+def _engine(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the engine knows of a resource, as far as the revision says it."""
+    return {
+        "urn": entry.get("urn", ""),
+        "within": tuple((item["type"], item["name"]) for item in entry.get("within", ())),
+        "protected": entry.get("protected", False),
+        "retained": entry.get("retained", False),
+        "deleted_first": entry.get("deletedFirst", False),
+        "aliases": tuple(entry.get("aliases", ())),
+        "ignored": tuple(entry.get("ignored", ())),
+    }

@@ -16,6 +16,7 @@ from agentstack.render import Registration, Rendered, Secret
 from agentstack.report import Report, as_json, show
 from policies.rules import Violation, Waiver
 from policies.rules.capacity import capacity
+from settings import Safeguards
 
 ROOT = "urn:stack"
 
@@ -52,6 +53,7 @@ def report(registrations: list[Registration], violations: list[Violation] | None
         located=[Place("agents/api.yaml", 3) for _ in violations or []],
         written=Written(3, 1, 0),
         next_steps=[("pulumi up", "deploy")],
+        safeguards=Safeguards(),
     )
 
 

@@ -1,0 +1,1 @@
+"""What only the engine and the cluster know of an environment."""
