@@ -86,3 +86,9 @@ def text(value: Any, *path: str) -> str:
     """Return the string at `path`, or an empty one; raises as `get` does."""
     found = get(value, *path)
     return found if isinstance(found, str) else ""
+
+
+def whole(value: Any, *path: str) -> int | None:
+    """Return the whole number at `path`, or None; raises as `get` does."""
+    found = get(value, *path)
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
