@@ -13,6 +13,7 @@ from settings.errors import SettingsError
 from .dev_secrets import DevSecrets
 from .environment import Environment
 from .manifests import Manifests, check_folder, write
+from .policy import Policies, config_file
 from .render import render
 from .report import Report, failed
 
@@ -27,13 +28,14 @@ def run(
     Raises `SettingsError` or `pulumi.RunError` for bad input; then nothing is written.
     """
     check_folder(folder)
+    policies = Policies.read(config_file(environment.project, environment.name))
     store = _dev_secrets(environment) if with_dev_secrets else None
     rendered = render(environment, store)
     manifests = Manifests.of(rendered.registrations, with_secrets=with_dev_secrets)
     if store is not None:
         store.save()  # before the manifests: what they hold must not get lost
     objects = [manifest.object for manifest in manifests.items]
-    violations = evaluate(objects)
+    violations = evaluate(objects, policies.rules, levels=policies.levels)
     written = write(manifests, folder)
     return Report(
         environment=environment.name,

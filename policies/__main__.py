@@ -1,8 +1,8 @@
 """Serve the rules to the Pulumi engine: `pulumi preview --policy-pack policies`.
 
-Each rule is one policy under the rule's id: mandatory if it is an error, advisory if it is a warning. What could
-not be evaluated is reported under policies of its own, which are mandatory: an advisory rule that nobody could
-evaluate fails the run, too.
+Each rule is one policy under the rule's id: mandatory if it is an error, advisory if it is a warning, unless
+`--policy-pack-config` says otherwise. What could not be evaluated is reported under policies of their own, which are
+mandatory: an advisory rule that nobody could evaluate fails the run, too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pulumi_policy import (
     EnforcementLevel,
     Policy,
+    PolicyConfigSchema,
     PolicyPack,
     ReportViolation,
     ResourceValidationArgs,
@@ -23,15 +24,20 @@ from pulumi_policy import (
 from pulumi_policy.proxy import UnknownValueError
 
 if TYPE_CHECKING:
-    from policies.rules import RULES, UNKNOWN, Manifest, Outcome, Rule, evaluate, identity
+    from policies.rules import LEVELS, NOT_EVALUATED, RULES, UNKNOWN, Manifest, Rule, Violation, evaluate, identity
 else:  # the engine runs this folder, so it is what is on sys.path
-    from rules import RULES, UNKNOWN, Manifest, Outcome, Rule, evaluate, identity
+    from rules import LEVELS, NOT_EVALUATED, RULES, UNKNOWN, Manifest, Rule, Violation, evaluate, identity
 
 ENFORCEMENT = {"error": EnforcementLevel.MANDATORY, "warning": EnforcementLevel.ADVISORY}
 
 # The inputs of each resource by URN. Stack policies get outputs, in which a cluster has set defaults such as
 # `replicas: 1`; the rules judge what the program declares. The engine analyzes each resource before the stack.
 declared: dict[str, Manifest] = {}
+
+# What the rules could not evaluate: of a resource, by its URN, or of the stack. The SDK runs the policies in their
+# order, those that report this last; only the rules' own policies know which of them are disabled, and their values.
+unsure: dict[str, list[tuple[str | None, Violation]]] = {}
+STACK = ""
 
 
 def plain(value: Any) -> Any:
@@ -64,27 +70,31 @@ def _is_kubernetes(resource_type: str) -> bool:
     return resource_type.startswith("kubernetes:")
 
 
-def resource_policy(
-    name: str, description: str, level: EnforcementLevel, rules: Sequence[Rule], outcome: Outcome
-) -> Policy:
-    """Make a policy that reports the findings of `rules` that have this `outcome` on one resource."""
+def _configured(rule: Rule, values: Mapping[str, Any]) -> Rule:
+    return rule.configured(rule.severity, plain(values)) if rule.config_schema else rule
 
+
+def _report(
+    found: Violation, urn: str | None, report: ReportViolation, pending: list[tuple[str | None, Violation]]
+) -> None:
+    if found.outcome == "violation":
+        report(found.message, urn)
+    else:
+        pending.append((urn, found))
+
+
+def _resource_policy(rule: Rule) -> ResourceValidationPolicy:
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
         if not _is_kubernetes(args.resource_type):
             return
         manifest = declared[args.urn] = _declared(args)
-        for found in evaluate([manifest], rules):
-            if found.outcome == outcome:
-                report(_message(found.rule, name, found.message), None)
+        for found in evaluate([manifest], [_configured(rule, args.get_config())]):
+            _report(found, None, report, unsure.setdefault(args.urn, []))
 
-    return ResourceValidationPolicy(name, description, validate, level)
+    return ResourceValidationPolicy(rule.id, rule.description, validate, ENFORCEMENT[rule.severity], _schema(rule))
 
 
-def stack_policy(
-    name: str, description: str, level: EnforcementLevel, rules: Sequence[Rule], outcome: Outcome
-) -> Policy:
-    """Make a policy that reports the findings of `rules` that have this `outcome` on the stack."""
-
+def _stack_policy(rule: Rule) -> StackValidationPolicy:
     def validate(args: StackValidationArgs, report: ReportViolation) -> None:
         manifests = {
             resource.urn: declared.get(resource.urn) or plain(resource.props)
@@ -92,32 +102,39 @@ def stack_policy(
             if _is_kubernetes(resource.resource_type)
         }
         urns = {identity(manifest): urn for urn, manifest in manifests.items()}
-        for found in evaluate(manifests.values(), rules):
-            if found.outcome == outcome:
-                urn = urns.get((found.kind, found.namespace, found.name))
-                report(_message(found.rule, name, found.message), urn)
+        for found in evaluate(manifests.values(), [_configured(rule, args.get_config())]):
+            urn = urns.get((found.kind, found.namespace, found.name))
+            _report(found, urn, report, unsure.setdefault(STACK, []))
 
-    return StackValidationPolicy(name, description, validate, level)
+    return StackValidationPolicy(rule.id, rule.description, validate, ENFORCEMENT[rule.severity], _schema(rule))
 
 
-def _message(rule: str, policy: str, message: str) -> str:
-    return message if rule == policy else f"{rule}: {message}"
+def _schema(rule: Rule) -> PolicyConfigSchema | None:
+    properties = {name: dict(schema) for name, schema in rule.config_schema.items()}
+    return PolicyConfigSchema(properties) if properties else None
+
+
+def _not_evaluated(key: str, report: ReportViolation) -> None:
+    for urn, found in unsure.pop(key, ()):
+        report(f"{found.rule}: {found.message}", urn)
 
 
 def policies() -> list[Policy]:
-    """Return the policies of the pack: one for each rule, and two for what could not be evaluated."""
-    made = {"manifest": resource_policy, "stack": stack_policy}
-    of_manifests = [rule for rule in RULES if rule.scope == "manifest"]
-    of_stacks = [rule for rule in RULES if rule.scope == "stack"]
-    mandatory = EnforcementLevel.MANDATORY
+    """Return the policies of the pack: one for each rule, and after them two for what could not be evaluated."""
+    resource, stack = NOT_EVALUATED["manifest"], NOT_EVALUATED["stack"]
     return [
-        *(
-            made[rule.scope](rule.id, rule.description, ENFORCEMENT[rule.severity], [rule], "violation")
-            for rule in RULES
+        *(_resource_policy(rule) if rule.scope == "manifest" else _stack_policy(rule) for rule in RULES),
+        ResourceValidationPolicy(
+            resource,
+            "Every rule can be evaluated.",
+            lambda args, report: _not_evaluated(args.urn, report),
+            ENFORCEMENT[LEVELS[resource]],
         ),
-        resource_policy("not-evaluated", "Every rule can be evaluated.", mandatory, of_manifests, "not evaluated"),
-        stack_policy(
-            "stack-not-evaluated", "Every stack rule can be evaluated.", mandatory, of_stacks, "not evaluated"
+        StackValidationPolicy(
+            stack,
+            "Every stack rule can be evaluated.",
+            lambda _, report: _not_evaluated(STACK, report),
+            ENFORCEMENT[LEVELS[stack]],
         ),
     ]
 
