@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from .model import Manifest, Rule, stack_rule
-from .reading import get, mapping, objects, text
+from .model import Manifest, Rule, manifest_rule, stack_rule
+from .reading import get, mapping, objects, text, whole
 from .stack import Stack
 from .workloads import SCALED_KINDS, effective_request, kind_of, namespace_of, running_containers, where
 
@@ -150,10 +150,34 @@ def single_replicas_owner(workload: Manifest, stack: Stack) -> Iterator[str]:
         yield f"{' and '.join(names)} fight over the replicas; keep one of them"
 
 
+@manifest_rule(
+    "autoscaler-range",
+    "error",
+    "Autoscalers have a range to scale in.",
+    source="polaris `hpaMaxAvailability`",
+)
+def autoscaler_range(manifest: Manifest) -> Iterator[str]:
+    """Fires where the most replicas are fewer than the fewest, which the API server refuses, or as many."""
+    fields = {
+        "HorizontalPodAutoscaler": ("minReplicas", "maxReplicas", 1),
+        "ScaledObject": ("minReplicaCount", "maxReplicaCount", 0),
+    }
+    if kind_of(manifest) not in fields:
+        return
+    low_field, high_field, default = fields[kind_of(manifest)]
+    low, high = whole(manifest, "spec", low_field), whole(manifest, "spec", high_field)
+    fewest = default if low is None else low
+    if high is not None and high < fewest:
+        yield f"{high_field} {high} is below {low_field} {fewest}; raise {high_field}"
+    elif high is not None and high == fewest:
+        yield f"never scales: both ends are {high}; raise {high_field}, or remove it and set spec.replicas"
+
+
 RULES: tuple[Rule, ...] = (
     service_selects_pods,
     pdb_selects_pods,
     pdb_allows_drain,
     hpa_target_requests,
     single_replicas_owner,
+    autoscaler_range,
 )

@@ -9,14 +9,25 @@ from typing import Any, Final
 from .model import Manifest, Rule, manifest_rule, stack_rule
 from .reading import get, mapping, objects, strings, text, whole
 from .stack import Stack, pod_labels, selects
-from .workloads import SCALED_KINDS, WORKLOAD_KINDS, containers, kind_of, namespace_of, pod_spec, running_containers, where
+from .workloads import (
+    kind_of,
+    namespace_of,
+    pod_spec,
+    running_containers,
+    where,
+)
 
 _CONTROLLERS: Final = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
 _SPREAD_OVER: Final = frozenset({"kubernetes.io/hostname", "topology.kubernetes.io/zone"})
 _SLEEP: Final = re.compile(r"(?:^|[\s;&|/])sleep\s+(\d{1,6})\b", re.ASCII)
 
 
-@manifest_rule("distinct-probes", "warning", "A container is taken out of service before it is restarted.")
+@manifest_rule(
+    "distinct-probes",
+    "warning",
+    "A container is taken out of service before it is restarted.",
+    source="kube-score `pod-probes-identical`",
+)
 def distinct_probes(manifest: Manifest) -> Iterator[str]:
     """Fires where liveness asks what readiness asks, and gives up no later: what is slow is then killed at once."""
     for container in running_containers(manifest):
@@ -36,7 +47,12 @@ def _patience(probe: Manifest) -> int:
     return (10 if period is None else period) * (3 if failures is None else failures)
 
 
-@manifest_rule("stop-within-grace", "error", "Pods have time to stop after their preStop hook.")
+@manifest_rule(
+    "stop-within-grace",
+    "error",
+    "Pods have time to stop after their preStop hook.",
+    source="[container hooks](https://kubernetes.io/docs/concepts/containers/container-lifecycle-hooks/#hook-handler-execution)",
+)
 def stop_within_grace(manifest: Manifest) -> Iterator[str]:
     """Fires where the hook sleeps for as long as the grace period, or longer, and on a grace period of 0."""
     pod = pod_spec(manifest)
@@ -62,6 +78,8 @@ def stop_within_grace(manifest: Manifest) -> Iterator[str]:
     "warning",
     "Replicas are spread over nodes or zones.",
     subjects=lambda stack: stack.of_kind("Deployment", "StatefulSet"),
+    source="kube-score `deployment-has-host-podantiaffinity`; kube-linter `no-anti-affinity`; "
+    "polaris `topologySpreadConstraint`",
 )
 def replicas_spread(workload: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on two replicas or more without a spread constraint or anti-affinity that selects their own pods."""
@@ -94,6 +112,7 @@ def _spreading(pod: Manifest) -> Iterator[Manifest]:
     "warning",
     "Workloads with replicas have a PodDisruptionBudget.",
     subjects=lambda stack: stack.of_kind("Deployment", "StatefulSet"),
+    source="kube-score `deployment-has-poddisruptionbudget`; polaris `missingPodDisruptionBudget`",
 )
 def pdb_exists(workload: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on two replicas or more that no budget selects."""
@@ -106,6 +125,7 @@ def pdb_exists(workload: Manifest, stack: Stack) -> Iterator[str]:
     "warning",
     "Updates of replicas leave some of them running.",
     subjects=lambda stack: stack.of_kind("Deployment"),
+    source="kube-linter `no-rolling-update-strategy`",
 )
 def rolling_update(workload: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on `Recreate`, and on `maxUnavailable: 100%`, for two replicas or more."""
@@ -118,7 +138,13 @@ def rolling_update(workload: Manifest, stack: Stack) -> Iterator[str]:
         yield "every update may stop all replicas at once; set strategy.rollingUpdate.maxUnavailable: 0"
 
 
-@manifest_rule("selector-matches-template", "error", "Workloads select the pods that they make.")
+@manifest_rule(
+    "selector-matches-template",
+    "error",
+    "Workloads select the pods that they make.",
+    source="kube-linter `mismatching-selector`; "
+    "kube-score `deployment-pod-selector-labels-match-template-metadata-labels`",
+)
 def selector_matches_template(manifest: Manifest) -> Iterator[str]:
     """Fires on a selector that is missing, or that the template's labels do not meet: the API server refuses both."""
     if kind_of(manifest) not in _CONTROLLERS:
@@ -135,6 +161,7 @@ def selector_matches_template(manifest: Manifest) -> Iterator[str]:
     "error",
     "No workload selects the pods of another.",
     subjects=lambda stack: stack.of_kind(*_CONTROLLERS),
+    source="[Deployments](https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#selector)",
 )
 def disjoint_selectors(workload: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on overlapping selectors: rollouts, autoscalers and budgets then count the wrong pods."""
@@ -154,6 +181,7 @@ def disjoint_selectors(workload: Manifest, stack: Stack) -> Iterator[str]:
     "error",
     "A volume for one node is used by one pod at a time.",
     subjects=lambda stack: stack.of_kind("Deployment"),
+    source="[access modes](https://kubernetes.io/docs/concepts/storage/persistent-volumes/#access-modes)",
 )
 def claim_single_writer(workload: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on a ReadWriteOnce claim under several replicas, or under an update that starts the new pod first."""
@@ -187,6 +215,7 @@ def _surges(strategy: Manifest) -> bool:
     "error",
     "The service of a StatefulSet exists and gives its pods names.",
     subjects=lambda stack: stack.of_kind("StatefulSet"),
+    source="kube-score `statefulset-has-servicename`",
 )
 def stateful_set_service(workload: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on a `serviceName` without Service, and with several replicas on a Service that is not headless."""
@@ -200,14 +229,24 @@ def stateful_set_service(workload: Manifest, stack: Stack) -> Iterator[str]:
         yield f'the Service "{name}" is not headless, so the pods get no names of their own; set its clusterIP: None'
 
 
-@manifest_rule("cron-job-concurrency", "warning", "CronJobs say what happens while the last run goes on.")
+@manifest_rule(
+    "cron-job-concurrency",
+    "warning",
+    "CronJobs say what happens while the last run goes on.",
+    source="[CronJobs](https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/#concurrency-policy)",
+)
 def cron_job_concurrency(manifest: Manifest) -> Iterator[str]:
     """Fires unless `concurrencyPolicy` is Forbid or Replace: by default slow runs pile up."""
     if kind_of(manifest) == "CronJob" and get(manifest, "spec", "concurrencyPolicy") not in ("Forbid", "Replace"):
         yield "slow runs pile up; set spec.concurrencyPolicy: Forbid"
 
 
-@manifest_rule("cron-job-deadline", "warning", "CronJobs say how late a run may start.")
+@manifest_rule(
+    "cron-job-deadline",
+    "warning",
+    "CronJobs say how late a run may start.",
+    source="kube-score `cronjob-has-deadline`",
+)
 def cron_job_deadline(manifest: Manifest) -> Iterator[str]:
     """Fires without `startingDeadlineSeconds`: after 100 missed runs the CronJob never starts again.
 

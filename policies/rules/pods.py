@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from .model import Manifest, Rule, manifest_rule, stack_rule
-from .reading import get, mapping, objects, strings, text, whole
+from .reading import get, mapping, objects, text, whole
 from .stack import Stack
-from .workloads import WORKLOAD_KINDS, containers, kind_of, namespace_of, pod_spec, pod_template, where
+from .workloads import WORKLOAD_KINDS, containers, namespace_of, pod_spec, pod_template, where
 
 _SAFE_SYSCTLS: Final = frozenset(
     {
@@ -48,7 +48,13 @@ _RESTRICTED_VOLUMES: Final = frozenset(
 )
 
 
-@manifest_rule("no-host-namespaces", "error", "Pods share no namespace of their node.")
+@manifest_rule(
+    "no-host-namespaces",
+    "error",
+    "Pods share no namespace of their node.",
+    source="[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/): baseline; "
+    "kube-linter `host-network`, `host-pid`, `host-ipc`; NSA C-0038, C-0041",
+)
 def no_host_namespaces(manifest: Manifest) -> Iterator[str]:
     """Fires on `hostNetwork`, `hostPID` and `hostIPC`."""
     shared = {"hostNetwork": "network", "hostPID": "processes", "hostIPC": "memory segments"}
@@ -57,7 +63,13 @@ def no_host_namespaces(manifest: Manifest) -> Iterator[str]:
             yield f"the pods see the {what} of their node and past every NetworkPolicy; remove {field}"
 
 
-@manifest_rule("no-host-ports", "error", "Containers take no port of their node.")
+@manifest_rule(
+    "no-host-ports",
+    "error",
+    "Containers take no port of their node.",
+    source="[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/): baseline; "
+    "polaris `hostPortSet`; NSA C-0044",
+)
 def no_host_ports(manifest: Manifest) -> Iterator[str]:
     """Fires on a `hostPort` other than 0."""
     for container in containers(manifest):
@@ -69,7 +81,13 @@ def no_host_ports(manifest: Manifest) -> Iterator[str]:
                 )
 
 
-@manifest_rule("host-path-read-only", "error", "The node's files are mounted read-only, and its sockets not at all.")
+@manifest_rule(
+    "host-path-read-only",
+    "error",
+    "The node's files are mounted read-only, and its sockets not at all.",
+    source="[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/): baseline; "
+    "kube-linter `writable-host-mount`, `docker-sock`; NSA C-0045, C-0048",
+)
 def host_path_read_only(manifest: Manifest) -> Iterator[str]:
     """Fires on a writable mount of a `hostPath`, and on any mount of a socket, which no mode protects.
 
@@ -97,6 +115,7 @@ def host_path_read_only(manifest: Manifest) -> Iterator[str]:
     "error",
     "Pods use only the types of volumes that the Pod Security level of their namespace allows.",
     subjects=lambda stack: stack.of_kind(*WORKLOAD_KINDS),
+    source="[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/): restricted",
 )
 def volume_types(workload: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on a `hostPath` under `baseline`, and under `restricted` on anything but the standard types."""
@@ -108,12 +127,18 @@ def volume_types(workload: Manifest, stack: Stack) -> Iterator[str]:
         if level in ("restricted", "baseline") and refused:
             yield (
                 f'the namespace "{namespace_of(workload)}" enforces {level} and refuses these pods: volume '
-                f'"{text(volume, "name")}" is of the type {", ".join(sorted(refused))}; use a persistentVolumeClaim, or a '
-                "namespace for collectors"
+                f'"{text(volume, "name")}" is of the type {", ".join(sorted(refused))}; use a '
+                "persistentVolumeClaim, or a namespace for collectors"
             )
 
 
-@manifest_rule("default-proc-mount", "error", "Containers see a masked /proc.")
+@manifest_rule(
+    "default-proc-mount",
+    "error",
+    "Containers see a masked /proc.",
+    source="[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/): baseline; "
+    "kube-linter `unsafe-proc-mount`",
+)
 def default_proc_mount(manifest: Manifest) -> Iterator[str]:
     """Fires on a `procMount` other than Default."""
     for container in containers(manifest):
@@ -121,7 +146,13 @@ def default_proc_mount(manifest: Manifest) -> Iterator[str]:
             yield f"{where(container)} sees all of /proc; remove securityContext.procMount"
 
 
-@manifest_rule("safe-sysctls", "error", "Pods set only sysctls that concern nothing but themselves.")
+@manifest_rule(
+    "safe-sysctls",
+    "error",
+    "Pods set only sysctls that concern nothing but themselves.",
+    source="[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/): baseline; "
+    "kube-linter `unsafe-sysctls`",
+)
 def safe_sysctls(manifest: Manifest) -> Iterator[str]:
     """Fires on a sysctl that is not in the list of the baseline standard."""
     for sysctl in objects(pod_spec(manifest), "securityContext", "sysctls"):
@@ -130,7 +161,13 @@ def safe_sysctls(manifest: Manifest) -> Iterator[str]:
             yield f"the sysctl {name} changes more than the pod; remove it from securityContext.sysctls"
 
 
-@manifest_rule("mandatory-access-control", "error", "AppArmor and SELinux stay as the container runtime sets them.")
+@manifest_rule(
+    "mandatory-access-control",
+    "error",
+    "AppArmor and SELinux stay as the container runtime sets them.",
+    source="[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/): baseline; "
+    "NSA C-0055",
+)
 def mandatory_access_control(manifest: Manifest) -> Iterator[str]:
     """Fires on an unconfined AppArmor profile, a custom SELinux user or role, and an SELinux type of no container."""
     pod = pod_spec(manifest)
@@ -146,7 +183,13 @@ def mandatory_access_control(manifest: Manifest) -> Iterator[str]:
             yield f'container "{key.partition("/")[2]}" runs without AppArmor; remove the annotation'
 
 
-@manifest_rule("no-host-process", "error", "Windows pods are no processes of their node.")
+@manifest_rule(
+    "no-host-process",
+    "error",
+    "Windows pods are no processes of their node.",
+    source="[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/): baseline; "
+    "polaris `hostProcess`",
+)
 def no_host_process(manifest: Manifest) -> Iterator[str]:
     """Fires on `windowsOptions.hostProcess`."""
     for context, owner in ((pod_spec(manifest), "the pod"), *((c, where(c)) for c in containers(manifest))):
@@ -154,15 +197,26 @@ def no_host_process(manifest: Manifest) -> Iterator[str]:
             yield f"{owner} owns its node; remove securityContext.windowsOptions.hostProcess"
 
 
-@manifest_rule("no-host-in-probes", "error", "Probes and lifecycle hooks ask the pod itself.")
+@manifest_rule(
+    "no-host-in-probes",
+    "error",
+    "Probes and lifecycle hooks ask the pod itself.",
+    source="[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/): baseline since Kubernetes 1.34",
+)
 def no_host_in_probes(manifest: Manifest) -> Iterator[str]:
-    """Fires on a `host` in a probe or a hook: the kubelet, from the node, would ask any address (baseline since 1.34)."""
-    fields = (("livenessProbe",), ("readinessProbe",), ("startupProbe",), ("lifecycle", "postStart"), ("lifecycle", "preStop"))
+    """Fires on a `host` in a probe or a hook: the kubelet, which no NetworkPolicy holds, would ask any address."""
+    fields = (
+        ("livenessProbe",),
+        ("readinessProbe",),
+        ("startupProbe",),
+        ("lifecycle", "postStart"),
+        ("lifecycle", "preStop"),
+    )
     for container in containers(manifest):
         for path in fields:
             for handler in ("httpGet", "tcpSocket"):
                 if text(container, *path, handler, "host"):
-                    yield f"{where(container)} sends the kubelet to another host; remove {'.'.join(path)}.{handler}.host"
+                    yield f"{where(container)} sends the kubelet elsewhere; remove {'.'.join(path)}.{handler}.host"
 
 
 @stack_rule(
@@ -170,23 +224,22 @@ def no_host_in_probes(manifest: Manifest) -> Iterator[str]:
     "warning",
     "Only pods whose service account has rights get its token.",
     subjects=lambda stack: stack.of_kind(*WORKLOAD_KINDS),
+    source="polaris `automountServiceAccountToken`; checkov CKV_K8S_38; NSA C-0034",
 )
 def no_unused_token(workload: Manifest, stack: Stack) -> Iterator[str]:
-    """Fires where the token is mounted and no binding of the stack gives the service account anything.
+    """Fires where the token is mounted by default and no binding of the stack gives the service account anything.
 
-    Silent on a service account that the stack does not declare: it may have rights elsewhere.
+    Silent where pod or account asks for it, and on an account that the stack does not declare: it may have rights
+    elsewhere.
     """
-    account_name = text(pod_spec(workload), "serviceAccountName") or "default"
-    namespace = namespace_of(workload)
-    account = stack.named("ServiceAccount", namespace, account_name)
-    mounts = get(pod_spec(workload), "automountServiceAccountToken")
-    if mounts is None:
-        mounts = get(account, "automountServiceAccountToken")
-    if mounts is False or (account is None and account_name != "default"):
+    name = text(pod_spec(workload), "serviceAccountName") or "default"
+    account = stack.named("ServiceAccount", namespace_of(workload), name)
+    asked = [get(place, "automountServiceAccountToken") for place in (pod_spec(workload), account)]
+    if any(isinstance(answer, bool) for answer in asked) or (account is None and name != "default"):
         return
-    if not stack.has_rights(namespace, account_name):
+    if not stack.has_rights(namespace_of(workload), name):
         yield (
-            f'every container gets a token of the service account "{account_name}", which has no rights to use it for; '
+            f'every container gets a token of the service account "{name}", which has no rights to use it for; '
             "set automountServiceAccountToken: false"
         )
 

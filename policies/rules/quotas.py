@@ -15,7 +15,12 @@ _MEMORY_RATIO = 4
 """How many times its request a container's memory limit may be."""
 
 
-@manifest_rule("requests-within-limits", "error", "Requests are quantities, and no greater than limits.")
+@manifest_rule(
+    "requests-within-limits",
+    "error",
+    "Requests are quantities, and no greater than limits.",
+    source="[resource quotas and limits](https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/)",
+)
 def requests_within_limits(manifest: Manifest) -> Iterator[str]:
     """Fires on a request above its limit, and on what is no quantity: the API server refuses both."""
     for container in containers(manifest):
@@ -42,7 +47,13 @@ def memory_overcommit(manifest: Manifest) -> Iterator[str]:
             )
 
 
-@manifest_rule("empty-dir-size", "warning", "Scratch volumes have a size.")
+@manifest_rule(
+    "empty-dir-size",
+    "warning",
+    "Scratch volumes have a size.",
+    source="[local ephemeral storage](https://kubernetes.io/docs/concepts/storage/ephemeral-storage/); "
+    "kube-score `container-ephemeral-storage-request-and-limit`",
+)
 def empty_dir_size(manifest: Manifest) -> Iterator[str]:
     """Fires on an `emptyDir` without `sizeLimit`."""
     for volume in objects(pod_spec(manifest), "volumes"):
@@ -103,6 +114,7 @@ def _most(namespace: NamespaceCapacity, resource: str) -> tuple[Decimal, Decimal
     "error",
     "Containers ask for what the LimitRange of their namespace allows.",
     subjects=lambda stack: stack.of_kind(*WORKLOAD_KINDS),
+    source="[limit ranges](https://kubernetes.io/docs/concepts/policy/limit-range/)",
 )
 def limit_range_fits(workload: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on a container above the maximum or below the minimum: the API server refuses its pods."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from .model import Manifest, Rule, manifest_rule, stack_rule
-from .reading import get, objects, strings, text
+from .reading import objects, strings, text
 from .stack import Stack
 from .workloads import kind_of, namespace_of
 
@@ -22,29 +22,47 @@ _RUNNING_CODE: Final = frozenset(
 _TAKING: Final = frozenset({"escalate", "bind", "impersonate"})
 
 
-@manifest_rule("no-rbac-wildcards", "error", "Roles name what they allow.")
+@manifest_rule(
+    "no-rbac-wildcards",
+    "error",
+    "Roles name what they allow.",
+    source="[RBAC good practices](https://kubernetes.io/docs/concepts/security/rbac-good-practices/); "
+    "kube-linter `wildcard-in-rules`; checkov CKV_K8S_49",
+)
 def no_rbac_wildcards(manifest: Manifest) -> Iterator[str]:
     """Fires on `*` among the verbs, resources or API groups of a role that is not made of others by aggregation."""
     for number, rule in _rules(manifest):
         fields = [field for field in ("apiGroups", "resources", "verbs") if "*" in strings(rule, field)]
         if fields:
-            yield f"rules[{number}] allows every one of {' and '.join(fields)}, future ones as well; name those it needs"
+            yield f"rules[{number}] allows all {' and '.join(fields)}, future ones as well; name those it needs"
 
 
-@manifest_rule("no-rbac-escalation", "error", "Roles do not let their holder take more rights.")
+@manifest_rule(
+    "no-rbac-escalation",
+    "error",
+    "Roles do not let their holder take more rights.",
+    source="[RBAC good practices](https://kubernetes.io/docs/concepts/security/rbac-good-practices/); "
+    "checkov CKV_K8S_157, CKV_K8S_158; NSA C-0002",
+)
 def no_rbac_escalation(manifest: Manifest) -> Iterator[str]:
     """Fires on escalate, bind and impersonate, and on making tokens or running commands in pods of others."""
     for number, rule in _rules(manifest):
         verbs, resources = set(strings(rule, "verbs")), set(strings(rule, "resources"))
         taking = sorted(verbs & _TAKING)
         if taking and not strings(rule, "resourceNames"):
-            yield f"rules[{number}] allows to {' and '.join(taking)}, and so everything; remove it, or give resourceNames"
+            yield f"rules[{number}] allows to {' and '.join(taking)}, so everything; remove it or give resourceNames"
         running = sorted(resources & _RUNNING_CODE)
         if running and verbs & {"create", "get", "*"}:
             yield f"rules[{number}] gives the rights of other accounts through {' and '.join(running)}; remove them"
 
 
-@manifest_rule("rbac-secrets", "warning", "Roles that read Secrets name them.")
+@manifest_rule(
+    "rbac-secrets",
+    "warning",
+    "Roles that read Secrets name them.",
+    source="[RBAC good practices](https://kubernetes.io/docs/concepts/security/rbac-good-practices/); "
+    "kube-linter `access-to-secrets`; kubescape C-0015",
+)
 def rbac_secrets(manifest: Manifest) -> Iterator[str]:
     """Fires on reading all Secrets; `list` and `watch` hand out their content as `get` does."""
     for number, rule in _rules(manifest):
@@ -59,7 +77,13 @@ def _rules(manifest: Manifest) -> Iterator[tuple[int, Manifest]]:
         yield from enumerate(objects(manifest, "rules"))
 
 
-@manifest_rule("no-cluster-admin", "error", "Nobody is bound to cluster-admin.")
+@manifest_rule(
+    "no-cluster-admin",
+    "error",
+    "Nobody is bound to cluster-admin.",
+    source="[RBAC good practices](https://kubernetes.io/docs/concepts/security/rbac-good-practices/); "
+    "kube-linter `cluster-admin-role-binding`; NSA C-0035",
+)
 def no_cluster_admin(manifest: Manifest) -> Iterator[str]:
     """Fires on a binding to `cluster-admin`, and on one to the group system:masters."""
     if kind_of(manifest) not in _BINDINGS:
@@ -70,7 +94,13 @@ def no_cluster_admin(manifest: Manifest) -> Iterator[str]:
         yield "binds the group system:masters, which passes over RBAC; bind a group of your own"
 
 
-@manifest_rule("rbac-named-subjects", "error", "Rights go to accounts of their own, not to everybody.")
+@manifest_rule(
+    "rbac-named-subjects",
+    "error",
+    "Rights go to accounts of their own, not to everybody.",
+    source="[RBAC good practices](https://kubernetes.io/docs/concepts/security/rbac-good-practices/); "
+    "kube-linter `default-service-account`; checkov CKV_K8S_42",
+)
 def rbac_named_subjects(manifest: Manifest) -> Iterator[str]:
     """Fires on a binding to all users, all service accounts, or a namespace's `default` account."""
     for subject in objects(manifest, "subjects") if kind_of(manifest) in _BINDINGS else ():

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from .capacity import NamespaceCapacity, capacity
-from .model import Manifest
+from .model import Manifest, identity
 from .reading import UNKNOWN, UnknownValueError, get, mapping, objects, strings, text
 from .workloads import CLUSTER_KINDS, SCALED_KINDS, WORKLOAD_KINDS, kind_of, namespace_of, pod_template
+
+T = TypeVar("T")
 
 
 class Stack:
@@ -19,6 +21,15 @@ class Stack:
 
     def __init__(self, manifests: Iterable[Manifest]) -> None:
         self.manifests: Sequence[Manifest] = tuple(manifests)
+
+        self._made: dict[Callable[[Stack], Any], Any] = {}
+
+    def once(self, make: Callable[[Stack], T]) -> T:
+        """Return `make(self)`, made when a rule first asks for it."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        found: T = self._made[make]
+        return found
 
     @cached_property
     def _by_kind(self) -> Mapping[str, list[Manifest]]:
@@ -131,6 +142,37 @@ class Stack:
         selector = get(budget, "spec", "selector")
         # In policy/v1 an empty selector selects all pods, a missing one none.
         return [] if selector is None else list(self.selected(namespace_of(budget), mapping(selector)))
+
+    @cached_property
+    def defined_kinds(self) -> frozenset[tuple[str, str]]:
+        """Group and kind of each CustomResourceDefinition."""
+        definitions = self.of_kind("CustomResourceDefinition")
+        return frozenset((text(d, "spec", "group"), text(d, "spec", "names", "kind")) for d in definitions)
+
+    @cached_property
+    def promised_secrets(self) -> frozenset[tuple[str, str]]:
+        """Namespace and name of each Secret that an operator makes from an object of the stack."""
+        found = set()
+        for kind, path in (
+            ("ExternalSecret", ("spec", "target", "name")),
+            ("SealedSecret", ("metadata", "name")),
+            ("Certificate", ("spec", "secretName")),
+        ):
+            for promise in self.of_kind(kind):
+                found.add((namespace_of(promise), text(promise, *path) or text(promise, "metadata", "name")))
+        return frozenset(found)
+
+    @cached_property
+    def repeated(self) -> Sequence[Manifest]:
+        """The objects that another of the same group, kind, namespace and name stands before."""
+        seen = set()
+        found = []
+        for manifest in self.manifests:
+            key = text(manifest, "apiVersion").rpartition("/")[0], *identity(manifest)
+            if key[-1] and key in seen:
+                found.append(manifest)
+            seen.add(key)
+        return found
 
     @cached_property
     def _with_rights(self) -> frozenset[tuple[str, str]]:
