@@ -23,7 +23,8 @@ def service_selects_pods(service: Manifest, stack: Stack) -> Iterator[str]:
     selector = mapping(service, "spec", "selector")
     if not selector or get(service, "spec", "type") == "ExternalName":
         return
-    if not any(stack.selected(namespace_of(service), {"matchLabels": selector})):
+    wanted = {"matchLabels": selector}
+    if not any(stack.selected(namespace_of(service), wanted)) and not stack.operated(namespace_of(service), wanted):
         yield (
             "selects no pod of this namespace, so connections are refused; "
             "make spec.selector equal to the labels of the pod template"
@@ -38,7 +39,7 @@ def service_selects_pods(service: Manifest, stack: Stack) -> Iterator[str]:
 )
 def pdb_selects_pods(budget: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on a budget that protects nothing."""
-    if not stack.budgeted(budget):
+    if not stack.budgeted(budget) and not stack.operated(namespace_of(budget), mapping(budget, "spec", "selector")):
         yield (
             "selects no pod of this namespace, so it protects nothing; "
             "make spec.selector equal to the labels of the pod template, or remove it"

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from .documents import entries, parsed, sections
 from .model import Manifest
@@ -159,16 +159,12 @@ class Mention:
     where: str
 
 
-_ADDRESS: Final = re.compile(
-    r"""
-    (?:(?P<scheme>[A-Za-z][A-Za-z0-9+]*)://(?:[^\s/@"']*@)?)?   # https://user:password@
-    (?<![\w.$()-])
-    (?P<host>(?:[\w$(){}-]+\.)*[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)
-    (?::(?P<port>\d{1,5}))?
-    (?![\w-]|\.\w)
-    """,
-    re.VERBOSE | re.ASCII,
-)
+# Files may be large and hostile: each pattern is linear, and what stands around a word is read only if it is a name.
+_HOST: Final = re.compile(r"[\w$(){}.-]+", re.ASCII)
+_BEFORE: Final = re.compile(r"""([A-Za-z][A-Za-z0-9+]*)://(?:[^\s/@"']*@)?$""", re.ASCII)
+_AFTER: Final = re.compile(r":(\d{1,5})(?!\w)", re.ASCII)
+_SUFFIX: Final = re.compile(r"\.svc(\.cluster\.local)?$")
+_LONGEST: Final = 253
 _NAMES_HOST: Final = re.compile(r"HOST|ADDR|SERVER|ENDPOINT|URL|SERVICE", re.IGNORECASE)
 _SCHEMES: Final = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379}
 
@@ -186,6 +182,24 @@ def mentions(stack: Stack) -> Mapping[int, Sequence[Mention]]:
         )
         for workload in stack.of_kind(*WORKLOAD_KINDS)
     }
+
+
+def unsure(stack: Stack) -> frozenset[int]:
+    """The `id` of each workload that may be told of Services by what is not known yet."""
+    config_maps = {namespace_of(c) for c in stack.of_kind("ConfigMap") if _has_unknown(c.get("data"))}
+    return frozenset(
+        id(workload)
+        for workload in stack.of_kind(*WORKLOAD_KINDS)
+        if namespace_of(workload) in config_maps or _has_unknown(pod_template(workload))
+    )
+
+
+def _has_unknown(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_has_unknown(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(_has_unknown(item) for item in value)
+    return value is UNKNOWN
 
 
 def _told(workload: Manifest, stack: Stack) -> Iterator[tuple[str, str, str]]:
@@ -211,26 +225,27 @@ def _mentions(
     for line in content.splitlines():
         if line.lstrip()[:1] == "#":
             continue
-        for match in _ADDRESS.finditer(line):
-            labels = re.sub(r"\.svc(\.cluster\.local)?$", "", match["host"]).split(".")
-            port = int(match["port"]) if match["port"] else None
-            if len(labels) in (2, 3):
-                key = labels[-1], labels[-2]
-            else:
-                # A single word is a host only where something says so.
-                key = namespace, labels[0]
-                alone = content == match[0] and _NAMES_HOST.search(variable)
-                if len(labels) > 3 or (port is None and not match["scheme"] and not alone):
-                    continue
+        for match in _HOST.finditer(line):
+            host = match[0].lstrip("({").rstrip("){}.")
+            if len(host) > _LONGEST:
+                continue
+            labels = _SUFFIX.sub("", host).split(".")
+            # Of several labels the last is the namespace; a single word is a host only where something says so.
+            key = (labels[-1], labels[-2]) if len(labels) in (2, 3) else (namespace, host)
             service = services.get(key)
             if service is None:
                 continue
+            before = _BEFORE.search(line[max(0, match.start() - _LONGEST) : match.start()])
+            after = _AFTER.match(line, match.end())
+            port = int(after[1]) if after else None
             declared = {whole(item, "port") for item in objects(service, "spec", "ports")}
-            if port is None:
-                port = _SCHEMES.get((match["scheme"] or "").lower())
+            if len(labels) == 1 and not before:
+                alone = content.strip() == host and _NAMES_HOST.search(variable)
+                if not (alone if port is None else port in declared):  # as in the image `redis:8`
+                    continue
+            if port is None and before:
+                port = _SCHEMES.get(before[1].lower())
                 port = port if port in declared else None
-            elif len(labels) == 1 and port not in declared and not match["scheme"]:
-                continue  # as `redis:8` is an image
             yield Mention(*key, port, place)
 
 
@@ -280,16 +295,25 @@ def scrapers(stack: Stack) -> list[Scraper]:
 def scraped_ports(workload: Manifest, scraper: Scraper) -> list[int]:
     """The ports of a pod of `workload` that are scraped, by its annotations or by a job for its labels."""
     ports = set()
-    annotated = annotated_port(workload)
-    if annotated is not None and annotated.isdecimal():
-        ports.add(int(annotated))
+    annotated = annotated_port(workload) or ""
     for job in scraper.jobs:
         wanted = {name for config in objects(job, "relabel_configs") for name in _port_names(config)}
         for discovery in objects(job, "kubernetes_sd_configs"):
-            for selector in objects(discovery, "selectors"):
-                if text(selector, "role") == "pod" and _meets(text(selector, "label"), pod_labels(workload)):
-                    ports |= {number for name, number in container_ports(workload) if not wanted or name in wanted}
+            if text(discovery, "role") != "pod" or not _looks_at(discovery, scraper.workload, workload):
+                continue
+            selectors = [item for item in objects(discovery, "selectors") if text(item, "role") == "pod"]
+            if selectors and all(_meets(text(item, "label"), pod_labels(workload)) for item in selectors):
+                ports |= {number for name, number in container_ports(workload) if not wanted or name in wanted}
+            elif not selectors and annotated.isdecimal() and len(annotated) < 6:
+                ports.add(int(annotated))
     return sorted(ports)
+
+
+def _looks_at(discovery: Manifest, scraper: Manifest, workload: Manifest) -> bool:
+    names = strings(discovery, "namespaces", "names")
+    if get(discovery, "namespaces", "own_namespace") is True:
+        names = [*names, namespace_of(scraper)]
+    return not names or namespace_of(workload) in names
 
 
 def annotated_port(workload: Manifest) -> str | None:

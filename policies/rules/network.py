@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from .flows import Network, annotated_port, directions, mentions, opens, scraped_ports, scrapers, targets
+from .flows import Network, annotated_port, directions, mentions, opens, scraped_ports, scrapers, targets, unsure
 from .model import Manifest, Rule, manifest_rule, stack_rule
 from .reading import get, mapping, objects, strings, text, whole
 from .stack import Stack, selects
@@ -176,7 +176,8 @@ def network_policy_selects_pods(policy: Manifest, stack: Stack) -> Iterator[str]
     labels = mapping(selector, "matchLabels")
     if not (labels or objects(selector, "matchExpressions")) or _MADE_LATER & set(labels):
         return
-    if not any(stack.selected(namespace_of(policy), selector)):
+    namespace = namespace_of(policy)
+    if not any(stack.selected(namespace, selector)) and not stack.operated(namespace, selector):
         yield (
             "selects no pod of this namespace, so it protects and allows nothing; make spec.podSelector equal to "
             "labels of the pod template"
@@ -257,7 +258,8 @@ def _who(workload: Manifest) -> str:
 def no_undeclared_flows(policy: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on pods that may connect to a declared port of others, though nothing tells them to (see `flows-allowed`).
 
-    Only between pods that policies isolate, the client in egress and the server in ingress.
+    Only between pods that policies isolate, the client in egress and the server in ingress, and only where all that the
+    client is told is known.
     """
     allowed = stack.once(undeclared).get(id(policy), {})
     for (client, server), ports in allowed.items():
@@ -287,7 +289,7 @@ def undeclared(stack: Stack) -> dict[int, dict[tuple[str, str], set[int]]]:
         ports = {number for _, number in container_ports(server)}
         for opening in isolation.openings if isolation else ():
             for client in (opening.peers or {}).values():
-                if network.isolation(client, "Egress") is None:
+                if network.isolation(client, "Egress") is None or id(client) in stack.once(unsure):
                     continue
                 for port in ports:
                     if (

@@ -22,7 +22,7 @@ from .stack import Stack
 from .workloads import WORKLOAD_KINDS, containers, namespace_of
 
 _METRICS: Final = Path(__file__).parents[1] / "metrics"
-_LABEL_VALUES: Final = re.compile(r"label_values\(\s*(.+?)\s*,\s*[\w$]+\s*\)", re.DOTALL)
+_LABEL_VALUES: Final = re.compile(r"label_values\((.+),\s*[\w$]+\s*\)", re.DOTALL)
 _RESULT: Final = re.compile(r"query_result\((.+)\)", re.DOTALL)
 
 

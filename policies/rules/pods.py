@@ -57,10 +57,14 @@ _RESTRICTED_VOLUMES: Final = frozenset(
 )
 def no_host_namespaces(manifest: Manifest) -> Iterator[str]:
     """Fires on `hostNetwork`, `hostPID` and `hostIPC`."""
-    shared = {"hostNetwork": "network", "hostPID": "processes", "hostIPC": "memory segments"}
+    shared = {
+        "hostNetwork": "share the network of their node, past every NetworkPolicy",
+        "hostPID": "see and stop every process of their node",
+        "hostIPC": "share memory with every process of their node",
+    }
     for field, what in shared.items():
         if get(pod_spec(manifest), field) is True:
-            yield f"the pods see the {what} of their node and past every NetworkPolicy; remove {field}"
+            yield f"the pods {what}; remove {field}"
 
 
 @manifest_rule(
@@ -201,7 +205,8 @@ def no_host_process(manifest: Manifest) -> Iterator[str]:
     "no-host-in-probes",
     "error",
     "Probes and lifecycle hooks ask the pod itself.",
-    source="[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/): baseline since Kubernetes 1.34",
+    source="[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/): "
+    "baseline since Kubernetes 1.34",
 )
 def no_host_in_probes(manifest: Manifest) -> Iterator[str]:
     """Fires on a `host` in a probe or a hook: the kubelet, which no NetworkPolicy holds, would ask any address."""

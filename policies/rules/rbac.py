@@ -126,12 +126,14 @@ def binding_references(binding: Manifest, stack: Stack) -> Iterator[str]:
     A ClusterRole of another stack is left alone: operators bring theirs.
     """
     kind, name = text(binding, "roleRef", "kind"), text(binding, "roleRef", "name")
-    if kind == "Role" and stack.named("Role", namespace_of(binding), name) is None:
+    own = namespace_of(binding)
+    # Kubernetes puts roles into its own namespaces.
+    if kind == "Role" and not own.startswith("kube-") and stack.named("Role", own, name) is None:
         yield f'the Role "{name}" does not exist in this namespace, so the binding gives nothing; correct roleRef'
     for subject in objects(binding, "subjects"):
         if text(subject, "kind") != "ServiceAccount" or text(subject, "name") == "default":
             continue
-        namespace = text(subject, "namespace") or namespace_of(binding)
+        namespace = text(subject, "namespace") or own
         if (
             stack.named("Namespace", "", namespace) is not None
             and stack.named("ServiceAccount", namespace, text(subject, "name")) is None

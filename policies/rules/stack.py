@@ -144,6 +144,20 @@ class Stack:
         return [] if selector is None else list(self.selected(namespace_of(budget), mapping(selector)))
 
     @cached_property
+    def _custom(self) -> frozenset[tuple[str, str]]:
+        found = set()
+        for manifest in self.manifests:
+            group = text(manifest, "apiVersion").rpartition("/")[0]
+            if "." in group and not group.endswith(".k8s.io"):
+                found.add((namespace_of(manifest), identity(manifest)[2]))
+        return frozenset(found)
+
+    def operated(self, namespace: str, selector: Mapping[str, Any]) -> bool:
+        """Whether an operator may make the pods that `selector` selects: a label has the name of a custom resource."""
+        labels = mapping(selector, "matchLabels")
+        return any((namespace, text(labels, key)) in self._custom for key in labels)
+
+    @cached_property
     def defined_kinds(self) -> frozenset[tuple[str, str]]:
         """Group and kind of each CustomResourceDefinition."""
         definitions = self.of_kind("CustomResourceDefinition")
@@ -168,7 +182,7 @@ class Stack:
         seen = set()
         found = []
         for manifest in self.manifests:
-            key = text(manifest, "apiVersion").rpartition("/")[0], *identity(manifest)
+            key = text(manifest, "apiVersion").rpartition("/")[0], text(manifest, "kind"), *identity(manifest)[1:]
             if key[-1] and key in seen:
                 found.append(manifest)
             seen.add(key)
