@@ -1,20 +1,36 @@
-"""What `policies/` says about one environment: the rules as its configuration has them."""
+"""What `policies/` says about one environment: the rules as its configuration has them, and the waivers."""
 
 from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any, Final, NoReturn
 
-from policies.rules import LEVELS, RULES, Config, ConfigSchema, Rule, Severity
+from policies.rules import (
+    LEVELS,
+    RULES,
+    Config,
+    ConfigSchema,
+    Manifest,
+    Rule,
+    Severity,
+    Violation,
+    Waiver,
+    Waivers,
+    evaluate,
+)
+from policies.waiver_file import WaiverFileError, read_waivers
 from settings.errors import Path, Problem, SettingsError, nearest
-from settings.files import line_of
+from settings.files import environments, line_of
 from settings.types import quoted
 
 ENFORCEMENT: Final[Mapping[str, Severity | None]] = {"mandatory": "error", "advisory": "warning", "disabled": None}
 """The enforcement levels of the engine, and the severity that each stands for."""
+
+WAIVERS: Final = "waivers.yaml"
 
 _LEVEL = "enforcementLevel"
 _TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
@@ -35,19 +51,48 @@ class Policies:
     levels: Mapping[str, Severity]
     """As `policies.rules.evaluate` takes them."""
 
-    @classmethod
-    def read(cls, file: pathlib.Path | None, rules: Iterable[Rule] = RULES) -> Policies:
-        """Read a configuration as the engine's `--policy-pack-config` does: `{}` where there is no file.
+    waivers: Waivers
 
-        Values: an enforcement level, or `{"enforcementLevel": ..., "property": ...}`, by the rule's id or for `all`.
+    @classmethod
+    def of(cls, project: pathlib.Path, environment: str, *, today: date | None = None) -> Policies:
+        """Read what `policies/` in the project's folder says of an environment: both files may be missing.
+
+        `today` is the day in UTC, by which waivers expire. Raises as `read` does.
+        """
+        folder = project / "policies"
+        config = folder / "config" / f"{environment}.json"
+        return cls.read(
+            config if config.is_file() else None,
+            folder / WAIVERS,
+            environment=environment,
+            known={environment, *environments(project)},
+            today=today,
+        )
+
+    @classmethod
+    def read(
+        cls,
+        config: pathlib.Path | None,
+        waivers: pathlib.Path | None = None,
+        *,
+        environment: str = "",
+        known: Collection[str] = (),
+        today: date | None = None,
+        rules: Iterable[Rule] = RULES,
+    ) -> Policies:
+        """Read a configuration as the engine's `--policy-pack-config` does, and the waivers of one environment.
+
+        The configuration has values by the rule's id, or for `all`: an enforcement level, or
+        `{"enforcementLevel": ..., "property": ...}`. Without an environment only waivers for all of them count.
+        Waivers may name the `known` environments; any, where none is known.
 
         Raises:
-            SettingsError: It cannot be read, names no rule, or gives a property a value that its schema refuses.
+            SettingsError: A file cannot be read, names no rule, or gives a value that the rule's schema refuses.
         """
         rules = tuple(rules)
-        content = {} if file is None else _content(file)
+        content = {} if config is None else _content(config)
         if problems := list(_problems(content, rules)):
-            raise SettingsError("\n".join(f"{_place(file, problem.path)}: {problem.message}" for problem in problems))
+            raise SettingsError("\n".join(f"{_place(config, problem.path)}: {problem.message}" for problem in problems))
         severities = {rule.id: rule.severity for rule in rules} | dict(LEVELS)
         chosen = {key: _severity(content, key, severity) for key, severity in severities.items()}
         return cls(
@@ -57,13 +102,34 @@ class Policies:
                 if (severity := chosen[rule.id]) is not None
             ),
             {key: severity for key in LEVELS if (severity := chosen[key]) is not None},
+            Waivers.of(_waivers(waivers, rules, known), environment, today or datetime.now(UTC).date()),
         )
 
+    def judge(self, objects: Iterable[Manifest]) -> list[Violation]:
+        """Return what the rules find in the objects of the environment, and what is wrong with its waivers."""
+        return self.waivers.apply(evaluate(objects, self.rules, levels=self.levels), self.levels)
 
-def config_file(project: pathlib.Path, environment: str) -> pathlib.Path | None:
-    """Return the environment's configuration of the policies, if it has one."""
-    file = project / "policies" / "config" / f"{environment}.json"
-    return file if file.is_file() else None
+
+def finding_json(violation: Violation, file: str, line: int) -> dict[str, Any]:
+    """Return a finding as the JSON of a preview and of a check has it, with its place."""
+    keys = ("rule", "severity", "outcome", "kind", "namespace", "name", "message")
+    waiver = violation.waiver if violation.waived else None
+    waived = waiver and {"owner": waiver.owner, "reason": waiver.reason, "until": waiver.until.isoformat()}
+    place = {"file": file, "line": line}
+    return {key: getattr(violation, key) for key in keys} | {"waived": waived, "place": place}
+
+
+def _waivers(file: pathlib.Path | None, rules: Iterable[Rule], known: Collection[str]) -> tuple[Waiver, ...]:
+    try:
+        waivers = () if file is None else read_waivers(file, [rule.id for rule in rules])
+    except WaiverFileError as error:
+        raise SettingsError(str(error)) from None
+    for waiver in waivers if known else ():
+        for name in waiver.environments:
+            if name not in known:
+                what = f"unknown environment {quoted(name)}{nearest(name, known)}"
+                raise SettingsError(f"{file}:{waiver.line}: environments: {what}")
+    return waivers
 
 
 def _place(file: pathlib.Path | None, path: Path) -> str:

@@ -6,14 +6,14 @@ import pathlib
 import shlex
 from collections.abc import Sequence
 
-from policies.rules import evaluate
 from policies.rules.capacity import capacity
 from settings.errors import SettingsError
 
 from .dev_secrets import DevSecrets
 from .environment import Environment
+from .locate import Settings
 from .manifests import Manifests, check_folder, write
-from .policy import Policies, config_file
+from .policy import Policies
 from .render import render
 from .report import Report, failed
 
@@ -28,14 +28,15 @@ def run(
     Raises `SettingsError` or `pulumi.RunError` for bad input; then nothing is written.
     """
     check_folder(folder)
-    policies = Policies.read(config_file(environment.project, environment.name))
+    policies = Policies.of(environment.project, environment.name)
     store = _dev_secrets(environment) if with_dev_secrets else None
     rendered = render(environment, store)
     manifests = Manifests.of(rendered.registrations, with_secrets=with_dev_secrets)
     if store is not None:
         store.save()  # before the manifests: what they hold must not get lost
     objects = [manifest.object for manifest in manifests.items]
-    violations = evaluate(objects, policies.rules, levels=policies.levels)
+    settings = Settings(environment, rendered.registrations, manifests)
+    violations = policies.judge(objects)
     written = write(manifests, folder)
     return Report(
         environment=environment.name,
@@ -43,7 +44,9 @@ def run(
         rendered=rendered,
         manifests=manifests,
         namespaces=capacity(objects),
+        policies=policies,
         violations=violations,
+        located=[settings.place(violation) for violation in violations],
         written=written,
         next_steps=[(shlex.join(command), "again, when what the policies found is mended")]
         if failed(violations)

@@ -2,12 +2,16 @@
 
 Each rule is one policy under the rule's id: mandatory if it is an error, advisory if it is a warning, unless
 `--policy-pack-config` says otherwise. What could not be evaluated is reported under policies of their own, which are
-mandatory: an advisory rule that nobody could evaluate fails the run, too.
+mandatory: an advisory rule that nobody could evaluate fails the run, too. So are those that watch over `waivers.yaml`,
+which lies beside this file.
 """
 
 from __future__ import annotations
 
+import pathlib
+import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pulumi_policy import (
@@ -24,9 +28,15 @@ from pulumi_policy import (
 from pulumi_policy.proxy import UnknownValueError
 
 if TYPE_CHECKING:
-    from policies.rules import LEVELS, NOT_EVALUATED, RULES, UNKNOWN, Manifest, Rule, Violation, evaluate, identity
+    from policies import rules
+    from policies.rules import RULES, UNKNOWN, Manifest, Rule, Violation, Waiver, Waivers, evaluate, identity
+    from policies.waiver_file import WaiverFileError, read_waivers
 else:  # the engine runs this folder, so it is what is on sys.path
-    from rules import LEVELS, NOT_EVALUATED, RULES, UNKNOWN, Manifest, Rule, Violation, evaluate, identity
+    import rules
+    from rules import RULES, UNKNOWN, Manifest, Rule, Violation, Waiver, Waivers, evaluate, identity
+    from waiver_file import WaiverFileError, read_waivers
+
+WAIVER_FILE = pathlib.Path(__file__).with_name("waivers.yaml")
 
 ENFORCEMENT = {"error": EnforcementLevel.MANDATORY, "warning": EnforcementLevel.ADVISORY}
 
@@ -38,6 +48,10 @@ declared: dict[str, Manifest] = {}
 # order, those that report this last; only the rules' own policies know which of them are disabled, and their values.
 unsure: dict[str, list[tuple[str | None, Violation]]] = {}
 STACK = ""
+
+written: tuple[Waiver, ...] = ()
+# Those that named a finding of this run.
+used: set[Waiver] = set()
 
 
 def plain(value: Any) -> Any:
@@ -74,13 +88,18 @@ def _configured(rule: Rule, values: Mapping[str, Any]) -> Rule:
     return rule.configured(rule.severity, plain(values)) if rule.config_schema else rule
 
 
-def _report(
-    found: Violation, urn: str | None, report: ReportViolation, pending: list[tuple[str | None, Violation]]
-) -> None:
-    if found.outcome == "violation":
-        report(found.message, urn)
-    else:
-        pending.append((urn, found))
+def _waivers(urn: str) -> Waivers:
+    """Return the waivers of the stack that a resource belongs to: its URN is the only thing that always tells."""
+    return Waivers.of(written, urn.split(":")[2], datetime.now(UTC).date())
+
+
+def _report(found: Violation, urn: str, report: ReportViolation, *, on: str | None, key: str) -> None:
+    waivers = _waivers(urn)
+    used.update(waiver for waiver in waivers.holding if waiver.concerns(found))
+    if found.outcome != "violation":
+        unsure.setdefault(key, []).append((on, found))
+    elif not waivers.covering(found):
+        report(found.message, on)
 
 
 def _resource_policy(rule: Rule) -> ResourceValidationPolicy:
@@ -89,24 +108,28 @@ def _resource_policy(rule: Rule) -> ResourceValidationPolicy:
             return
         manifest = declared[args.urn] = _declared(args)
         for found in evaluate([manifest], [_configured(rule, args.get_config())]):
-            _report(found, None, report, unsure.setdefault(args.urn, []))
+            _report(found, args.urn, report, on=None, key=args.urn)
 
     return ResourceValidationPolicy(rule.id, rule.description, validate, ENFORCEMENT[rule.severity], _schema(rule))
 
 
 def _stack_policy(rule: Rule) -> StackValidationPolicy:
     def validate(args: StackValidationArgs, report: ReportViolation) -> None:
-        manifests = {
-            resource.urn: declared.get(resource.urn) or plain(resource.props)
-            for resource in args.resources
-            if _is_kubernetes(resource.resource_type)
-        }
+        manifests = _manifests(args)
         urns = {identity(manifest): urn for urn, manifest in manifests.items()}
         for found in evaluate(manifests.values(), [_configured(rule, args.get_config())]):
             urn = urns.get((found.kind, found.namespace, found.name))
-            _report(found, urn, report, unsure.setdefault(STACK, []))
+            _report(found, next(iter(manifests)), report, on=urn, key=STACK)
 
     return StackValidationPolicy(rule.id, rule.description, validate, ENFORCEMENT[rule.severity], _schema(rule))
+
+
+def _manifests(args: StackValidationArgs) -> dict[str, Manifest]:
+    return {
+        resource.urn: declared.get(resource.urn) or plain(resource.props)
+        for resource in args.resources
+        if _is_kubernetes(resource.resource_type)
+    }
 
 
 def _schema(rule: Rule) -> PolicyConfigSchema | None:
@@ -119,24 +142,53 @@ def _not_evaluated(key: str, report: ReportViolation) -> None:
         report(f"{found.rule}: {found.message}", urn)
 
 
+def _expired(args: StackValidationArgs, report: ReportViolation) -> None:
+    for resource in args.resources[:1]:
+        waivers = _waivers(resource.urn)
+        for waiver in waivers.expired:
+            report(_said(waivers, rules.EXPIRED, waiver), None)
+
+
+def _unused(args: StackValidationArgs, report: ReportViolation) -> None:
+    # With --target the other objects are not looked at.
+    unseen = [identity(manifest) for urn, manifest in _manifests(args).items() if urn not in declared]
+    for resource in args.resources[:1]:
+        waivers = _waivers(resource.urn)
+        for waiver in waivers.holding:
+            if waiver not in used and not any(waiver.is_about(*each) for each in unseen):
+                report(_said(waivers, rules.UNUSED, waiver), None)
+
+
+def _said(waivers: Waivers, rule: str, waiver: Waiver) -> str:
+    found = waivers.problem(rule, waiver, rules.LEVELS[rule])
+    return f"{WAIVER_FILE.name}:{waiver.line}: {waiver.resource}: {found.message}"
+
+
 def policies() -> list[Policy]:
-    """Return the policies of the pack: one for each rule, and after them two for what could not be evaluated."""
-    resource, stack = NOT_EVALUATED["manifest"], NOT_EVALUATED["stack"]
+    """Return the policies of the pack: one for each rule, and after them what is found beside the rules."""
+    resource, stack = rules.NOT_EVALUATED["manifest"], rules.NOT_EVALUATED["stack"]
+    beside = {
+        stack: lambda _, report: _not_evaluated(STACK, report),
+        rules.EXPIRED: _expired,
+        rules.UNUSED: _unused,
+    }
     return [
         *(_resource_policy(rule) if rule.scope == "manifest" else _stack_policy(rule) for rule in RULES),
         ResourceValidationPolicy(
             resource,
-            "Every rule can be evaluated.",
+            rules.FRAMEWORK[resource],
             lambda args, report: _not_evaluated(args.urn, report),
-            ENFORCEMENT[LEVELS[resource]],
+            ENFORCEMENT[rules.LEVELS[resource]],
         ),
-        StackValidationPolicy(
-            stack,
-            "Every stack rule can be evaluated.",
-            lambda _, report: _not_evaluated(STACK, report),
-            ENFORCEMENT[LEVELS[stack]],
+        *(
+            StackValidationPolicy(name, rules.FRAMEWORK[name], validate, ENFORCEMENT[rules.LEVELS[name]])
+            for name, validate in beside.items()
         ),
     ]
 
 
+try:
+    written = read_waivers(WAIVER_FILE, [rule.id for rule in RULES])
+except WaiverFileError as error:
+    sys.exit(str(error))
 PolicyPack("agentstack", policies())

@@ -31,12 +31,16 @@ from . import (
 from .model import Config, ConfigSchema, Manifest, Outcome, Rule, Scope, Severity, Violation, identity
 from .reading import UNKNOWN
 from .stack import Stack
+from .waivers import EXPIRED, UNUSED, Waiver, Waivers
 
 __all__ = [
+    "EXPIRED",
+    "FRAMEWORK",
     "LEVELS",
     "NOT_EVALUATED",
     "RULES",
     "UNKNOWN",
+    "UNUSED",
     "Config",
     "ConfigSchema",
     "Manifest",
@@ -45,6 +49,8 @@ __all__ = [
     "Severity",
     "Stack",
     "Violation",
+    "Waiver",
+    "Waivers",
     "evaluate",
     "identity",
 ]
@@ -72,8 +78,18 @@ NOT_EVALUATED: Final[Mapping[Scope, str]] = MappingProxyType(
 )
 """The policies, beside the rules, under which the engine shows that a rule could not be evaluated."""
 
-LEVELS: Final[Mapping[str, Severity]] = MappingProxyType(dict.fromkeys(NOT_EVALUATED.values(), "error"))
-"""The severity of what is no rule, and can be configured like one."""
+FRAMEWORK: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        NOT_EVALUATED["manifest"]: "Every rule can be evaluated.",
+        NOT_EVALUATED["stack"]: "Every stack rule can be evaluated.",
+        EXPIRED: "No waiver is out of date.",
+        UNUSED: "Every waiver waives something.",
+    }
+)
+"""What is found beside the rules, and configured like one, with what it wants."""
+
+LEVELS: Final[Mapping[str, Severity]] = MappingProxyType(dict.fromkeys(FRAMEWORK, "error"))
+"""The severities of the `FRAMEWORK`."""
 
 
 def evaluate(

@@ -11,6 +11,7 @@ from .reading import UNKNOWN, UnknownValueError, text
 
 if TYPE_CHECKING:
     from .stack import Stack
+    from .waivers import Waiver
 
 __all__ = [
     "UNKNOWN",
@@ -60,6 +61,20 @@ class Violation:
     name: str
     message: str
     outcome: Outcome = "violation"
+    waiver: Waiver | None = None
+    """The waiver that covers it, or that it is about."""
+    subject: Manifest | None = field(default=None, compare=False, repr=False)
+    """The object itself, of which there may be several with the same name; it may hold secrets."""
+
+    @property
+    def waived(self) -> bool:
+        """Whether it is accepted for now."""
+        return self.waiver is not None and self.waiver.rule == self.rule
+
+    @property
+    def fails(self) -> bool:
+        """Whether it keeps the stack from being deployed."""
+        return self.severity == "error" and not self.waived
 
 
 @dataclass(frozen=True)
@@ -75,13 +90,20 @@ class Rule:
     scope: Scope
     subjects: Callable[[Stack], Iterable[Manifest]]
     check: Callable[[Manifest, Stack, Config], Iterable[str]]
-    fires: str = ""
-    """On what it fires, for the documentation."""
+    function: Callable[..., Iterable[str]] | None = field(default=None, compare=False, repr=False)
+    """What `check` is made of, for the documentation."""
     source: str = ""
     """Who else asks for it, as Markdown: a standard, or a linter with the name of its check."""
+    complete: bool = False
+    """Whether it needs all objects of the stack: in a part of them it would miss what is elsewhere."""
     config_schema: ConfigSchema = field(default_factory=dict)
     config: Config = field(default_factory=dict)
     """What is configured, and the defaults of the rest."""
+
+    @property
+    def fires(self) -> str:
+        """On what it fires, as its author says it."""
+        return inspect.getdoc(self.function) or ""
 
     def configured(self, severity: Severity, values: Config) -> Rule:
         """Return the rule with another severity, and with `values`, which fit its schema, instead of its own."""
@@ -99,7 +121,7 @@ class Rule:
         found = []
         try:
             for message in self.check(subject, stack, self.config):
-                found.append(Violation(self.id, self.severity, *identity(subject), message))
+                found.append(Violation(self.id, self.severity, *identity(subject), message, subject=subject))
         except Exception as error:
             found.append(self._not_evaluated(subject, error))
         return found
@@ -109,7 +131,7 @@ class Rule:
             message = f"not evaluated: {error.field} is unknown before deployment; set a value known at preview"
         else:  # not the error's text: it may quote a value
             message = f"not evaluated: the rule failed with {type(error).__name__}; please report this bug"
-        return Violation(self.id, "error", *identity(subject), message, "not evaluated")
+        return Violation(self.id, "error", *identity(subject), message, "not evaluated", subject=subject)
 
 
 def identity(manifest: Manifest) -> tuple[str, str, str]:
@@ -144,7 +166,7 @@ def manifest_rule(
             check=(lambda manifest, _, config: check(manifest, config))
             if config_schema
             else (lambda manifest, *_: check(manifest)),
-            fires=inspect.getdoc(check) or "",
+            function=check,
             source=source,
             **_configuration(config_schema),
         )
@@ -158,12 +180,14 @@ def stack_rule(
     description: str,
     subjects: Callable[[Stack], Iterable[Manifest]],
     *,
+    complete: bool = False,
     config_schema: ConfigSchema | None = None,
     source: str = "",
 ) -> Callable[[Callable[..., Iterable[str]]], Rule]:
     """Make a rule of a function that checks each of `subjects` against the whole stack.
 
-    With a `config_schema` the function gets the `Config` as well, after the subject and the stack.
+    With a `config_schema` the function gets the `Config` as well, after the subject and the stack. `complete` is for
+    what finds that something is absent that may well be elsewhere where only some objects are at hand.
     """
 
     def decorate(check: Callable[..., Iterable[str]]) -> Rule:
@@ -174,8 +198,9 @@ def stack_rule(
             "stack",
             subjects,
             check if config_schema else (lambda subject, stack, _: check(subject, stack)),
-            fires=inspect.getdoc(check) or "",
+            function=check,
             source=source,
+            complete=complete,
             **_configuration(config_schema),
         )
 

@@ -46,7 +46,7 @@ MINE = (named, counted, plain)
 def read(folder, content, rules=MINE):
     file = folder / "dev.json"
     file.write_text(content if isinstance(content, str) else json.dumps(content, indent=2))
-    return Policies.read(file, rules)
+    return Policies.read(file, rules=rules)
 
 
 def judged(policies):
@@ -58,7 +58,7 @@ def test_without_a_file_everything_is_as_the_rules_have_it():
     policies = Policies.read(None)
     assert policies.rules == RULES
     assert policies.levels == LEVELS
-    assert judged(Policies.read(None, MINE)) == {
+    assert judged(Policies.read(None, rules=MINE)) == {
         ("named", "warning"): "c {'ratio': 4, 'strict': False}",
         ("counted", "error"): "1 4",
         ("plain", "error"): "found",
