@@ -126,6 +126,7 @@ def judge(source: str, contents: Contents, policies: Policies, waivers: pathlib.
     workload, and objects that others in the cluster make, such as the pods of a Deployment.
     """
     from policies.rules import evaluate
+    from policies.rules.stack import WHOLE
 
     objects = [found for found in contents.objects if not found.is_owned]
     manifests = _declared(objects)
@@ -133,7 +134,7 @@ def judge(source: str, contents: Contents, policies: Policies, waivers: pathlib.
     read = {id(manifest): found for found, manifest in zip(objects, manifests, strict=True)}
     violations, elsewhere = [], set()
     for violation in evaluate(manifests, rules, levels=policies.levels):
-        if violation.kind and id(violation.subject) not in read:
+        if violation.kind and violation.subject is not WHOLE and id(violation.subject) not in read:
             elsewhere.add(_title(violation))
         else:
             violations.append(violation)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from policies.rules.capacity import capacity
 from settings.errors import SettingsError
 
+from .cost import Pricing
 from .dev_secrets import DevSecrets
 from .environment import Environment
 from .locate import Settings
@@ -29,12 +30,14 @@ def run(
     """
     check_folder(folder)
     policies = Policies.of(environment.project, environment.name)
+    pricing = Pricing.of(policies.rules)
     store = _dev_secrets(environment) if with_dev_secrets else None
     rendered = render(environment, store)
     manifests = Manifests.of(rendered.registrations, with_secrets=with_dev_secrets)
     if store is not None:
         store.save()  # before the manifests: what they hold must not get lost
     objects = [manifest.object for manifest in manifests.items]
+    namespaces = capacity(objects)
     settings = Settings(environment, rendered.registrations, manifests)
     violations = policies.judge(objects)
     written = write(manifests, folder)
@@ -43,7 +46,8 @@ def run(
         folder=folder,
         rendered=rendered,
         manifests=manifests,
-        namespaces=capacity(objects),
+        namespaces=namespaces,
+        cost=pricing.estimate(objects, namespaces),
         policies=policies,
         violations=violations,
         located=[settings.place(violation) for violation in violations],

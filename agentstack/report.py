@@ -14,6 +14,9 @@ from policies.rules import Violation
 from policies.rules.capacity import RESOURCES, NamespaceCapacity, amount_text
 from policies.rules.nodes import Where
 
+from .cost import Estimate
+from .cost import as_json as cost_json
+from .cost import line as cost_line
 from .locate import Place as Located
 from .manifests import Manifests, Written
 from .policy import Policies, finding_json
@@ -70,6 +73,7 @@ class Report:
     written: Written
     next_steps: Sequence[tuple[str, str]]
     """Commands, each with what it is for."""
+    cost: Estimate | None = None
 
     @property
     def failed(self) -> bool:
@@ -133,7 +137,8 @@ def as_json(report: Report) -> str:
     `architecture`, `zones`, `devices`, `workloads`, and under `pods`, `requests.cpu`, `requests.memory` each `min` and
     `max`); `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`, `waived` (by
     whom (`owner`), why (`reason`) and `until`, or `null`) and `place` (the `file`, from the repository's root, and the
-    `line` that make it so)); `warnings`; `outputs` (`null` for a secret); `files` (`written`, `unchanged`, `removed`).
+    `line` that make it so)); `warnings`; `outputs` (`null` for a secret); `files` (`written`, `unchanged`, `removed`);
+    `cost` (see `agentstack.cost.as_json`).
     """
     content = {
         "environment": report.environment,
@@ -148,6 +153,7 @@ def as_json(report: Report) -> str:
         "warnings": report.warnings,
         "outputs": {key: _shown(value) for key, value in sorted(report.rendered.outputs.items())},
         "files": {key: getattr(report.written, key) for key in ("written", "unchanged", "removed")},
+        "cost": cost_json(report.cost) if report.cost else None,
     }
     return json.dumps(content, indent=2)
 
@@ -257,6 +263,8 @@ def show(report: Report) -> None:
     _show_capacity(console, report.namespaces)
     if any(place.where != Where() for place in report.places):
         _show_places(console, report.places)
+    if report.cost:
+        _show_section(console, "cost", [Text(cost_line(report.cost), "yellow" if report.cost.over else "")])
     for label, lines in (
         ("policies", _findings(report)),
         ("warnings", [Text(warning, "yellow") for warning in report.warnings] or [Text("none", "green")]),

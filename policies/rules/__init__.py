@@ -14,6 +14,7 @@ from typing import Final
 
 from . import (
     availability,
+    budget,
     containers,
     conventions,
     credentials,
@@ -70,6 +71,7 @@ RULES: tuple[Rule, ...] = (
     *conventions.RULES,
     *data.RULES,
     *observability.RULES,
+    *budget.RULES,
 )
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from .capacity import NamespaceCapacity, capacity
 from .model import Manifest, identity
@@ -14,6 +14,9 @@ from .reading import UNKNOWN, UnknownValueError, get, mapping, objects, strings,
 from .workloads import CLUSTER_KINDS, SCALED_KINDS, WORKLOAD_KINDS, kind_of, namespace_of, pod_template
 
 T = TypeVar("T")
+
+WHOLE: Final[Manifest] = {"kind": "Stack", "metadata": {"name": "all"}}
+"""The subject of a rule about all objects together: a finding and a waiver call it `Stack/all`."""
 
 
 class Stack:

@@ -573,7 +573,6 @@ SILENT: list[tuple[str, list[Change]]] = [
     ("standard-labels", [("ConfigMap/redis", "metadata.labels", {})]),
     ("no-default-namespace", [("ConfigMap/redis", "metadata.namespace", "default")]),
     ("unique-variables", [main("env[1].name", "log_level")]),
-    ("image-registry", [main("image", "anywhere.example.com/x:1")]),
     ("no-secret-in-config-file", [("ConfigMap/redis", "data.script", "grep -q -e '-----BEGIN PRIVATE KEY-----' f")]),
     (
         "redis-cluster-size",
