@@ -93,6 +93,7 @@ def served_api_version(manifest: Manifest) -> Iterator[str]:
             "description": "API groups whose definitions the cluster has before the stack is deployed.",
         }
     },
+    complete=True,
 )
 def custom_resource_definition(manifest: Manifest, stack: Stack, config: Config) -> Iterator[str]:
     """Fires on a kind of a group that is not Kubernetes's own, without a CustomResourceDefinition in the stack.

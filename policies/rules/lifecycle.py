@@ -113,6 +113,7 @@ def _spreading(pod: Manifest) -> Iterator[Manifest]:
     "Workloads with replicas have a PodDisruptionBudget.",
     subjects=lambda stack: stack.of_kind("Deployment", "StatefulSet"),
     source="kube-score `deployment-has-poddisruptionbudget`; polaris `missingPodDisruptionBudget`",
+    complete=True,
 )
 def pdb_exists(workload: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on two replicas or more that no budget selects."""
@@ -216,6 +217,7 @@ def _surges(strategy: Manifest) -> bool:
     "The service of a StatefulSet exists and gives its pods names.",
     subjects=lambda stack: stack.of_kind("StatefulSet"),
     source="kube-score `statefulset-has-servicename`",
+    complete=True,
 )
 def stateful_set_service(workload: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on a `serviceName` without Service, and with several replicas on a Service that is not headless."""

@@ -169,6 +169,7 @@ def ingress_tls(manifest: Manifest) -> Iterator[str]:
     "NetworkPolicies select pods of the stack.",
     subjects=lambda stack: stack.of_kind("NetworkPolicy"),
     source="kube-linter `dangling-networkpolicy`; kube-score `networkpolicy-targets-pod`",
+    complete=True,
 )
 def network_policy_selects_pods(policy: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on a policy for no pod; not on one for pods that cert-manager or a Job makes."""
@@ -209,6 +210,7 @@ def no_open_network_policy(manifest: Manifest) -> Iterator[str]:
     "NetworkPolicies allow the connections that the stack declares.",
     subjects=lambda stack: stack.of_kind(*WORKLOAD_KINDS),
     source="[network policies](https://kubernetes.io/docs/concepts/services-networking/network-policies/)",
+    complete=True,
 )
 def flows_allowed(client: Manifest, stack: Stack) -> Iterator[str]:
     """Fires where pods are told of a Service, or scrape a pod, and a policy of either side lets nothing through.
@@ -254,6 +256,7 @@ def _who(workload: Manifest) -> str:
     "NetworkPolicies allow no connection that nothing in the stack declares.",
     subjects=lambda stack: stack.of_kind("NetworkPolicy"),
     source="[network policies](https://kubernetes.io/docs/concepts/services-networking/network-policies/)",
+    complete=True,
 )
 def no_undeclared_flows(policy: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on pods that may connect to a declared port of others, though nothing tells them to (see `flows-allowed`).

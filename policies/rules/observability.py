@@ -157,6 +157,7 @@ def _files(stack: Stack) -> dict[tuple[str, str], list[Entry]]:
     "error",
     "Alerting and recording rules read metrics that something exports.",
     subjects=lambda stack: stack.of_kind("ConfigMap", "PrometheusRule"),
+    complete=True,
 )
 def alert_metrics(manifest: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on a name that no scraped target of the stack exports and no rule records: such an alert never fires.
@@ -176,6 +177,7 @@ def alert_metrics(manifest: Manifest, stack: Stack) -> Iterator[str]:
     "error",
     "Dashboards read metrics that something exports.",
     subjects=lambda stack: stack.of_kind("ConfigMap"),
+    complete=True,
 )
 def dashboard_metrics(manifest: Manifest, stack: Stack) -> Iterator[str]:
     """Fires as `alert-metrics` does, on the panels and variables of Grafana dashboards that pods read."""

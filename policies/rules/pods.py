@@ -230,6 +230,7 @@ def no_host_in_probes(manifest: Manifest) -> Iterator[str]:
     "Only pods whose service account has rights get its token.",
     subjects=lambda stack: stack.of_kind(*WORKLOAD_KINDS),
     source="polaris `automountServiceAccountToken`; checkov CKV_K8S_38; NSA C-0034",
+    complete=True,
 )
 def no_unused_token(workload: Manifest, stack: Stack) -> Iterator[str]:
     """Fires where the token is mounted by default and no binding of the stack gives the service account anything.

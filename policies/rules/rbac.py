@@ -119,6 +119,7 @@ def rbac_named_subjects(manifest: Manifest) -> Iterator[str]:
     "error",
     "Role bindings name roles and service accounts that exist.",
     subjects=lambda stack: stack.of_kind(*_BINDINGS),
+    complete=True,
 )
 def binding_references(binding: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on a Role that the stack lacks, and on a service account that it lacks in a namespace of its own.

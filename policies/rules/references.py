@@ -73,6 +73,7 @@ def keys_of(manifest: Manifest) -> frozenset[str] | None:
     "error",
     "ConfigMaps that pods read exist, with the keys that are read.",
     subjects=lambda stack: stack.of_kind(*WORKLOAD_KINDS),
+    complete=True,
 )
 def config_map_exists(workload: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on a reference that is not optional to a ConfigMap, or a key of one, that the stack does not have."""
@@ -99,6 +100,7 @@ def config_map_exists(workload: Manifest, stack: Stack) -> Iterator[str]:
     "warning",
     "Secrets that pods read are made by the stack.",
     subjects=lambda stack: stack.of_kind(*WORKLOAD_KINDS),
+    complete=True,
 )
 def secret_exists(workload: Manifest, stack: Stack) -> Iterator[str]:
     """Fires once for each Secret that neither the stack nor an operator by an object of the stack makes.
@@ -140,6 +142,7 @@ def secret_key_exists(workload: Manifest, stack: Stack) -> Iterator[str]:
     "Service accounts of pods exist.",
     subjects=lambda stack: stack.of_kind(*WORKLOAD_KINDS),
     source="kube-linter `non-existent-service-account`",
+    complete=True,
 )
 def service_account_exists(workload: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on a service account that the stack does not declare: no pod is made without it."""
@@ -153,6 +156,7 @@ def service_account_exists(workload: Manifest, stack: Stack) -> Iterator[str]:
     "warning",
     "PersistentVolumeClaims of pods exist.",
     subjects=lambda stack: stack.of_kind(*WORKLOAD_KINDS),
+    complete=True,
 )
 def claim_exists(workload: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on a claim that the stack does not declare: the pods wait until somebody makes it."""
@@ -185,6 +189,7 @@ def volume_exists(manifest: Manifest) -> Iterator[str]:
     "Ingresses and HTTPRoutes lead to Services and ports that exist.",
     subjects=lambda stack: stack.of_kind("Ingress", "HTTPRoute"),
     source="kube-linter `dangling-ingress`; kube-score `ingress-targets-service`",
+    complete=True,
 )
 def backend_exists(route: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on a backend that is no Service of the stack, and on a port that its Service does not have."""
