@@ -1,4 +1,4 @@
-"""What the Pod Security Standards forbid pods beside `security.py`: the node's namespaces, ports, files and knobs.
+"""What the Pod Security Standards forbid pods, beside containers: the node's namespaces, ports, files and knobs.
 
 They hold in every namespace, whatever level it enforces, but for `volume-types`, which says what the API server of
 the namespace will say. See https://kubernetes.io/docs/concepts/security/pod-security-standards/.
