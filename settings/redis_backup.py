@@ -122,7 +122,7 @@ class RedisBackup(Model):
     """Where they go; absent, and without `s3`: a claim of the default size."""
     s3: BackupBucket | None = None
     """Where they go instead of a claim."""
-    resources: Resources = Resources.of("50m", "64Mi", "1", "512Mi")
+    resources: Resources = Resources.of("50m", "128Mi", "1", "512Mi")
     """Of the containers that copy, check and upload, one after the other; checking needs the size of the largest key.
 
     A restore takes the resources of a node instead, since it holds one shard at a time in its memory.

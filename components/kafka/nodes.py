@@ -221,7 +221,8 @@ def _pod(
                 }
             ),
             field_variable("ZONE", ZONE_FIELD),
-            *variables({"BOOTSTRAP_SERVERS": bootstrap_servers(namespace, cluster_domain)}),
+            # For stop.sh; a controller may not connect to brokers, and has no reason to.
+            *variables({"BOOTSTRAP_SERVERS": bootstrap_servers(namespace, cluster_domain)} if role.is_broker else {}),
             *access.variables(BROKER_PASSWORD="broker-password", OPERATOR_PASSWORD="operator-password"),
             *variables(
                 {

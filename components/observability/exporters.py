@@ -132,7 +132,7 @@ def node_exporter(part: Part, resources: Resources, *, clients: tuple[Peer, ...]
         ports=[part.container_port()],
         resources=resource_requirements(resources),
         readiness_probe=http_probe("/"),
-        liveness_probe=http_probe("/"),
+        liveness_probe=http_probe("/", failures=6),
         security_context=container_security(),
         volume_mounts=[
             k8s.core.v1.VolumeMountArgs(

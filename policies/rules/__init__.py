@@ -12,7 +12,23 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from . import availability, budget, containers, credentials, namespaces, security
+from . import (
+    availability,
+    budget,
+    containers,
+    conventions,
+    credentials,
+    data,
+    lifecycle,
+    namespaces,
+    network,
+    observability,
+    pods,
+    quotas,
+    rbac,
+    references,
+    security,
+)
 from .model import Config, ConfigSchema, Manifest, Outcome, Rule, Scope, Severity, Violation, identity
 from .reading import UNKNOWN
 from .stack import Stack
@@ -46,6 +62,15 @@ RULES: tuple[Rule, ...] = (
     *containers.RULES,
     *namespaces.RULES,
     *availability.RULES,
+    *pods.RULES,
+    *rbac.RULES,
+    *quotas.RULES,
+    *lifecycle.RULES,
+    *references.RULES,
+    *network.RULES,
+    *conventions.RULES,
+    *data.RULES,
+    *observability.RULES,
     *budget.RULES,
 )
 

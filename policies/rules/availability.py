@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from .model import Manifest, Rule, stack_rule
-from .reading import get, mapping, objects, text
+from .model import Manifest, Rule, manifest_rule, stack_rule
+from .reading import get, mapping, objects, text, whole
 from .stack import Stack
 from .workloads import SCALED_KINDS, effective_request, kind_of, namespace_of, running_containers, where
 
@@ -23,7 +23,8 @@ def service_selects_pods(service: Manifest, stack: Stack) -> Iterator[str]:
     selector = mapping(service, "spec", "selector")
     if not selector or get(service, "spec", "type") == "ExternalName":
         return
-    if not any(stack.selected(namespace_of(service), {"matchLabels": selector})):
+    wanted = {"matchLabels": selector}
+    if not any(stack.selected(namespace_of(service), wanted)) and not stack.operated(namespace_of(service), wanted):
         yield (
             "selects no pod of this namespace, so connections are refused; "
             "make spec.selector equal to the labels of the pod template"
@@ -38,7 +39,7 @@ def service_selects_pods(service: Manifest, stack: Stack) -> Iterator[str]:
 )
 def pdb_selects_pods(budget: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on a budget that protects nothing."""
-    if not _budgeted(budget, stack):
+    if not stack.budgeted(budget) and not stack.operated(namespace_of(budget), mapping(budget, "spec", "selector")):
         yield (
             "selects no pod of this namespace, so it protects nothing; "
             "make spec.selector equal to the labels of the pod template, or remove it"
@@ -52,37 +53,23 @@ def pdb_selects_pods(budget: Manifest, stack: Stack) -> Iterator[str]:
     subjects=lambda stack: stack.of_kind("PodDisruptionBudget"),
 )
 def pdb_allows_drain(budget: Manifest, stack: Stack) -> Iterator[str]:
-    """Fires on a budget that forbids every eviction at the fewest replicas its workloads run with."""
+    """Fires on a budget that forbids every eviction at any number of replicas that its workloads may run with."""
     if get(budget, "spec", "maxUnavailable") in (0, "0%"):
         yield "forbids every eviction, so nodes cannot be drained; set maxUnavailable: 1"
     min_available = get(budget, "spec", "minAvailable")
     if min_available is None:
         return
-    pods = sum(_fewest_pods(workload, stack) for workload in _budgeted(budget, stack))
-    if pods and _pods_needed(min_available, pods) >= pods:
+    ranges = [stack.replicas(workload) for workload in stack.budgeted(budget)]
+    fewest, most = sum(low for low, _ in ranges), sum(high for _, high in ranges)
+    # Whatever it is, a share or a number: the more pods run, the more may be evicted.
+    blocked = next((pods - 1 for pods in range(fewest, most + 1) if _pods_needed(min_available, pods) < pods), most)
+    if fewest and blocked >= fewest:
+        pods_text = "1 pod" if blocked == 1 else f"{blocked} pods"
         yield (
-            f"minAvailable: {min_available} forbids every eviction when the selected workloads run {pods} "
-            f"{'pod' if pods == 1 else 'pods'}, so nodes cannot be drained; set maxUnavailable: 1 instead"
+            f"minAvailable: {min_available} forbids every eviction when the selected workloads run "
+            f"{pods_text if blocked == fewest else f'{fewest} to {pods_text}'}, so nodes cannot be drained; "
+            "set maxUnavailable: 1 instead"
         )
-
-
-def _budgeted(budget: Manifest, stack: Stack) -> list[Manifest]:
-    selector = get(budget, "spec", "selector")
-    # In policy/v1 an empty selector selects all pods, a missing one none.
-    return [] if selector is None else list(stack.selected(namespace_of(budget), mapping(selector)))
-
-
-def _fewest_pods(workload: Manifest, stack: Stack) -> int:
-    """The fewest pods, but one, that a workload has; 0 for kinds that are not scaled or have no pods."""
-    if kind_of(workload) not in SCALED_KINDS:
-        return 0
-    autoscalers = stack.autoscalers(workload)
-    if autoscalers:
-        fields = {"HorizontalPodAutoscaler": "minReplicas", "ScaledObject": "minReplicaCount"}
-        lowest = min(_count(get(a, "spec", fields[kind_of(a)]), 1) for a in autoscalers)
-        # Scaled to zero there is nothing to evict: what counts is the first pod.
-        return max(1, lowest)
-    return _count(get(workload, "spec", "replicas"), 1)
 
 
 def _count(value: Any, default: int) -> int:
@@ -164,10 +151,34 @@ def single_replicas_owner(workload: Manifest, stack: Stack) -> Iterator[str]:
         yield f"{' and '.join(names)} fight over the replicas; keep one of them"
 
 
+@manifest_rule(
+    "autoscaler-range",
+    "error",
+    "Autoscalers have a range to scale in.",
+    source="polaris `hpaMaxAvailability`",
+)
+def autoscaler_range(manifest: Manifest) -> Iterator[str]:
+    """Fires where the most replicas are fewer than the fewest, which the API server refuses, or as many."""
+    fields = {
+        "HorizontalPodAutoscaler": ("minReplicas", "maxReplicas", 1),
+        "ScaledObject": ("minReplicaCount", "maxReplicaCount", 0),
+    }
+    if kind_of(manifest) not in fields:
+        return
+    low_field, high_field, default = fields[kind_of(manifest)]
+    low, high = whole(manifest, "spec", low_field), whole(manifest, "spec", high_field)
+    fewest = default if low is None else low
+    if high is not None and high < fewest:
+        yield f"{high_field} {high} is below {low_field} {fewest}; raise {high_field}"
+    elif high is not None and high == fewest:
+        yield f"never scales: both ends are {high}; raise {high_field}, or remove it and set spec.replicas"
+
+
 RULES: tuple[Rule, ...] = (
     service_selects_pods,
     pdb_selects_pods,
     pdb_allows_drain,
     hpa_target_requests,
     single_replicas_owner,
+    autoscaler_range,
 )

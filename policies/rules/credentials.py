@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from .model import Manifest, Rule, manifest_rule
-from .reading import get, mapping, objects, strings, text
-from .workloads import containers, where
+from .reading import get, known, mapping, objects, strings, text
+from .workloads import containers, kind_of, where
 
 _SECRET_NAME: Final = re.compile(
     r"PASSWORD|PASSWD|PASSPHRASE|SECRET|_KEY$|APIKEY$|(^|_)(TOKEN|CREDENTIALS?)$", re.IGNORECASE
@@ -31,6 +31,10 @@ _SECRET_VALUE: Final = re.compile(
     | \bpul-[0-9a-f]{40}                                # Pulumi
     """,
     re.VERBOSE,
+)
+# A script may look for the line that begins a key: in a file the key itself must follow.
+_SECRET_IN_FILE: Final = re.compile(
+    _SECRET_VALUE.pattern.replace(r"PRIVATE\ KEY", r"PRIVATE\ KEY-----\s+[A-Za-z0-9+/=:\-]{16}"), re.VERBOSE
 )
 _PASSWORD_IN_VALUE: Final = re.compile(
     r"""
@@ -74,6 +78,23 @@ def no_secret_in_plain_env(manifest: Manifest) -> Iterator[str]:
                 yield f"the variable {name} {reason} in plain text; {mend}"
 
 
+@manifest_rule(
+    "no-secret-in-config-file",
+    "error",
+    "Files in ConfigMaps hold no secrets.",
+    source="polaris `sensitiveConfigmapContent`; NSA C-0012",
+)
+def no_secret_in_config_file(manifest: Manifest) -> Iterator[str]:
+    """Fires on a file with a private key or a token of a known form; formats of other passwords are not known."""
+    if kind_of(manifest) != "ConfigMap":
+        return
+    data = mapping(manifest, "data")
+    for name in data:
+        content = known(data, name)
+        if not _VARIABLE.fullmatch(name) and isinstance(content, str) and _SECRET_IN_FILE.search(content):
+            yield f"the file {name} holds what looks like a secret; put it into a Secret and mount that"
+
+
 def secret_in_plain_text(name: str, value: str) -> str | None:
     """Say why an environment variable looks like a secret, without its value; None if it does not."""
     if _names_secret(name) and not _is_harmless(value):
@@ -109,4 +130,4 @@ def _holds_secret(value: str) -> bool:
     )
 
 
-RULES: tuple[Rule, ...] = (no_secret_in_plain_env,)
+RULES: tuple[Rule, ...] = (no_secret_in_plain_env, no_secret_in_config_file)

@@ -86,3 +86,25 @@ def text(value: Any, *path: str) -> str:
     """Return the string at `path`, or an empty one; raises as `get` does."""
     found = get(value, *path)
     return found if isinstance(found, str) else ""
+
+
+def whole(value: Any, *path: str) -> int | None:
+    """Return the whole number at `path`, or None; raises as `get` does."""
+    found = get(value, *path)
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def known(value: Any, *path: str) -> Any:
+    """Return the value at `path`, or None where a part of the path is missing, no mapping, or unknown."""
+    try:
+        return get(value, *path)
+    except UnknownValueError:
+        return None
+
+
+def known_objects(value: Any, *path: str) -> list[Mapping[str, Any]]:
+    """Return the mappings in the list at `path` that are known."""
+    found = known(value, *path)
+    if not isinstance(found, Sequence) or isinstance(found, str):
+        return []
+    return [element for element in found if isinstance(element, Mapping)]

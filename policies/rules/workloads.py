@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from .model import Manifest
-from .reading import get, mapping, objects, text
+from .reading import get, mapping, objects, text, whole
 
 _TEMPLATE: Final = {
     "Deployment": ("spec", "template"),
@@ -37,10 +37,29 @@ _GROUP: Final = {
     "PodDisruptionBudget": "policy",
     "HorizontalPodAutoscaler": "autoscaling",
     "ScaledObject": "keda.sh",
+    "ConfigMap": "",
+    "Secret": "",
+    "ServiceAccount": "",
+    "PersistentVolumeClaim": "",
+    "Role": "rbac.authorization.k8s.io",
+    "ClusterRole": "rbac.authorization.k8s.io",
+    "RoleBinding": "rbac.authorization.k8s.io",
+    "ClusterRoleBinding": "rbac.authorization.k8s.io",
+    "Ingress": "networking.k8s.io",
+    "HTTPRoute": "gateway.networking.k8s.io",
+    "CustomResourceDefinition": "apiextensions.k8s.io",
+    "ServiceMonitor": "monitoring.coreos.com",
+    "PodMonitor": "monitoring.coreos.com",
+    "PrometheusRule": "monitoring.coreos.com",
+    "ExternalSecret": "external-secrets.io",
+    "SealedSecret": "bitnami.com",
+    "Certificate": "cert-manager.io",
 }
 
 SCALED_KINDS: Final = frozenset({"Deployment", "StatefulSet", "ReplicaSet"})
 WORKLOAD_KINDS: Final = tuple(_TEMPLATE)
+CLUSTER_KINDS: Final = frozenset({"Namespace", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"})
+"""Kinds the rules know whose objects are in no namespace."""
 
 
 def kind_of(manifest: Manifest) -> str:
@@ -86,6 +105,15 @@ def is_long_running(manifest: Manifest) -> bool:
     if kind in ("Job", "CronJob"):
         return False
     return kind != "Pod" or get(manifest, "spec", "restartPolicy") in (None, "Always")
+
+
+def container_ports(manifest: Manifest) -> Iterator[tuple[str, int]]:
+    """The name (empty where there is none) and number of each port that the pod's running containers declare."""
+    for container in running_containers(manifest):
+        for port in objects(container, "ports"):
+            number = whole(port, "containerPort")
+            if number is not None:
+                yield text(port, "name"), number
 
 
 def where(container: Manifest) -> str:

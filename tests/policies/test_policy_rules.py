@@ -1,4 +1,5 @@
 import copy
+import json
 import re
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from policy_baseline import DELETE, baseline, changed, manifest
+from policy_rows import FIRES as MORE_FIRES
+from policy_rows import SILENT as MORE_SILENT
 
 from policies.rules import RULES, UNKNOWN, Rule, Violation, evaluate
 from policies.rules.model import manifest_rule, stack_rule
@@ -30,7 +33,7 @@ SCALED_OBJECT = manifest(
 )
 
 
-CONFIGURED = {"monthly-budget"}
+CONFIGURED = {"image-registry", "monthly-budget"}
 """Rules that find nothing without a configuration: they have tests of their own."""
 
 Change = tuple[str, str, Any]
@@ -189,6 +192,7 @@ FIRES: list[tuple[str, str, list[Change], str]] = [
     ("hpa-target-requests", "api", [hpa("scaleTargetRef.name", "gone")], '"gone"'),
     ("hpa-target-requests", "api", [hpa("metrics", container_metric("gone"))], 'container "gone"'),
     ("single-replicas-owner", "api", [("Deployment/api", "spec.replicas", 2)], "remove spec.replicas"),
+    *MORE_FIRES,
 ]
 
 # What must not set off a rule, beyond the baseline.
@@ -261,6 +265,7 @@ SILENT: list[tuple[str, list[Change]]] = [
         [main("resources", {}), hpa("metrics[0].resource.target", {"type": "AverageValue", "averageValue": "1"})],
     ),
     ("single-replicas-owner", [("StatefulSet/db", "spec.replicas", 5)]),
+    *MORE_SILENT,
 ]
 
 
@@ -308,6 +313,34 @@ def test_each_rule_has_both_kinds_of_test():
 )
 def test_one_mistake_is_one_finding(changes, expected):
     assert found(changed(*changes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("image", "allowed"),
+    [
+        ("registry.example.com:5000/team/x:1", True),
+        ("registry.example.com:5000/teamx/x:1", False),
+        ("redis:8", True),
+        ("bitnami/redis:8", False),
+        ("localhost/redis:8", False),
+    ],
+)
+def test_images_come_from_the_registries_that_are_configured(image, allowed):
+    registries = ["registry.example.com:5000/team", "docker.io/library/"]
+    rule = only("image-registry")[0].configured("error", {"registries": registries})
+    deployment = changed(("Deployment/api", f"{API}.image", image))[12:13]
+    assert deployment[0]["kind"] == "Deployment"
+    assert (evaluate(deployment, [rule]) == []) is allowed
+
+
+def test_definitions_and_labels_are_configured():
+    thing = [manifest("example.com/v1", "Thing", "agents", "t")]
+    assert evaluate(thing, only("custom-resource-definition"))
+    rule = only("custom-resource-definition")[0].configured("error", {"groups": ["example.com"]})
+    assert evaluate(thing, [rule]) == []
+
+    rule = only("standard-labels")[0].configured("warning", {"labels": ["team"]})
+    assert "has no label team" in evaluate(baseline(), [rule])[0].message
 
 
 def test_a_finding_identifies_its_object():
@@ -404,17 +437,37 @@ def unknown(manifests: list[Any]) -> set[tuple[str, str]]:
     ("target", "path", "expected"),
     [
         ("Deployment/api", "spec.template.metadata.annotations.checksum", set()),
-        ("Deployment/api", f"{API}.env[1].valueFrom", set()),
+        (
+            "Deployment/api",
+            f"{API}.env[1].valueFrom",
+            {("config-map-exists", "api"), ("secret-exists", "api"), ("secret-key-exists", "api")},
+        ),
         ("Deployment/api", f"{API}.env[0].value", {("no-secret-in-plain-env", "api")}),
         ("Deployment/api", f"{API}.image", {("image-tag", "api")}),
         ("Deployment/api", "spec.replicas", {("single-replicas-owner", "api")}),
-        ("StatefulSet/db", "spec.replicas", set()),
+        ("StatefulSet/db", "spec.replicas", {("pdb-exists", "db"), ("quota-fits", "quota"), ("replicas-spread", "db")}),
+        ("ConfigMap/kafka", "data.id", set()),
+        ("Secret/redis", "data.password", set()),
         ("Deployment/api", "spec.template.metadata.labels.version", set()),
-        ("Service/db", "spec.selector", {("service-selects-pods", "db")}),
+        ("Service/db", "spec.selector", {("service-selects-pods", "db"), ("service-target-port", "db")}),
         ("PodDisruptionBudget/db", "spec.maxUnavailable", {("pdb-allows-drain", "db")}),
         ("Job/once", "metadata.name", set()),
-        ("Job/once", f"{API}.resources.limits.cpu", {("cpu-limit", "once")}),
-        ("Deployment/api", f"{API}.env[2]", {("no-secret-in-plain-env", "api")}),
+        (
+            "Job/once",
+            f"{API}.resources.limits.cpu",
+            {("cpu-limit", "once"), ("quota-fits", "quota"), ("requests-within-limits", "once")},
+        ),
+        (
+            "Deployment/api",
+            f"{API}.env[2]",
+            {
+                ("no-secret-in-plain-env", "api"),
+                ("unique-variables", "api"),
+                ("config-map-exists", "api"),
+                ("secret-exists", "api"),
+                ("secret-key-exists", "api"),
+            },
+        ),
     ],
 )
 def test_unknown_values_stop_only_the_rules_that_read_them(target, path, expected):
@@ -490,7 +543,8 @@ def test_a_rule_that_fails_is_not_evaluated_and_its_error_is_not_quoted():
 
 
 def test_values_of_variables_and_secrets_are_never_echoed():
-    manifests = [manifest("v1", "Secret", "agents", "s", data={"a": CANARY}, stringData={"b": CANARY})]
+    secret = manifest("v1", "Secret", "agents", "s", data={"a": CANARY}, stringData={"b": CANARY})
+    noticed = 0
     for _, _, changes, _ in FIRES:
         broken = changed(*changes)
         deployment = next(m for m in broken if (m["kind"], m["metadata"]["name"]) == ("Deployment", "api"))
@@ -501,12 +555,13 @@ def test_values_of_variables_and_secrets_are_never_echoed():
                     {"name": "B", "value": f"x://u:{CANARY}@h"},
                     {"name": "C_PASSWORD", "value": {"nested": CANARY}},
                     {"name": "D", "value": UNKNOWN},
+                    {"name": "E", "value": f"http://u:{CANARY}@db:1/{CANARY}"},
                 ]
             )
-        manifests += broken
-    violations = evaluate(manifests)
-    assert sum(v.rule == "no-secret-in-plain-env" for v in violations) > 100
-    assert CANARY not in str(violations)
+        violations = evaluate([secret, *broken])
+        noticed += sum(v.rule == "no-secret-in-plain-env" for v in violations)
+        assert CANARY not in str(violations)
+    assert noticed > 100
 
 
 # Robustness
@@ -565,16 +620,22 @@ def test_unknown_fields_are_reported_as_such(data):
 # Cost
 
 
-def test_150_objects_take_less_than_50_ms():
-    # 10 baselines in namespaces of their own: 210 objects.
+def test_200_objects_take_less_than_2_seconds():
+    # 4 baselines in namespaces of their own.
     manifests = []
-    for number in range(10):
-        for found_manifest in baseline():
-            metadata = found_manifest["metadata"]
-            key = "namespace" if "namespace" in metadata else "name"
-            metadata[key] += str(number)
+    for number in range(4):
+        text = json.dumps(baseline())
+        for name in ("agents", "collectors", "data"):
+            # As a namespace, and in the names of hosts; not the key of a ConfigMap or a folder.
+            text = re.sub(
+                rf'(?P<key>"namespace": |"kubernetes.io/metadata.name": )"{name}"', rf'\g<key>"{name}{number}"', text
+            )
+            text = re.sub(rf"\.{name}([.:])", rf".{name}{number}\1", text)
+        for found_manifest in json.loads(text):
+            if found_manifest["kind"] == "Namespace":
+                found_manifest["metadata"]["name"] += str(number)
             manifests.append(found_manifest)
-    assert len(manifests) > 150
+    assert len(manifests) > 200
     assert evaluate(manifests) == []
 
     def seconds() -> float:
@@ -582,7 +643,7 @@ def test_150_objects_take_less_than_50_ms():
         evaluate(manifests)
         return time.process_time() - start
 
-    assert min(seconds() for _ in range(5)) < 0.05
+    assert min(seconds() for _ in range(3)) < 2
 
 
 @pytest.mark.parametrize(("module", "folder"), [("policies.rules", "."), ("rules", "policies")])
@@ -594,4 +655,5 @@ def test_the_rules_need_only_the_standard_library(module, folder, request):
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=request.config.rootpath / folder, capture_output=True, text=True, check=True
     )
+    # PyYAML, which is always beside Pulumi, is imported only to read a file in a ConfigMap.
     assert set(result.stdout.split()) == {module.partition(".")[0]}

@@ -11,7 +11,9 @@ import pulumi
 import pytest
 
 from agentstack.environment import Environment
+from agentstack.manifests import Manifests
 from agentstack.render import render as run_program
+from policies.rules import evaluate
 
 from .cli_program import write_project
 from .conftest import Recorder
@@ -52,3 +54,4 @@ def test_what_the_documentation_shows(program: str, tmp_path: Path) -> None:
     found = {(item.inputs.get("kind"), item.name) for item in rendered.registrations}
     assert {("HorizontalPodAutoscaler", "researcher"), ("Ingress", "gateway"), ("StatefulSet", "redis")} <= found
     assert rendered.warnings == []
+    assert evaluate(manifest.object for manifest in Manifests.of(rendered.registrations).items) == []

@@ -22,7 +22,7 @@ from settings import AlertmanagerSettings, NamespacesSettings, ObservabilitySett
 
 from .conftest import Recorder
 
-FIXTURES = pathlib.Path(__file__).parents[1] / "data" / "metrics"
+FIXTURES = pathlib.Path(__file__).parents[2] / "policies" / "metrics"
 RULES = pathlib.Path(prometheus.__file__).parent / "config" / "rules"
 RUNBOOK = pathlib.Path(__file__).parents[2] / "docs" / "alerts.md"
 REPOSITORY = "https://github.com/agentstack/agentstack"

@@ -194,7 +194,8 @@ class _Pods:
             k8s.core.v1.VolumeArgs(
                 name="config", config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=self._sources.config)
             ),
-            k8s.core.v1.VolumeArgs(name="work", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs()),
+            # Pieces of one shard.
+            self._scratch("work", int(self._spec.storage.amount)),
             self._snapshots(),
         ]
         if self._sources.certificates:
@@ -219,7 +220,11 @@ class _Pods:
         if self._target.s3 is None:
             claim = k8s.core.v1.PersistentVolumeClaimVolumeSourceArgs(claim_name="redis-backup")
             return k8s.core.v1.VolumeArgs(name="snapshots", persistent_volume_claim=claim)
-        return k8s.core.v1.VolumeArgs(name="snapshots", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs())
+        return self._scratch("snapshots", self._spec.shards * int(self._spec.storage.amount))
+
+    def _scratch(self, name: str, size: int) -> k8s.core.v1.VolumeArgs:
+        """A volume that goes with the pod, of `size` bytes at most."""
+        return k8s.core.v1.VolumeArgs(name=name, empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs(size_limit=str(size)))
 
     def _redis(
         self, name: str, resources: Resources, own: Mapping[str, str], *, read_only: bool = False

@@ -1,0 +1,264 @@
+"""What the Pod Security Standards forbid pods, beside containers: the node's namespaces, ports, files and knobs.
+
+They hold in every namespace, whatever level it enforces, but for `volume-types`, which says what the API server of
+the namespace will say. See https://kubernetes.io/docs/concepts/security/pod-security-standards/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from .model import Manifest, Rule, manifest_rule, stack_rule
+from .reading import get, mapping, objects, text, whole
+from .stack import Stack
+from .workloads import WORKLOAD_KINDS, containers, namespace_of, pod_spec, pod_template, where
+
+_SAFE_SYSCTLS: Final = frozenset(
+    {
+        "kernel.shm_rmid_forced",
+        "net.ipv4.ip_local_port_range",
+        "net.ipv4.ip_local_reserved_ports",
+        "net.ipv4.ip_unprivileged_port_start",
+        "net.ipv4.ping_group_range",
+        "net.ipv4.tcp_fin_timeout",
+        "net.ipv4.tcp_keepalive_intvl",
+        "net.ipv4.tcp_keepalive_probes",
+        "net.ipv4.tcp_keepalive_time",
+        "net.ipv4.tcp_rmem",
+        "net.ipv4.tcp_syncookies",
+        "net.ipv4.tcp_wmem",
+    }
+)
+_SELINUX_TYPES: Final = frozenset(
+    {"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}  # the last since Kubernetes 1.31
+)
+_RESTRICTED_VOLUMES: Final = frozenset(
+    {
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "image",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    }
+)
+
+
+@manifest_rule(
+    "no-host-namespaces",
+    "error",
+    "Pods share no namespace of their node.",
+    source="[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/): baseline; "
+    "kube-linter `host-network`, `host-pid`, `host-ipc`; NSA C-0038, C-0041",
+)
+def no_host_namespaces(manifest: Manifest) -> Iterator[str]:
+    """Fires on `hostNetwork`, `hostPID` and `hostIPC`."""
+    shared = {
+        "hostNetwork": "share the network of their node, past every NetworkPolicy",
+        "hostPID": "see and stop every process of their node",
+        "hostIPC": "share memory with every process of their node",
+    }
+    for field, what in shared.items():
+        if get(pod_spec(manifest), field) is True:
+            yield f"the pods {what}; remove {field}"
+
+
+@manifest_rule(
+    "no-host-ports",
+    "error",
+    "Containers take no port of their node.",
+    source="[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/): baseline; "
+    "polaris `hostPortSet`; NSA C-0044",
+)
+def no_host_ports(manifest: Manifest) -> Iterator[str]:
+    """Fires on a `hostPort` other than 0."""
+    for container in containers(manifest):
+        for port in objects(container, "ports"):
+            if number := whole(port, "hostPort"):
+                yield (
+                    f"{where(container)} takes port {number} of its node, so one node runs one such pod; "
+                    "remove hostPort and make a Service"
+                )
+
+
+@manifest_rule(
+    "host-path-read-only",
+    "error",
+    "The node's files are mounted read-only, and its sockets not at all.",
+    source="[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/): baseline; "
+    "kube-linter `writable-host-mount`, `docker-sock`; NSA C-0045, C-0048",
+)
+def host_path_read_only(manifest: Manifest) -> Iterator[str]:
+    """Fires on a writable mount of a `hostPath`, and on any mount of a socket, which no mode protects.
+
+    The standards forbid every `hostPath`; a collector that reads the node's files is let through here, and refused by
+    `volume-types` in a namespace that forbids it.
+    """
+    paths = {
+        text(volume, "name"): text(volume, "hostPath", "path")
+        for volume in objects(pod_spec(manifest), "volumes")
+        if get(volume, "hostPath") is not None
+    }
+    for container in containers(manifest):
+        for mount in objects(container, "volumeMounts"):
+            path = paths.get(text(mount, "name"))
+            if path is None:
+                continue
+            if path.endswith(".sock"):
+                yield f"{where(container)} may command its node through {path}; remove the mount"
+            elif get(mount, "readOnly") is not True:
+                yield f"{where(container)} may change {path} of its node; set readOnly: true on the mount"
+
+
+@stack_rule(
+    "volume-types",
+    "error",
+    "Pods use only the types of volumes that the Pod Security level of their namespace allows.",
+    subjects=lambda stack: stack.of_kind(*WORKLOAD_KINDS),
+    source="[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/): restricted",
+)
+def volume_types(workload: Manifest, stack: Stack) -> Iterator[str]:
+    """Fires on a `hostPath` under `baseline`, and under `restricted` on anything but the standard types."""
+    namespace = stack.named("Namespace", "", namespace_of(workload))
+    level = get(namespace, "metadata", "labels", "pod-security.kubernetes.io/enforce")
+    for volume in objects(pod_spec(workload), "volumes"):
+        types = set(volume) - {"name"}
+        refused = types - _RESTRICTED_VOLUMES if level == "restricted" else types & {"hostPath"}
+        if level in ("restricted", "baseline") and refused:
+            yield (
+                f'the namespace "{namespace_of(workload)}" enforces {level} and refuses these pods: volume '
+                f'"{text(volume, "name")}" is of the type {", ".join(sorted(refused))}; use a '
+                "persistentVolumeClaim, or a namespace for collectors"
+            )
+
+
+@manifest_rule(
+    "default-proc-mount",
+    "error",
+    "Containers see a masked /proc.",
+    source="[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/): baseline; "
+    "kube-linter `unsafe-proc-mount`",
+)
+def default_proc_mount(manifest: Manifest) -> Iterator[str]:
+    """Fires on a `procMount` other than Default."""
+    for container in containers(manifest):
+        if get(container, "securityContext", "procMount") not in (None, "Default"):
+            yield f"{where(container)} sees all of /proc; remove securityContext.procMount"
+
+
+@manifest_rule(
+    "safe-sysctls",
+    "error",
+    "Pods set only sysctls that concern nothing but themselves.",
+    source="[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/): baseline; "
+    "kube-linter `unsafe-sysctls`",
+)
+def safe_sysctls(manifest: Manifest) -> Iterator[str]:
+    """Fires on a sysctl that is not in the list of the baseline standard."""
+    for sysctl in objects(pod_spec(manifest), "securityContext", "sysctls"):
+        name = text(sysctl, "name")
+        if name not in _SAFE_SYSCTLS:
+            yield f"the sysctl {name} changes more than the pod; remove it from securityContext.sysctls"
+
+
+@manifest_rule(
+    "mandatory-access-control",
+    "error",
+    "AppArmor and SELinux stay as the container runtime sets them.",
+    source="[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/): baseline; "
+    "NSA C-0055",
+)
+def mandatory_access_control(manifest: Manifest) -> Iterator[str]:
+    """Fires on an unconfined AppArmor profile, a custom SELinux user or role, and an SELinux type of no container."""
+    pod = pod_spec(manifest)
+    for context, owner in ((pod, "the pod"), *((c, where(c)) for c in containers(manifest))):
+        if get(context, "securityContext", "appArmorProfile", "type") == "Unconfined":
+            yield f"{owner} runs without AppArmor; set securityContext.appArmorProfile.type: RuntimeDefault"
+        options = mapping(context, "securityContext", "seLinuxOptions")
+        if text(options, "user") or text(options, "role") or text(options, "type") not in _SELINUX_TYPES:
+            yield f"{owner} chooses its own SELinux rights; remove securityContext.seLinuxOptions"
+    annotations = mapping(pod_template(manifest), "metadata", "annotations")
+    for key in annotations:
+        if key.startswith("container.apparmor.security.beta.kubernetes.io/") and get(annotations, key) == "unconfined":
+            yield f'container "{key.partition("/")[2]}" runs without AppArmor; remove the annotation'
+
+
+@manifest_rule(
+    "no-host-process",
+    "error",
+    "Windows pods are no processes of their node.",
+    source="[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/): baseline; "
+    "polaris `hostProcess`",
+)
+def no_host_process(manifest: Manifest) -> Iterator[str]:
+    """Fires on `windowsOptions.hostProcess`."""
+    for context, owner in ((pod_spec(manifest), "the pod"), *((c, where(c)) for c in containers(manifest))):
+        if get(context, "securityContext", "windowsOptions", "hostProcess") is True:
+            yield f"{owner} owns its node; remove securityContext.windowsOptions.hostProcess"
+
+
+@manifest_rule(
+    "no-host-in-probes",
+    "error",
+    "Probes and lifecycle hooks ask the pod itself.",
+    source="[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/): "
+    "baseline since Kubernetes 1.34",
+)
+def no_host_in_probes(manifest: Manifest) -> Iterator[str]:
+    """Fires on a `host` in a probe or a hook: the kubelet, which no NetworkPolicy holds, would ask any address."""
+    fields = (
+        ("livenessProbe",),
+        ("readinessProbe",),
+        ("startupProbe",),
+        ("lifecycle", "postStart"),
+        ("lifecycle", "preStop"),
+    )
+    for container in containers(manifest):
+        for path in fields:
+            for handler in ("httpGet", "tcpSocket"):
+                if text(container, *path, handler, "host"):
+                    yield f"{where(container)} sends the kubelet elsewhere; remove {'.'.join(path)}.{handler}.host"
+
+
+@stack_rule(
+    "no-unused-token",
+    "warning",
+    "Only pods whose service account has rights get its token.",
+    subjects=lambda stack: stack.of_kind(*WORKLOAD_KINDS),
+    source="polaris `automountServiceAccountToken`; checkov CKV_K8S_38; NSA C-0034",
+    complete=True,
+)
+def no_unused_token(workload: Manifest, stack: Stack) -> Iterator[str]:
+    """Fires where the token is mounted by default and no binding of the stack gives the service account anything.
+
+    Silent where pod or account asks for it, and on an account that the stack does not declare: it may have rights
+    elsewhere.
+    """
+    name = text(pod_spec(workload), "serviceAccountName") or "default"
+    account = stack.named("ServiceAccount", namespace_of(workload), name)
+    asked = [get(place, "automountServiceAccountToken") for place in (pod_spec(workload), account)]
+    if any(isinstance(answer, bool) for answer in asked) or (account is None and name != "default"):
+        return
+    if not stack.has_rights(namespace_of(workload), name):
+        yield (
+            f'every container gets a token of the service account "{name}", which has no rights to use it for; '
+            "set automountServiceAccountToken: false"
+        )
+
+
+RULES: tuple[Rule, ...] = (
+    no_host_namespaces,
+    no_host_ports,
+    host_path_read_only,
+    volume_types,
+    default_proc_mount,
+    safe_sysctls,
+    mandatory_access_control,
+    no_host_process,
+    no_host_in_probes,
+    no_unused_token,
+)

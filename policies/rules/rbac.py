@@ -1,0 +1,155 @@
+"""What roles allow, and to whom they are bound.
+
+See https://kubernetes.io/docs/concepts/security/rbac-good-practices/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from .model import Manifest, Rule, manifest_rule, stack_rule
+from .reading import objects, strings, text
+from .stack import Stack
+from .workloads import kind_of, namespace_of
+
+_ROLES: Final = ("Role", "ClusterRole")
+_BINDINGS: Final = ("RoleBinding", "ClusterRoleBinding")
+_EVERYBODY: Final = frozenset({"system:anonymous", "system:unauthenticated", "system:authenticated"})
+_RUNNING_CODE: Final = frozenset(
+    {"pods/exec", "pods/attach", "pods/portforward", "nodes/proxy", "serviceaccounts/token"}
+)
+_TAKING: Final = frozenset({"escalate", "bind", "impersonate"})
+
+
+@manifest_rule(
+    "no-rbac-wildcards",
+    "error",
+    "Roles name what they allow.",
+    source="[RBAC good practices](https://kubernetes.io/docs/concepts/security/rbac-good-practices/); "
+    "kube-linter `wildcard-in-rules`; checkov CKV_K8S_49",
+)
+def no_rbac_wildcards(manifest: Manifest) -> Iterator[str]:
+    """Fires on `*` among the verbs, resources or API groups of a role that is not made of others by aggregation."""
+    for number, rule in _rules(manifest):
+        fields = [field for field in ("apiGroups", "resources", "verbs") if "*" in strings(rule, field)]
+        if fields:
+            yield f"rules[{number}] allows all {' and '.join(fields)}, future ones as well; name those it needs"
+
+
+@manifest_rule(
+    "no-rbac-escalation",
+    "error",
+    "Roles do not let their holder take more rights.",
+    source="[RBAC good practices](https://kubernetes.io/docs/concepts/security/rbac-good-practices/); "
+    "checkov CKV_K8S_157, CKV_K8S_158; NSA C-0002",
+)
+def no_rbac_escalation(manifest: Manifest) -> Iterator[str]:
+    """Fires on escalate, bind and impersonate, and on making tokens or running commands in pods of others."""
+    for number, rule in _rules(manifest):
+        verbs, resources = set(strings(rule, "verbs")), set(strings(rule, "resources"))
+        taking = sorted(verbs & _TAKING)
+        if taking and not strings(rule, "resourceNames"):
+            yield f"rules[{number}] allows to {' and '.join(taking)}, so everything; remove it or give resourceNames"
+        running = sorted(resources & _RUNNING_CODE)
+        if running and verbs & {"create", "get", "*"}:
+            yield f"rules[{number}] gives the rights of other accounts through {' and '.join(running)}; remove them"
+
+
+@manifest_rule(
+    "rbac-secrets",
+    "warning",
+    "Roles that read Secrets name them.",
+    source="[RBAC good practices](https://kubernetes.io/docs/concepts/security/rbac-good-practices/); "
+    "kube-linter `access-to-secrets`; kubescape C-0015",
+)
+def rbac_secrets(manifest: Manifest) -> Iterator[str]:
+    """Fires on reading all Secrets; `list` and `watch` hand out their content as `get` does."""
+    for number, rule in _rules(manifest):
+        verbs = sorted({"get", "list", "watch"} & set(strings(rule, "verbs")))
+        if "secrets" in strings(rule, "resources") and verbs and not strings(rule, "resourceNames"):
+            reach = "of its namespace" if kind_of(manifest) == "Role" else "of every namespace that it is bound in"
+            yield f"rules[{number}] hands out all Secrets {reach} ({', '.join(verbs)}); give resourceNames"
+
+
+def _rules(manifest: Manifest) -> Iterator[tuple[int, Manifest]]:
+    if kind_of(manifest) in _ROLES:
+        yield from enumerate(objects(manifest, "rules"))
+
+
+@manifest_rule(
+    "no-cluster-admin",
+    "error",
+    "Nobody is bound to cluster-admin.",
+    source="[RBAC good practices](https://kubernetes.io/docs/concepts/security/rbac-good-practices/); "
+    "kube-linter `cluster-admin-role-binding`; NSA C-0035",
+)
+def no_cluster_admin(manifest: Manifest) -> Iterator[str]:
+    """Fires on a binding to `cluster-admin`, and on one to the group system:masters."""
+    if kind_of(manifest) not in _BINDINGS:
+        return
+    if text(manifest, "roleRef", "name") == "cluster-admin" and text(manifest, "roleRef", "kind") == "ClusterRole":
+        yield "gives every right there is; bind a role with the rights that are needed"
+    if any(text(subject, "name") == "system:masters" for subject in objects(manifest, "subjects")):
+        yield "binds the group system:masters, which passes over RBAC; bind a group of your own"
+
+
+@manifest_rule(
+    "rbac-named-subjects",
+    "error",
+    "Rights go to accounts of their own, not to everybody.",
+    source="[RBAC good practices](https://kubernetes.io/docs/concepts/security/rbac-good-practices/); "
+    "kube-linter `default-service-account`; checkov CKV_K8S_42",
+)
+def rbac_named_subjects(manifest: Manifest) -> Iterator[str]:
+    """Fires on a binding to all users, all service accounts, or a namespace's `default` account."""
+    for subject in objects(manifest, "subjects") if kind_of(manifest) in _BINDINGS else ():
+        name, kind = text(subject, "name"), text(subject, "kind")
+        if name in _EVERYBODY or (kind == "Group" and name.startswith("system:serviceaccounts")):
+            yield f"gives its rights to {name}; name the accounts that need them"
+        elif kind == "ServiceAccount" and name == "default":
+            yield (
+                "gives its rights to every pod that names no service account (default); "
+                "make a ServiceAccount for the pods that need them"
+            )
+
+
+@stack_rule(
+    "binding-references",
+    "error",
+    "Role bindings name roles and service accounts that exist.",
+    subjects=lambda stack: stack.of_kind(*_BINDINGS),
+    complete=True,
+)
+def binding_references(binding: Manifest, stack: Stack) -> Iterator[str]:
+    """Fires on a Role that the stack lacks, and on a service account that it lacks in a namespace of its own.
+
+    A ClusterRole of another stack is left alone: operators bring theirs.
+    """
+    kind, name = text(binding, "roleRef", "kind"), text(binding, "roleRef", "name")
+    own = namespace_of(binding)
+    # Kubernetes puts roles into its own namespaces.
+    if kind == "Role" and not own.startswith("kube-") and stack.named("Role", own, name) is None:
+        yield f'the Role "{name}" does not exist in this namespace, so the binding gives nothing; correct roleRef'
+    for subject in objects(binding, "subjects"):
+        if text(subject, "kind") != "ServiceAccount" or text(subject, "name") == "default":
+            continue
+        namespace = text(subject, "namespace") or own
+        if (
+            stack.named("Namespace", "", namespace) is not None
+            and stack.named("ServiceAccount", namespace, text(subject, "name")) is None
+        ):
+            yield (
+                f'the ServiceAccount "{text(subject, "name")}" does not exist in the namespace "{namespace}": whoever '
+                "makes it gets these rights; correct subjects"
+            )
+
+
+RULES: tuple[Rule, ...] = (
+    no_rbac_wildcards,
+    no_rbac_escalation,
+    rbac_secrets,
+    no_cluster_admin,
+    rbac_named_subjects,
+    binding_references,
+)
