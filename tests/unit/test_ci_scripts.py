@@ -102,13 +102,16 @@ def test_up_deploys_with_the_policies_and_then_expects_nothing_more(checkout: Ch
     checkout.run("stack", "up", "prod")
     options = "--stack prod --non-interactive --color never --policy-pack policies"
     options += " --policy-pack-config policies/config/prod.json"
-    assert checkout.calls("pulumi") == [f"up --yes --diff {options}", f"preview --expect-no-changes {options}"]
+    assert checkout.calls("pulumi") == [
+        f"up --yes --refresh --diff {options}",
+        f"preview --expect-no-changes {options}",
+    ]
 
 
 def test_preview_changes_nothing(checkout: Checkout) -> None:
     checkout.run("stack", "preview", "dev")
     assert checkout.calls("pulumi") == [
-        "preview --diff --stack dev --non-interactive --color never --policy-pack policies"
+        "preview --refresh --diff --stack dev --non-interactive --color never --policy-pack policies"
     ]
 
 

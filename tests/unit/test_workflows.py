@@ -100,13 +100,31 @@ def test_what_they_run_passes_shellcheck(where: str, script: str) -> None:
     assert "${{" not in script, f"{where}: values reach scripts by env, where they cannot become commands"
 
 
-@pytest.mark.parametrize(("where", "script"), scripts())
+@pytest.mark.parametrize(
+    ("where", "script"),
+    [*scripts(), *((f".ci/{name}", (ROOT / ".ci" / name).read_text()) for name in ("diff", "stack"))],
+)
 def test_what_they_run_exists(where: str, script: str) -> None:
-    targets = re.findall(r"^([\w./-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    for target in re.findall(r"\bmake ([\w./-]+)", script):
+    makefile = (ROOT / "Makefile").read_text().replace("$(VENV)", ".venv")
+    targets = re.findall(r"^([\w./-]+):", makefile, re.MULTILINE)
+    for target in re.findall(r"\bmake (?:--silent )?([\w./-]+)", script):
         assert target in targets, where
     for path in re.findall(r"(?<!\S)(\.ci/[\w./-]+)", script):
         assert (ROOT / path).stat().st_mode & 0o111, f"{where}: {path} is not executable"
+
+
+def test_agentstack_knows_the_commands_and_options() -> None:
+    """Those that the workflows and their scripts give it."""
+    for command, options in {"diff": ("--base", "--out", "--live"), "drift": ("--markdown",)}.items():
+        done = subprocess.run(
+            [sys.executable, "-m", "agentstack", command, "--help"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert all(option in done.stdout for option in options), done.stdout
 
 
 def test_actions_are_pinned_by_commit_and_say_their_version() -> None:
