@@ -9,11 +9,8 @@ read actions, and write checks, pull requests and security events.
 
 from __future__ import annotations
 
-import base64
 import fnmatch
-import gzip
 import io
-import json
 import re
 import sys
 import zipfile
@@ -21,6 +18,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import findings
 import gh
 
 MARKER = "<!-- agentstack diff -->"
@@ -41,9 +39,6 @@ DECLARATIONS = (
     *("docs/*", "examples/*", "tests/*", "*.md"),
 )
 """What `agentstack diff` only reads, or does not need. A change to anything else may change what the report says."""
-SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-RESULTS_LIMIT = 5000
-"""https://docs.github.com/en/code-security/code-scanning/troubleshooting-sarif-uploads/results-exceed-limit"""
 
 
 def main(arguments: list[str]) -> None:
@@ -65,8 +60,8 @@ def main(arguments: list[str]) -> None:
     text = f"{MARKER}\n{provenance(run, machinery)}\n\n{report}"
     comment(repository, pull, text)
     check(repository, run, text)
-    if findings := sarif(files.get("findings.sarif")):
-        upload(repository, pull, run, findings)
+    if "findings.sarif" in files:
+        findings.upload(repository, run["head_sha"], f"refs/pull/{pull}/head", files["findings.sarif"])
 
 
 def pull_request(repository: str, run: Mapping[str, Any]) -> int | None:
@@ -105,7 +100,7 @@ def artifact(repository: str, run: int) -> dict[str, bytes]:
                 if len(content) <= FILE_LIMIT:
                     files[name] = content
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        print(f"the artifact cannot be read: {error}")
+        print(f"the artifact cannot be read: {type(error).__name__}")  # its words could be commands to the runner
     return files
 
 
@@ -165,75 +160,6 @@ def check(repository: str, run: Mapping[str, Any], text: str) -> None:
         "output": {"title": CONCLUSIONS[run["conclusion"]], "summary": text},
     }
     gh.send("POST", f"{repository}/check-runs", body)
-
-
-def upload(repository: str, pull: int, run: Mapping[str, Any], findings: Mapping[str, Any]) -> None:
-    """Give the findings to code scanning, which shows them at their lines; say so where it is switched off."""
-    packed = base64.b64encode(gzip.compress(json.dumps(findings).encode())).decode()
-    body = {"commit_sha": run["head_sha"], "ref": f"refs/pull/{pull}/head", "sarif": packed, "tool_name": NAME}
-    try:
-        gh.send("POST", f"{repository}/code-scanning/sarifs", body)
-    except gh.GhError as error:
-        if "HTTP 403" not in str(error) and "HTTP 404" not in str(error):
-            raise
-        print("::notice::code scanning is not enabled here: the findings stand in the comment alone")
-
-
-def sarif(content: bytes | None) -> dict[str, Any] | None:
-    """Return the findings in a SARIF file, written anew: only what code scanning shows, and only in our name.
-
-    As it is, it could close another tool's alerts by claiming to be that tool. Findings that are waived are left out.
-    """
-    if content is None:
-        return None
-    try:
-        (run,) = json.loads(content)["runs"]
-        rules = [_rule(rule) for rule in run["tool"]["driver"].get("rules", [])]
-        results = [_result(result) for result in run.get("results", []) if not result.get("suppressions")]
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        print(f"findings.sarif cannot be read: {type(error).__name__}")
-        return None
-    return {
-        "$schema": SARIF_SCHEMA,
-        "version": "2.1.0",
-        "runs": [
-            {
-                "tool": {"driver": {"name": "Agent Stack", "rules": rules[:RESULTS_LIMIT]}},
-                "automationDetails": {"id": "agentstack/"},
-                "results": results[:RESULTS_LIMIT],
-            }
-        ],
-    }
-
-
-def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
-    described = {
-        key: {"text": str(rule[key]["text"])[:1000]}
-        for key in ("shortDescription", "fullDescription", "help")
-        if key in rule
-    }
-    level = rule.get("defaultConfiguration", {}).get("level", "warning")
-    return {"id": str(rule["id"])[:100], **described, "defaultConfiguration": {"level": _level(level)}}
-
-
-def _result(result: Mapping[str, Any]) -> dict[str, Any]:
-    place = result["locations"][0]["physicalLocation"]
-    uri = str(place["artifactLocation"]["uri"])
-    if not re.fullmatch(r"[\w.][\w./ -]*", uri) or ".." in uri.split("/"):
-        raise ValueError(uri)
-    line = int(place.get("region", {}).get("startLine", 1))
-    prints = {str(key)[:100]: str(value)[:200] for key, value in result.get("partialFingerprints", {}).items()}
-    return {
-        "ruleId": str(result["ruleId"])[:100],
-        "level": _level(result.get("level", "warning")),
-        "message": {"text": str(result["message"]["text"])[:1000]},
-        "locations": [{"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": max(1, line)}}}],
-        "partialFingerprints": prints,
-    }
-
-
-def _level(level: object) -> str:
-    return str(level) if level in ("error", "warning", "note") else "warning"
 
 
 if __name__ == "__main__":

@@ -240,6 +240,16 @@ def test_failures_of_github_are_failures(gh: FakeGh) -> None:
     assert comment(gh, code=1).startswith("gh api --method POST repos/acme/stack/check-runs: gh: HTTP 502")
 
 
+def test_findings_of_main_go_the_same_way(gh: FakeGh) -> None:
+    (gh.folder / "findings.sarif").write_text(sarif(RESULT))
+    command = [sys.executable, ROOT / ".ci/findings.py", "acme/stack", SHA, "refs/heads/main", "findings.sarif"]
+    subprocess.run(command, cwd=gh.folder, env=gh.environment, check=True)
+    (call,) = gh.writes
+    assert (call["body"]["commit_sha"], call["body"]["ref"]) == (SHA, "refs/heads/main")
+    (run,) = json.loads(gzip.decompress(base64.b64decode(call["body"]["sarif"])))["runs"]
+    assert run["results"] == [RESULT]
+
+
 @pytest.mark.parametrize("arguments", [("acme/stack", "7; id"), ("acme/stack/../x", "7"), ("acme/stack",)])
 def test_arguments_are_checked(gh: FakeGh, arguments: tuple[str, ...]) -> None:
     assert "usage" in comment(gh, *arguments, code=2)
