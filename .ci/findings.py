@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Give findings to GitHub's code scanning, which shows them at their lines.
 
-`.ci/findings.py OWNER/REPO COMMIT REF FILE`; FILE is SARIF of any origin, a pull request's too. It is written anew: only
-what code scanning shows, and only in our name; as it is, it could close another tool's alerts by claiming to be that
+`.ci/findings.py OWNER/REPO COMMIT REF FILE`: FILE is SARIF of any origin, of a pull request too. It is written anew:
+only what code scanning shows, in our name; as it is, it could close another tool's alerts by claiming to be that
 tool. Findings that are waived are left out. Needs `gh` with a token that may write security events.
 """
 
