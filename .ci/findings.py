@@ -14,6 +14,7 @@ import json
 import pathlib
 import re
 import sys
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,7 +81,7 @@ def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
 def _result(result: Mapping[str, Any]) -> dict[str, Any]:
     place = result["locations"][0]["physicalLocation"]
     uri = str(place["artifactLocation"]["uri"])
-    if not re.fullmatch(r"[\w.][\w./ -]*", uri) or ".." in uri.split("/"):
+    if not re.fullmatch(r"[\w.%][\w./% -]*", uri) or ".." in urllib.parse.unquote(uri).split("/"):
         raise ValueError(uri)
     line = int(place.get("region", {}).get("startLine", 1))
     prints = {str(key)[:100]: str(value)[:200] for key, value in result.get("partialFingerprints", {}).items()}

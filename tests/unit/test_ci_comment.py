@@ -220,6 +220,7 @@ def place(uri: str) -> dict[str, Any]:
         sarif(place("../../etc/passwd")),
         sarif(place("https://evil.example/x")),
         sarif(place("/etc/passwd")),
+        sarif(place("agents/%2e%2e/%2E./x")),
     ],
 )
 def test_hostile_findings_are_left_out(gh: FakeGh, report: str) -> None:
