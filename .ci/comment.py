@@ -22,7 +22,8 @@ import findings
 import gh
 
 MARKER = "<!-- agentstack diff -->"
-NAME = "agentstack diff"
+CHECK = "agentstack report"
+"""Not the name of the job, `agentstack diff`, which branch protection asks for."""
 ARTIFACT = "diff"
 ARTIFACT_LIMIT = 32 * 1024 * 1024
 """Bytes of the whole archive, pictures included."""
@@ -152,7 +153,7 @@ def comment(repository: str, pull: int, text: str) -> None:
 def check(repository: str, run: Mapping[str, Any], text: str) -> None:
     """Write a check run on the pull request's head; its conclusion is the run's."""
     body = {
-        "name": NAME,
+        "name": CHECK,
         "head_sha": run["head_sha"],
         "status": "completed",
         "conclusion": run["conclusion"],

@@ -48,7 +48,7 @@ class FakeGh:
         self.folder.mkdir()
         self._bin.mkdir()
         program = self._bin / "gh"
-        program.write_text(f"#!{sys.executable}\n{PROGRAM}")
+        program.write_text(f"#!{sys.executable} -IS\n{PROGRAM}")
         program.chmod(0o755)
         self.environment = os.environ | {"PATH": f"{self._bin}:{os.environ['PATH']}"}
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from .fake_gh import FakeGh
 
@@ -93,6 +94,7 @@ def test_first_report_is_a_comment_and_a_check(gh: FakeGh) -> None:
     assert text.startswith(f"{MARKER}\nCommit 5fda3b95a4ea · [run")
     assert text.endswith("## What it changes\nnothing\n")
     check = gh.writes[1]["body"]
+    assert check["name"] not in str(yaml.safe_load((ROOT / ".github/workflows/pull-request.yaml").read_text()))
     assert (check["head_sha"], check["conclusion"], check["status"]) == (SHA, "failure", "completed")
     assert check["output"]["summary"] == text
     # By branch and repository: GitHub names no pull request in the run of a fork.

@@ -80,6 +80,7 @@ def test_they_meet_the_schemas() -> None:
     succeeds(check, "--builtin-schema", "vendor.github-workflows", *WORKFLOWS)
     succeeds(check, "--builtin-schema", "custom.github-workflows-require-timeout", *WORKFLOWS)
     succeeds(check, "--builtin-schema", "vendor.github-actions", *ACTIONS)
+    succeeds(check, "--builtin-schema", "vendor.dependabot", ROOT / ".github/dependabot.yml")
     succeeds(check, "--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci", GITLAB)
 
 
