@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from . import new
+from .diff.command import register as register_diff
 from .explain import explain
 from .release.commands import register as register_releases
 
@@ -42,6 +43,7 @@ def preview(
     settings: Annotated[pathlib.Path | None, typer.Option(help="Read this file instead of Pulumi.ENV.yaml.")] = None,
     out: Annotated[pathlib.Path | None, typer.Option(help="Write manifests here instead of build/ENV.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    sarif: Annotated[pathlib.Path | None, typer.Option(metavar="FILE", help="Write the findings as SARIF.")] = None,
     with_dev_secrets: Annotated[
         bool,
         typer.Option(
@@ -72,6 +74,11 @@ def preview(
     command += [word for option, path in given if path is not None for word in (option, str(path))]
     folder = project / "build" / env if out is None else out
     report = run(environment, folder, command=command, with_dev_secrets=with_dev_secrets)
+    if sarif is not None:
+        from .report import findings_json
+        from .sarif import write as write_sarif
+
+        write_sarif(sarif, {env: findings_json(report)})
     if as_json:
         from .report import as_json as to_json
 
@@ -105,6 +112,7 @@ def schema(
 app.command()(explain)
 app.add_typer(new.app, name="new")
 register_releases(app)
+register_diff(app)
 
 
 def _program() -> list[str]:

@@ -6,10 +6,6 @@ import re
 
 _PREFIX = "app.kubernetes.io"
 PART_OF = {f"{_PREFIX}/part-of": "agentstack"}
-DEVICES = "agentstack.dev/devices"
-"""The annotation of a fleet's PodTemplate with the number of its devices."""
-POOL = "agentstack.dev/pool"
-"""The label of pods that may run in one pool of nodes only: its name."""
 
 
 def selector(name: str, component: str) -> dict[str, str]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from settings.types import escaped
+
 Mark = Literal["bad", "warn", "good", "none"]
 """How a line or section is to be seen: refused, worth a look, fine, or neutral."""
 
@@ -66,3 +68,39 @@ class Section:
     title: str
     blocks: tuple[Block, ...]
     mark: Mark = "none"
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """What there is to say of one environment."""
+
+    environment: str
+    verdict: str
+    mark: Mark
+    sections: tuple[Section, ...]
+    command: str
+    """What shows it whole on a terminal."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """All environments: first one table with the verdicts, then a chapter each."""
+
+    title: Line
+    summary: Table
+    """Each environment's name, its verdict, and what else counts; in the order of the chapters."""
+    notes: Lines
+    """What is to be known of the comparison itself."""
+    chapters: tuple[Chapter, ...]
+    foot: Line
+    """What it is made from, and how to make it again."""
+
+
+def visible(text: str) -> str:
+    """Return text that can neither move a cursor nor turn its direction; line breaks and tabs stay."""
+    return "\n".join("\t".join(map(escaped, line.split("\t"))) for line in text.split("\n"))
+
+
+def parts(line: Line) -> tuple[str | Code, ...]:
+    """Return the parts of a line."""
+    return line if isinstance(line, tuple) else (line,)

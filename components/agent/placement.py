@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pulumi_kubernetes as k8s
 
-from components.labels import POOL
 from components.pods import device_tolerations
+from policies.rules.labels import POOL
 
 from .declaration import Declaration
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
+from .capacity import NamespaceCapacity, capacity
 from .model import Manifest
 from .reading import UNKNOWN, UnknownValueError, get, mapping, objects, strings, text
 from .workloads import SCALED_KINDS, WORKLOAD_KINDS, kind_of, namespace_of, pod_template
@@ -75,6 +76,11 @@ class Stack:
         """The HorizontalPodAutoscalers and ScaledObjects that set the replicas of `workload`."""
         key = kind_of(workload), namespace_of(workload), text(workload, "metadata", "name")
         return self._autoscalers.get(key, ())
+
+    @cached_property
+    def capacity(self) -> Sequence[NamespaceCapacity]:
+        """What the pods of each namespace ask for; raises as `capacity` does."""
+        return capacity(self.manifests)
 
     @cached_property
     def _pods(self) -> _PodIndex:

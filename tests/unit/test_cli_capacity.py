@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from agentstack.capacity import NamespaceCapacity, amount_text, capacity, quantity
+from policies.rules.capacity import NamespaceCapacity, amount_text, capacity, quantity
+from policies.rules.reading import UNKNOWN, UnknownValueError
 
 MI = 1024**2
+API_VERSIONS = {"Job": "batch/v1", "CronJob": "batch/v1"}
 
 
 def container(cpu: str = "100m", memory: str = "64Mi", **more: Any) -> dict[str, Any]:
@@ -19,22 +21,30 @@ def container(cpu: str = "100m", memory: str = "64Mi", **more: Any) -> dict[str,
 
 def workload(kind: str, name: str = "x", pod: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
     template = {"template": {"spec": pod or {"containers": [container()]}}}
-    return {"kind": kind, "metadata": {"name": name, "namespace": "space"}, "spec": {**template, **spec}}
+    return {
+        "apiVersion": API_VERSIONS.get(kind, "apps/v1"),
+        "kind": kind,
+        "metadata": {"name": name, "namespace": "space"},
+        "spec": {**template, **spec},
+    }
 
 
 def scaler(low: int, high: int, name: str = "x", kind: str = "Deployment") -> dict[str, Any]:
     spec = {"scaleTargetRef": {"kind": kind, "name": name}, "minReplicas": low, "maxReplicas": high}
-    return {"kind": "HorizontalPodAutoscaler", "metadata": {"name": name, "namespace": "space"}, "spec": spec}
+    head = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler"}
+    return {**head, "metadata": {"name": name, "namespace": "space"}, "spec": spec}
 
 
 def queue_scaler(**spec: Any) -> dict[str, Any]:
     spec = {"scaleTargetRef": {"name": "x"}, **spec}
-    return {"kind": "ScaledObject", "metadata": {"name": "x", "namespace": "space"}, "spec": spec}
+    head = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject"}
+    return {**head, "metadata": {"name": "x", "namespace": "space"}, "spec": spec}
 
 
 def quota(**hard: str) -> dict[str, Any]:
     hard = {key.replace("_", "."): value for key, value in hard.items()}
-    return {"kind": "ResourceQuota", "metadata": {"name": "q", "namespace": "space"}, "spec": {"hard": hard}}
+    metadata = {"name": "q", "namespace": "space"}
+    return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": hard}}
 
 
 def only(*objects: dict[str, Any]) -> NamespaceCapacity:
@@ -87,7 +97,8 @@ def test_pods(objects: list[dict[str, Any]], pods: tuple[int, int], jobs: tuple[
 
 def test_a_cron_job_and_a_bare_pod() -> None:
     cron = workload("CronJob", jobTemplate={"spec": {"template": {"spec": {"containers": [container()]}}}})
-    pod = {"kind": "Pod", "metadata": {"name": "p", "namespace": "space"}, "spec": {"containers": [container()]}}
+    metadata = {"name": "p", "namespace": "space"}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container()]}}
     namespace = only(cron, pod)
     assert (namespace.pods(), namespace.pods(ending=True)) == ((1, 1), (0, 1))
 
@@ -119,7 +130,8 @@ def test_a_pod_counts_as_the_scheduler_counts_it(pod: dict[str, Any], cpu: str) 
 
 def test_what_a_container_does_not_ask_for() -> None:
     item = {"type": "Container", "default": {"cpu": "2"}, "defaultRequest": {"cpu": "1"}}
-    limits = {"kind": "LimitRange", "metadata": {"name": "l", "namespace": "space"}, "spec": {"limits": [item]}}
+    metadata = {"name": "l", "namespace": "space"}
+    limits = {"apiVersion": "v1", "kind": "LimitRange", "metadata": metadata, "spec": {"limits": [item]}}
     bare = workload("Deployment", pod={"containers": [{}]})
     assert only(bare).asked("requests.cpu") == (0, 0)
     assert only(bare, limits).asked("requests.cpu") == (1, 1)
@@ -144,6 +156,53 @@ def test_a_quota_that_the_most_exceeds() -> None:
         "space: at most 1.1 of requests.cpu, 0.1 more than the quota of 1: the last pods will not start "
         "(heaviest: big 0.8, job 0.1, small 0.1)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "surge"),
+    [
+        ("Deployment", {"replicas": 5}, 2),
+        ("Deployment", {"replicas": 5, "strategy": {"rollingUpdate": {"maxSurge": "50%"}}}, 3),
+        ("Deployment", {"replicas": 5, "strategy": {"rollingUpdate": {"maxSurge": 4}}}, 4),
+        ("Deployment", {"replicas": 5, "strategy": {"type": "Recreate"}}, 0),
+        ("StatefulSet", {"replicas": 5}, 0),
+        ("DaemonSet", {}, 0),
+        ("DaemonSet", {"updateStrategy": {"rollingUpdate": {"maxSurge": 1}}}, 1),
+    ],
+)
+def test_how_many_pods_more_an_update_runs(kind: str, spec: dict[str, Any], surge: int) -> None:
+    assert only(workload(kind, **spec)).workloads[0].surge == surge
+
+
+def test_a_graphics_processor_of_an_init_container_counts_once() -> None:
+    gpu = {"resources": {"limits": {"nvidia.com/gpu": "1"}}}
+    pod = {"containers": [gpu, gpu], "initContainers": [gpu]}
+    assert only(workload("Deployment", pod=pod)).workloads[0].where.devices == (("nvidia.com/gpu", 2),)
+
+
+@pytest.mark.parametrize("amount", ["", "much", "NaN", "1e", "1GB", True, None, [], {}])
+def test_what_is_no_quantity_counts_as_absent(amount: Any) -> None:
+    pod = {"containers": [{"resources": {"requests": {"cpu": amount}}}]}
+    deployment = workload("Deployment", pod=pod)
+    deployment["spec"]["replicas"] = amount
+    assert only(deployment).asked("requests.cpu") == (0, 0)
+
+
+@pytest.mark.parametrize("path", [("replicas",), ("template", "metadata", "labels")])
+def test_unknown_values_are_not_taken_for_numbers(path: tuple[str, ...]) -> None:
+    deployment = workload("Deployment")
+    target = deployment["spec"]
+    for key in path[:-1]:
+        target = target.setdefault(key, {})
+    target[path[-1]] = UNKNOWN
+    with pytest.raises(UnknownValueError):
+        capacity([deployment])
+
+
+def test_an_unknown_name_does_not_matter() -> None:
+    job = workload("Job")
+    job["metadata"]["name"] = UNKNOWN
+    assert only(job).pods(ending=True) == (1, 1)
 
 
 def test_a_quota_that_is_just_enough() -> None:

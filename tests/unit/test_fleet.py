@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from agentstack.capacity import capacity
 from components.agent import Agent
 from components.agent.controller import Plan, Pod, plan, pod_name, pod_of
+from policies.rules.capacity import capacity
 from settings import AgentSettings, DeviceRange, Fleet, Scaling
 from settings.fleet import MAX_DEVICES
 

@@ -1,0 +1,103 @@
+"""A document on a terminal, with colours; in a pipe as plain text of a fixed width."""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING, Final
+
+from .document import Block, Code, Document, Fenced, Fold, Line, Lines, Mark, Section, Table, parts, visible
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+_PLAIN_WIDTH: Final = 120
+"""The width of a pipe, which has none: the same everywhere, so that outputs can be compared."""
+_STYLES: Final[dict[Mark, str]] = {"bad": "bold red", "warn": "bold yellow", "good": "green", "none": "bold"}
+_LINE_STYLES: Final[dict[Mark, str]] = {"bad": "red", "warn": "yellow", "good": "green", "none": ""}
+_DIFF_STYLES: Final = {"~": "bold", "+": "green", "-": "red", "!": "yellow", "@": "cyan"}
+
+
+def show(document: Document, file: IO[str] | None = None) -> None:
+    """Print the document to `file`, stdout by default, with colours if that is a terminal."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, markup=False, emoji=False, file=file)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, emoji=False, file=file, width=_PLAIN_WIDTH)
+    console.print(_text(document.title, "bold"))
+    console.print()
+    console.print(_table(document.summary, [_STYLES[chapter.mark] for chapter in document.chapters]))
+    for item in document.notes.items:
+        console.print(_text(item, _LINE_STYLES[document.notes.mark]))
+    for chapter in document.chapters:
+        if len(document.chapters) > 1 and chapter.sections:
+            console.print()
+            console.rule(Text(f"{visible(chapter.environment)}: {visible(chapter.verdict)}", _STYLES[chapter.mark]))
+        for section in chapter.sections:
+            _show_section(console, section)
+    console.print()
+    console.print(_text(document.foot, "dim"), soft_wrap=True)
+
+
+def _show_section(console: Console, section: Section) -> None:
+    blocks = tuple(filter(_is_shown, section.blocks))
+    if blocks:
+        console.print()
+        console.print(_text(section.title, _STYLES[section.mark]))
+        _show_blocks(console, blocks, "  ")
+
+
+def _is_shown(block: Block) -> bool:
+    """Whether a terminal is the place for it: pictures cannot be read as text, and new manifests fill many screens."""
+    if isinstance(block, Fold):
+        return any(map(_is_shown, block.blocks))
+    return not (isinstance(block, Fenced) and block.language in ("mermaid", "yaml"))
+
+
+def _show_blocks(console: Console, blocks: tuple[Block, ...], indent: str) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    def put(line: Text) -> None:
+        # A terminal wraps long lines by itself, and in a pipe they stay whole.
+        console.print(Text.assemble(indent, line), soft_wrap=True)
+
+    for block in filter(_is_shown, blocks):
+        match block:
+            case Lines():
+                for item in block.items:
+                    put(_text(item, _LINE_STYLES[block.mark]))
+            case Table():
+                console.print(Padding(_table(block), (0, 0, 0, len(indent)), expand=False))
+            case Fenced():
+                colours = _DIFF_STYLES if block.language == "diff" else {}
+                for line in visible(block.text).split("\n"):
+                    put(Text(line, colours.get(line[:1], "")))
+            case Fold():
+                put(_text(block.title))
+                _show_blocks(console, block.blocks, f"{indent}  ")
+
+
+def _table(table: Table, styles: list[str] | None = None) -> RenderableType:
+    from rich.table import Table as RichTable
+
+    shown = RichTable(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for header in table.headers:
+        shown.add_column(header.removeprefix(">"), justify="right" if header.startswith(">") else "left")
+    for number, row in enumerate(table.rows):
+        cells = [_text(cell) for cell in row]
+        if styles is not None:
+            cells[1].stylize(styles[number])
+        shown.add_row(*cells)
+    return shown
+
+
+def _text(line: Line, style: str = "") -> Text:
+    from rich.text import Text
+
+    shown = Text(style=style)
+    for part in parts(line):
+        text = part.text if isinstance(part, Code) else part
+        shown.append(visible(text).replace("\n", "\\n"), "cyan" if isinstance(part, Code) and not style else "")
+    return shown
