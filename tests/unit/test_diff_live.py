@@ -32,6 +32,9 @@ from agentstack.live.drift import Drift, drifts
 from agentstack.live.engine import Answer, Refreshed, State
 from settings.errors import SettingsError
 
+from .test_diff_command import diff, project
+
+__all__ = ["project"]  # a fixture
 ROOT = pathlib.Path(__file__).parents[2]
 RECORDED = ROOT / "tests" / "data" / "engine"
 TODAY = date(2026, 11, 21)
@@ -384,3 +387,17 @@ def test_the_command_tells_drift_by_its_exit_code(fake: Any) -> None:
     assert (code, out) == (2, "")
     assert error.startswith("dev: cluster: does not answer")
     assert run("drift", "nope")[0] == 2
+
+
+def test_without_the_engine_the_rest_of_the_diff_is_as_ever(project: pathlib.Path, fake: Any) -> None:
+    fake("echo \"error: no stack named 'dev' found\" >&2; exit 6")
+    settings = project / "Pulumi.dev.yaml"
+    settings.write_text(settings.read_text().replace("retention: 2d", "retention: 3d"))
+    code, out, _ = diff(project, "dev", "--base", "main", "--live", "--json", "--out", str(project / "out"))
+    environment = json.loads(out)["environments"][0]
+    assert code == 2
+    assert environment["live"]["error"].startswith("dev: stack: the backend has none of this name")
+    assert environment["changes"]
+    said = (project / "out" / "comment.md").read_text()
+    assert "What only the live state knows" in said
+    assert "retention" in said
