@@ -39,7 +39,7 @@ chaos: $(VENV)/dev ## Break Redis and Kafka under load, in namespaces chaos-* of
 bench: $(VENV)/dev ## Measure preview side by side with a bare import, 1,000 agents with 100, and 10,000 devices with 10
 	$(BIN)/python tests/bench/bench.py
 
-schema: $(VENV)/runtime ## Write the JSON Schemas that editors read
+schema: $(VENV)/runtime ## Write the JSON Schemas that editors read, and the rules in docs/policies.md
 	$(BIN)/agentstack schema
 
 lock: $(VENV)/dev ## Pin the newest allowed versions of all dependencies, with hashes

@@ -1,4 +1,4 @@
-"""The command line: `agentstack preview`, `explain`, `new`, `release`, `rollback`, `releases`, `schema`."""
+"""The command line: `agentstack preview`, `check`, `diff`, `explain`, `graph`, `new`, `release` and the others."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from . import new
+from .check import check
 from .diff.command import register as register_diff
 from .explain import explain
+from .graph.command import graph
 from .live.command import register as register_drift
 from .release.commands import register as register_releases
 
@@ -44,6 +46,7 @@ def preview(
     settings: Annotated[pathlib.Path | None, typer.Option(help="Read this file instead of Pulumi.ENV.yaml.")] = None,
     out: Annotated[pathlib.Path | None, typer.Option(help="Write manifests here instead of build/ENV.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    sarif: Annotated[pathlib.Path | None, typer.Option(metavar="FILE", help="Write the findings as SARIF.")] = None,
     with_dev_secrets: Annotated[
         bool,
         typer.Option(
@@ -74,6 +77,11 @@ def preview(
     command += [word for option, path in given if path is not None for word in (option, str(path))]
     folder = project / "build" / env if out is None else out
     report = run(environment, folder, command=command, with_dev_secrets=with_dev_secrets)
+    if sarif is not None:
+        from .report import findings_json
+        from .sarif import write as write_sarif
+
+        write_sarif(sarif, {env: findings_json(report)})
     if as_json:
         from .report import as_json as to_json
 
@@ -92,19 +100,21 @@ def schema(
         bool, typer.Option("--check", help="Write nothing; exit with 1 if a file is not current.")
     ] = False,
 ) -> None:
-    """Write the JSON Schemas of Pulumi.ENV.yaml and of agents/*.yaml, by which editors complete and check them."""
+    """Write all generated files: the JSON Schemas that editors read, and the rules in docs/policies.md."""
     from .environment import find_project
     from .schema import outdated, write
 
-    folder = find_project(pathlib.Path()) / "schemas"
+    project = find_project(pathlib.Path())
     if not check:
-        write(folder)
-    elif stale := outdated(folder):
+        write(project)
+    elif stale := outdated(project):
         typer.echo(f"not current: {', '.join(map(str, stale))}: run `agentstack schema`", err=True)
         raise typer.Exit(1)
 
 
 app.command()(explain)
+app.command()(graph)
+app.command()(check)
 app.add_typer(new.app, name="new")
 register_releases(app)
 register_diff(app)

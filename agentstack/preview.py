@@ -6,13 +6,17 @@ import pathlib
 import shlex
 from collections.abc import Sequence
 
-from policies.rules import evaluate
 from policies.rules.capacity import capacity
 from settings.errors import SettingsError
 
+from .cost import Pricing
 from .dev_secrets import DevSecrets
 from .environment import Environment
+from .graph.declared import declared
+from .graph.model import Graph
+from .locate import Settings
 from .manifests import Manifests, check_folder, write
+from .policy import Policies
 from .render import render
 from .report import Report, failed
 
@@ -27,27 +31,42 @@ def run(
     Raises `SettingsError` or `pulumi.RunError` for bad input; then nothing is written.
     """
     check_folder(folder)
+    policies = Policies.of(environment.project, environment.name)
+    pricing = Pricing.of(policies.rules)
     store = _dev_secrets(environment) if with_dev_secrets else None
     rendered = render(environment, store)
     manifests = Manifests.of(rendered.registrations, with_secrets=with_dev_secrets)
     if store is not None:
         store.save()  # before the manifests: what they hold must not get lost
     objects = [manifest.object for manifest in manifests.items]
-    violations = evaluate(objects)
+    namespaces = capacity(objects)
+    settings = Settings(environment, rendered.registrations, manifests)
+    violations = policies.judge(objects)
     written = write(manifests, folder)
     return Report(
         environment=environment.name,
         folder=folder,
         rendered=rendered,
         manifests=manifests,
-        namespaces=capacity(objects),
+        namespaces=namespaces,
+        cost=pricing.estimate(objects, namespaces),
+        policies=policies,
         violations=violations,
+        located=[settings.place(violation) for violation in violations],
+        graph=_graph(environment),
         written=written,
         next_steps=[(shlex.join(command), "again, when what the policies found is mended")]
         if failed(violations)
         else _next_steps(environment, folder, manifests, command=command, with_dev_secrets=with_dev_secrets),
         safeguards=environment.platform.safeguards,
     )
+
+
+def _graph(environment: Environment) -> Graph | None:
+    try:
+        return declared(environment.settings())
+    except SettingsError:  # a program of one's own may read other settings than the stack's
+        return None
 
 
 def _dev_secrets(environment: Environment) -> DevSecrets:

@@ -10,11 +10,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from policies.rules import RULES, Violation
+from policies.rules import Violation
 from policies.rules.capacity import RESOURCES, NamespaceCapacity, amount_text
 from policies.rules.nodes import Where
 
+from .cost import Estimate
+from .cost import as_json as cost_json
+from .cost import line as cost_line
+from .graph.model import Graph
+from .locate import Place as Located
 from .manifests import Manifests, Written
+from .policy import Policies, finding_json
 from .render import Registration, Rendered, Secret
 from .where import Place, places
 
@@ -63,16 +69,21 @@ class Report:
     rendered: Rendered
     manifests: Manifests
     namespaces: Sequence[NamespaceCapacity]
+    policies: Policies
     violations: Sequence[Violation]
+    located: Sequence[Located]
+    """For each violation the line to look at."""
     written: Written
     next_steps: Sequence[tuple[str, str]]
     """Commands, each with what it is for."""
     safeguards: Safeguards
     """What the settings refuse, and let through."""
+    cost: Estimate | None = None
+    graph: Graph | None = None
 
     @property
     def failed(self) -> bool:
-        """Whether a rule of severity `error` is violated, or could not be evaluated."""
+        """Whether the policies refuse the stack."""
         return failed(self.violations)
 
     @cached_property
@@ -93,8 +104,8 @@ class Report:
 
 
 def failed(violations: Iterable[Violation]) -> bool:
-    """Return whether a rule of severity `error` is violated, or could not be evaluated."""
-    return any(violation.severity == "error" or violation.outcome != "violation" for violation in violations)
+    """Return whether a rule of severity `error` is violated, or could not be evaluated, and nobody waives it."""
+    return any(violation.fails for violation in violations)
 
 
 def _tree(registrations: Iterable[Registration], manifests: Manifests) -> list[Component]:
@@ -132,8 +143,11 @@ def as_json(report: Report) -> str:
     `workloads`, and under `pods` (with `jobs`), `requests.cpu`, `requests.memory`, `limits.cpu`, `limits.memory` each
     `min`, `max` and `quota`, CPU in cores, memory in bytes, `null` without a quota); `places` (what can run on which
     nodes: `pool`, `architecture`, `zones`, `devices`, `workloads`, and under `pods`, `requests.cpu`, `requests.memory`
-    each `min` and `max`); `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`);
-    `warnings`; `outputs` (`null` for a secret); `files` (`written`, `unchanged`, `removed`).
+    each `min` and `max`); `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`,
+    `waived` (by whom (`owner`), why (`reason`) and `until`, or `null`) and `place` (the `file`, from the repository's
+    root, and the `line` that make it so)); `warnings`; `outputs` (`null` for a secret); `files` (`written`,
+    `unchanged`, `removed`); `cost` (see `agentstack.cost.as_json`); `graph` (see
+    `agentstack.graph.model.Graph.as_json`).
     """
     content = {
         "environment": report.environment,
@@ -148,18 +162,20 @@ def as_json(report: Report) -> str:
         "components": [_component_json(component) for component in report.components],
         "namespaces": [_namespace_json(namespace) for namespace in report.namespaces],
         "places": [_place_json(place) for place in report.places],
-        "policies": [
-            {
-                key: getattr(violation, key)
-                for key in ("rule", "severity", "outcome", "kind", "namespace", "name", "message")
-            }
-            for violation in report.violations
-        ],
+        "policies": findings_json(report),
         "warnings": report.warnings,
         "outputs": {key: _shown(value) for key, value in sorted(report.rendered.outputs.items())},
         "files": {key: getattr(report.written, key) for key in ("written", "unchanged", "removed")},
+        "cost": cost_json(report.cost) if report.cost else None,
+        "graph": report.graph.as_json() if report.graph else None,
     }
     return json.dumps(content, indent=2)
+
+
+def findings_json(report: Report) -> list[dict[str, Any]]:
+    """Return all findings: see `as_json`."""
+    found = zip(report.violations, report.located, strict=True)
+    return [finding_json(violation, place.file, place.line) for violation, place in found]
 
 
 def _facts(registrations: Iterable[Registration]) -> dict[str, str]:
@@ -271,6 +287,8 @@ def show(report: Report) -> None:
     _show_capacity(console, report.namespaces)
     if any(place.where != Where() for place in report.places):
         _show_places(console, report.places)
+    if report.cost:
+        _show_section(console, "cost", [Text(cost_line(report.cost), "yellow" if report.cost.over else "")])
     for label, lines in (
         ("policies", _findings(report)),
         ("warnings", [Text(warning, "yellow") for warning in report.warnings] or [Text("none", "green")]),
@@ -374,14 +392,17 @@ def _findings(report: Report) -> list[Text]:
     from rich.text import Text
 
     if not report.violations:
-        return [Text(f"{len(RULES)} rules, nothing found", "green")]
-    found = sorted(report.violations, key=lambda violation: (violation.severity != "error", violation.rule))
+        return [Text(f"{len(report.policies.rules)} rules, nothing found", "green")]
+    found = sorted(report.violations, key=lambda v: (v.waived, v.severity != "error", v.rule))
     lines = []
     for violation in found[:_MOST_FINDINGS]:
         place = "/".join(word for word in (violation.kind, violation.namespace, violation.name) if word)
-        style = "red" if violation.severity == "error" else "yellow"
+        style = "dim" if violation.waived else "red" if violation.severity == "error" else "yellow"
+        word = "waived" if violation.waived else violation.severity
         what = f" {violation.rule}: {place}: {violation.message}"
-        lines.append(Text.assemble((violation.severity, style), what))
+        if violation.waived and (waiver := violation.waiver):
+            what += f" (until {waiver.until}, {waiver.owner}: {waiver.reason})"
+        lines.append(Text.assemble((word, style), what))
     if len(found) > _MOST_FINDINGS:
         lines.append(Text(f"... and {len(found) - _MOST_FINDINGS} more: see `--json`", "red"))
     return lines

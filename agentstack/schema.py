@@ -1,4 +1,4 @@
-"""JSON Schemas of the files that people write, generated from the settings' models."""
+"""JSON Schemas of the files that people write, generated from the settings' models; and the other generated files."""
 
 from __future__ import annotations
 
@@ -25,21 +25,31 @@ def schemas() -> dict[str, Schema]:
     return {"agent.schema.json": _agent(), "environment.schema.json": _environment()}
 
 
-def write(folder: pathlib.Path) -> None:
-    """Write the schemas to `folder`."""
-    folder.mkdir(exist_ok=True)
-    for name, schema in schemas().items():
-        (folder / name).write_text(_text(schema), encoding="utf-8")
+def generated(project: pathlib.Path) -> dict[pathlib.Path, str]:
+    """Return what stands in each file of a project that is written by a program: the schemas, and what documents rules.
+
+    Of the documentation only where it is there, with the marks between which it is written.
+    """
+    from .policy_docs import MARKS, between
+
+    files = {project / "schemas" / name: _text(schema) for name, schema in schemas().items()}
+    docs = project / "docs" / "policies.md"
+    if docs.is_file() and all(mark in (text := docs.read_text(encoding="utf-8")) for mark in MARKS):
+        files[docs] = between(text)
+    return files
 
 
-def outdated(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Return the files in `folder` that `write` would change."""
-    stale = []
-    for name, schema in schemas().items():
-        path = folder / name
-        if not path.is_file() or path.read_text(encoding="utf-8") != _text(schema):
-            stale.append(path)
-    return stale
+def write(project: pathlib.Path) -> None:
+    """Write the generated files of a project."""
+    for path, text in generated(project).items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def outdated(project: pathlib.Path) -> list[pathlib.Path]:
+    """Return the generated files of a project that `write` would change."""
+    files = generated(project).items()
+    return [path for path, text in files if not path.is_file() or path.read_text(encoding="utf-8") != text]
 
 
 def _text(schema: Schema) -> str:

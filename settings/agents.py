@@ -25,6 +25,7 @@ from .scaling import Scaling, agent_problems
 from .secrets import AgentSecret
 from .types import (
     AgentName,
+    DnsLabel,
     Duration,
     EnvName,
     HostName,
@@ -122,6 +123,8 @@ class AgentSettings(Model):
 
     enabled: bool = True
     """Whether the agent is deployed; for an environment that does without it."""
+    team: DnsLabel | None = None
+    """Who owns the agent: the label `agentstack.dev/team` of its objects and pods, by which costs are divided."""
     kind: Kind = "service"
     """`service`: pods that serve and consume. `fleet`: one pod a device. `job`: runs once, and again when its
     declaration changes. `cron`: runs by a schedule. Resources, probes and metrics have other defaults with each."""

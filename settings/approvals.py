@@ -15,7 +15,8 @@ from .types import quoted
 def _date(value: Any) -> date:
     if isinstance(value, date):
         return value
-    text = value if isinstance(value, str) else ""
+    # The engine reads a date without quotes as a time, and hands it over as Go writes one.
+    text = value.removesuffix(" 00:00:00 +0000 UTC") if isinstance(value, str) else ""
     try:
         if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
             return date.fromisoformat(text)

@@ -30,13 +30,13 @@ _VERSION: Final = 1
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
     app.command(
-        epilog="Exit codes: 0 fine, 1 policy errors, 2 bad input (also where a revision cannot be rendered), 3 "
+        epilog="Exit codes: 0 fine, 1 policy errors, 2 bad input (also where a revision cannot be rendered), "
         "3 something is destroyed that nobody approved, 130 interrupted; of several, 2 before 3 before 1."
     )(diff)
 
 
 def diff(
-    environments: Annotated[list[str], typer.Argument(metavar="ENV...", help="Environments: reads Pulumi.ENV.yaml.")],
+    environments: Annotated[list[str], typer.Argument(metavar="ENV", help="Environments: reads Pulumi.ENV.yaml.")],
     base: Annotated[
         str,
         typer.Option(
@@ -47,7 +47,10 @@ def diff(
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the comment for a pull request.")] = False,
     out: Annotated[
         pathlib.Path | None,
-        typer.Option(metavar="FOLDER", help="Write comment.md and diff.json here as well."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Write comment.md, diff.json, findings.sarif and a page ENV.html of each environment here.",
+        ),
     ] = None,
     live: Annotated[
         bool, typer.Option("--live", help="Ask the engine as well, which needs its credentials and the cluster's.")
@@ -115,7 +118,7 @@ class Result:
             case 2:
                 return "cannot be rendered" if self.error is not None else "the engine cannot do it, or tell", "bad"
             case 3:
-                return "destroys something, not approved", "bad"
+                return "destroys, not approved", "bad"
             case 1:
                 return "policy errors", "bad"
         marked = [section for part in self.parts for section in part.sections if section.mark in ("bad", "warn")]
@@ -187,8 +190,23 @@ def _working_tree(environment: Any, folder: pathlib.Path) -> Snapshot:
 
 def _parts(before: Snapshot, after: Snapshot, changes: list[Change]) -> Iterator[Part]:
     """Yield the parts, the most important ones first."""
+    from agentstack.graph import mermaid
+    from agentstack.graph.difference import as_json as graph_json
+    from agentstack.graph.difference import difference
+
+    from . import cost, losses, rollouts
     from .sections import Findings, capacity_json, capacity_section, changes_json, changes_sections
 
+    lost = losses.losses(before, after, today=datetime.now(UTC).date())
+    serious = [loss for loss in lost if loss.severity != "harmless"]
+    refused = sum(not loss.approved for loss in lost)
+    yield Part(
+        "losses",
+        losses.as_json(lost),
+        (losses.section(lost, losses.unused(lost, before, after)),),
+        ("destroys", ", ".join([str(len(serious)), *([f"{refused} not approved"] if refused else [])])),
+        DESTROYS if refused else 0,
+    )
     findings = Findings.of(before, after)
     yield Part(
         "policies",
@@ -197,14 +215,21 @@ def _parts(before: Snapshot, after: Snapshot, changes: list[Change]) -> Iterator
         ("findings", findings.summary()),
         POLICIES if after.report["failed"] else 0,
     )
+    rolled = rollouts.rollouts(before, after, changes)
+    restarts = sum(rollout.action in ("restarts", "interrupts") for rollout in rolled)
+    yield Part("rollouts", rollouts.as_json(rolled), (rollouts.section(rolled),), ("restarts", str(restarts)))
+    yield Part(
+        "cost",
+        cost.as_json(before, after),
+        _present(cost.section(before, after)),
+        ("a month", cost.cell(before, after)),
+    )
     yield Part("capacity", capacity_json(before, after), _present(capacity_section(before, after)))
     number = Counter(change.action for change in changes)
-    yield Part(
-        "changes",
-        changes_json(changes),
-        tuple(changes_sections(changes)),
-        ("objects", f"+{number['added']} -{number['removed']} ~{number['changed'] + number['renamed']}"),
-    )
+    objects = f"+{number['added']} -{number['removed']} ~{number['changed'] + number['renamed']}"
+    picture = mermaid.section(before, after, changes)
+    yield Part("graph", graph_json(difference(before, after, changes)), _present(picture))
+    yield Part("changes", changes_json(changes), tuple(changes_sections(changes)), ("objects", objects))
 
 
 def _live(environment: Any, before: Snapshot, after: Snapshot, changes: list[Change]) -> Part:
@@ -237,6 +262,9 @@ def _exit_code(results: list[Result]) -> int:
 
 
 def _report(base: Base, results: list[Result], out: pathlib.Path | None, *, as_json: bool, as_markdown: bool) -> None:
+    from agentstack.graph.page import page
+    from agentstack.sarif import sarif
+
     from .markdown import comment
     from .terminal import show
 
@@ -244,6 +272,11 @@ def _report(base: Base, results: list[Result], out: pathlib.Path | None, *, as_j
     if out is not None:
         _write(out / "comment.md", comment(document))
         _write(out / "diff.json", _json(base, results))
+        judged = {result.environment: result.after.report["policies"] for result in results if result.after}
+        _write(out / "findings.sarif", sarif(judged))
+        for result in results:
+            if result.after is not None:
+                _write(out / f"{result.environment}.html", page(result.after, result.before, result.changes))
     if as_json:
         typer.echo(_json(base, results), nl=False)
     elif as_markdown:
@@ -302,8 +335,9 @@ def _json(base: Base, results: list[Result]) -> str:
 
     Keys, which stay: `version` (1); `base` (`revision` as asked for, `commit`, `otherPackages`: whether its
     requirements.txt differs); `exitCode`; `environments`, a list of `environment`, `verdict`, `exitCode`, `error` (null
-    if it can be rendered), `new` (whether the base does not have it), and, if it can be rendered, the parts: `policies`
-    (`new`, `solved`, `left`: see `Findings.as_json`), `capacity` (see `capacity_json`), `changes` (see `changes_json`).
+    if it can be rendered), `new` (whether the base does not have it), and, if it can be rendered, the parts: `losses`,
+    `rollouts` and `cost` (see `as_json` of these modules), `policies` (see `Findings.as_json`), `capacity` (see
+    `capacity_json`), `graph` (see `agentstack.graph.difference.as_json`) and `changes` (see `changes_json`).
     """
     content = {
         "version": _VERSION,

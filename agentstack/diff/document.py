@@ -6,6 +6,7 @@ names and values, is `Code`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -23,7 +24,7 @@ class Code:
 
 
 Line: TypeAlias = str | Code | tuple[str | Code, ...]
-"""One line; its parts follow one another without a space."""
+"""One line; its parts follow one another without a space. In text, `backticks` make code."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class Section:
     title: str
     blocks: tuple[Block, ...]
     mark: Mark = "none"
+    appendix: bool = False
+    """Whether it is left out on a terminal, of which it would fill many screens."""
 
 
 @dataclass(frozen=True)
@@ -102,5 +105,13 @@ def visible(text: str) -> str:
 
 
 def parts(line: Line) -> tuple[str | Code, ...]:
-    """Return the parts of a line."""
-    return line if isinstance(line, tuple) else (line,)
+    """Return the parts of a line; what stands in backticks is code as well."""
+    found: list[str | Code] = []
+    for part in line if isinstance(line, tuple) else (line,):
+        if isinstance(part, Code):
+            found.append(part)
+            continue
+        for number, text in enumerate(re.split(r"`([^`]+)`", part)):
+            if text:
+                found.append(Code(text) if number % 2 else text)
+    return tuple(found)

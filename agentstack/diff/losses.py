@@ -32,7 +32,7 @@ from settings.approvals import ApprovedReplacement
 from settings.errors import nearest
 
 from .changes import ABSENT, Change, FieldChange, fields
-from .document import Block, Code, Fold, Line, Lines, Section, Table
+from .document import Block, Code, Fenced, Fold, Line, Lines, Section, Table
 from .snapshot import Object, Resource, Snapshot
 
 Severity = Literal["data lost", "protection lost", "downtime", "refused", "harmless"]
@@ -625,48 +625,54 @@ def section(found: Sequence[Loss], unused: Sequence[str] = ()) -> Section:
     harmless = [loss for loss in found if loss.severity == "harmless"]
     blocks: list[Block] = []
     if serious:
-        headers = ("", "resource", "change", "what happens", "what keeps it", "approval")
+        headers = ("", "change", "what happens, and what keeps it", "approval")
         blocks.append(Table(headers, tuple(_row(loss) for loss in serious)))
     missing = [loss for loss in serious if not loss.approved]
     if missing:
-        blocks.append(Lines(_how_to_approve(missing), "bad"))
+        blocks += _how_to_approve(missing)
     if unused:
         blocks.append(Lines(tuple(unused), "warn"))
     if harmless:
-        rows = tuple((Code(loss.resource), _what(loss), loss.consequence) for loss in harmless)
+        rows = tuple((_what(loss), _marked(loss.consequence)) for loss in harmless)
         title = f"{len(harmless)} harmless replacement{'s' if len(harmless) > 1 else ''}"
-        blocks.append(Fold(title, (Table(("resource", "change", "what happens"), rows),)))
+        blocks.append(Fold(title, (Table(("change", "what happens"), rows),)))
     if not blocks:
         blocks.append(Lines(("Nothing is lost, and nothing made anew.",), "good"))
     return Section("What it destroys", tuple(blocks), "bad" if missing else "warn" if serious or unused else "good")
 
 
 def _row(loss: Loss) -> tuple[Line, ...]:
-    way: Line = f"{loss.way} ({_DATA}#{loss.section})" if loss.section else loss.way
+    happens = loss.consequence
+    if loss.way:
+        happens += f". What keeps it: {loss.way}" + (f" ({_DATA}#{loss.section})" if loss.section else "")
     approval = loss.approval or (f"missing; {loss.expired}" if loss.expired else "missing")
-    return (
-        loss.severity,
-        Code(loss.resource),
-        _what(loss),
-        loss.consequence,
-        way,
-        approval if loss.needs_approval else "",
-    )
+    return loss.severity, _what(loss), _marked(happens), approval if loss.needs_approval else "not needed"
+
+
+def _marked(text_: str) -> Line:
+    """Turn what stands between backticks into code."""
+    parts = text_.split("`")
+    return tuple(Code(part) if at % 2 else part for at, part in enumerate(parts) if part)
 
 
 def _what(loss: Loss) -> Line:
-    if not loss.what:
-        return "removed"
-    parts: list[str | Code] = []
-    for change in loss.what[:3]:
-        parts += [", "] if parts else []
-        if change.kind in ("secret", "text"):
-            parts.append(Code(change.path))
-        else:
-            parts.append(Code(f"{change.path}: {_text(change.before)} -> {_text(change.after)}"))
+    """Name the object, and the fields by which it is lost; of a setting, which is its own field, the field alone."""
+    shown = [
+        Code(change.path if change.kind in ("secret", "text") else f"{change.path}: {_change(change)}")
+        for change in loss.what[:3]
+    ]
+    if [change.path for change in loss.what] == [loss.resource]:
+        return tuple(shown)
+    parts: list[str | Code] = [Code(loss.resource), "" if loss.what else " is removed"]
+    for at, code in enumerate(shown):
+        parts += [", " if at else ": ", code]
     if len(loss.what) > 3:
         parts.append(f" and {len(loss.what) - 3} more")
-    return tuple(parts)
+    return tuple(part for part in parts if part)
+
+
+def _change(change: FieldChange) -> str:
+    return f"{_text(change.before)} -> {_text(change.after)}"
 
 
 def _text(value: Any) -> str:
@@ -674,17 +680,18 @@ def _text(value: Any) -> str:
     return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
 
 
-def _how_to_approve(missing: Sequence[Loss]) -> tuple[Line, ...]:
-    return (
-        (
-            f"{len(missing)} of these need{'s' if len(missing) == 1 else ''} an approval in "
-            f"`platform.safeguards.approvedReplacements` ({_DATA}#approve-a-replacement):",
-        ),
-        *(
-            Code(json.dumps({"resource": loss.resource, "until": "YYYY-MM-DD", "reason": "..."}, ensure_ascii=False))
-            for loss in missing
-        ),
+def _how_to_approve(missing: Sequence[Loss]) -> list[Block]:
+    number = f"{len(missing)} of these need{'s' if len(missing) == 1 else ''} an approval"
+    place = Code("platform.safeguards.approvedReplacements")
+    # JSON is YAML, whatever is in a name.
+    entries = (
+        f"- {{resource: {json.dumps(loss.resource)}, until: YYYY-MM-DD, reason: ...}}"
+        for loss in sorted(missing, key=lambda loss: loss.resource)
     )
+    return [
+        Lines(((f"{number}, if this is meant, in ", place, f" ({_DATA}#approve-a-replacement):"),), "bad"),
+        Fenced("\n".join(entries), "yaml"),
+    ]
 
 
 def as_json(found: Iterable[Loss]) -> list[dict[str, Any]]:

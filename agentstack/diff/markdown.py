@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from .document import Block, Chapter, Code, Document, Fenced, Fold, Line, Lines, Mark, Section, Table, parts, visible
 
 _T = TypeVar("_T")
+_WIDEST: Final = 120
+"""The most characters of a table's row that fit into a comment."""
 
 MARKER: Final = "<!-- agentstack diff -->"
 """The first line, by which the comment is found again."""
@@ -115,6 +117,9 @@ class _Filled:
                     rendered = [(item, _size(_item(block, item)) + 1) for item in block.items]
                     kept = self._fitting(rendered)
                     self._take(_lines(block, kept), len(kept), len(block.items))
+                case Table() if _is_wide(block):
+                    records = self._fitting([(text, _size(text) + 1) for text in _records(block)])
+                    self._take("\n".join(records), len(records), len(block.rows))
                 case Table():
                     self.room -= _size(_table(block, ()))
                     rows = self._fitting([(row, _size(_row(row)) + 1) for row in block.rows])
@@ -179,6 +184,29 @@ def _table(table: Table, rows: Iterable[tuple[Line, ...]]) -> str:
 
 def _row(cells: Iterable[Line]) -> str:
     return f"| {' | '.join(map(_line, cells))} |"
+
+
+def _is_wide(table: Table) -> bool:
+    """Whether a table would have to be scrolled."""
+    rows: tuple[tuple[Line, ...], ...] = (table.headers, *table.rows)
+    return sum(max(map(_length, column)) for column in zip(*rows, strict=True)) > _WIDEST
+
+
+def _length(line: Line) -> int:
+    return sum(len(part.text if isinstance(part, Code) else part) for part in parts(line))
+
+
+def _records(table: Table) -> Iterator[str]:
+    """Yield the rows of a table as items of a list: what the first two columns say, and the rest below."""
+    for row in table.rows:
+        head = " ".join(_line(cell) for cell in row[:2] if _length(cell))
+        rest = [
+            f"  - {_text(header.removeprefix('>'))}: {_line(cell)}"
+            for header, cell in zip(table.headers[2:], row[2:], strict=True)
+            if _length(cell)
+        ]
+        # Of another sign than other lists, which would otherwise go on with this one.
+        yield "\n".join([f"* <b>{head}</b>", *rest])
 
 
 def _fence(text: str, language: str) -> str:

@@ -31,6 +31,7 @@ from typing import Any, Final, Literal
 from policies.rules.capacity import Workload, capacity
 from policies.rules.reading import get, mapping, objects, text
 from policies.rules.workloads import containers, pod_spec, pod_template, running_containers
+from settings.rollout import version_of, with_version
 from settings.types import duration_text
 
 from .changes import ABSENT, Change, FieldChange
@@ -168,7 +169,9 @@ def _causes(template: Sequence[FieldChange], known: Object, configuration: Mappi
 def _of_container(path: str, field: FieldChange) -> str:
     variable = _VARIABLE.match(path)
     if path == "image":
-        return f"image {field.before} -> {field.after}"
+        old, new = str(field.before), str(field.after)
+        same = with_version(old, version_of(new)) == new and version_of(old)
+        return f"image {version_of(old)} -> {version_of(new)}" if same else f"image {old} -> {new}"
     if variable is not None:
         return f"variable {variable[1]}"
     if not path:

@@ -208,7 +208,7 @@ def changes_sections(changes: Sequence[Change]) -> list[Section]:
         manifests = tuple(
             Fold(Code(one.title), (Fenced(to_yaml(shown(one.manifest)).rstrip(), "yaml"),)) for one in new
         )
-        sections.append(Section(f"New objects: {len(new)}", manifests))
+        sections.append(Section(f"New objects: {len(new)}", manifests, appendix=True))
     return sections
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Final
 
 from .document import Block, Code, Document, Fenced, Fold, Line, Lines, Mark, Section, Table, parts, visible
@@ -12,9 +13,10 @@ if TYPE_CHECKING:
 
 _PLAIN_WIDTH: Final = 120
 """The width of a pipe, which has none: the same everywhere, so that outputs can be compared."""
+_UNBOUNDED: Final = 10_000
 _STYLES: Final[dict[Mark, str]] = {"bad": "bold red", "warn": "bold yellow", "good": "green", "none": "bold"}
 _LINE_STYLES: Final[dict[Mark, str]] = {"bad": "red", "warn": "yellow", "good": "green", "none": ""}
-_DIFF_STYLES: Final = {"+": "green", "-": "red", "!": "yellow", "@": "cyan"}
+_DIFF_STYLES: Final = {"~": "bold", "+": "green", "-": "red", "!": "yellow", "@": "cyan"}
 
 
 def show(document: Document, file: IO[str] | None = None) -> None:
@@ -41,18 +43,17 @@ def show(document: Document, file: IO[str] | None = None) -> None:
 
 
 def _show_section(console: Console, section: Section) -> None:
-    blocks = tuple(filter(_is_shown, section.blocks))
-    if blocks:
+    # The words around a picture say nothing without it.
+    if not section.appendix and not any(map(_has_picture, section.blocks)):
         console.print()
         console.print(_text(section.title, _STYLES[section.mark]))
-        _show_blocks(console, blocks, "  ")
+        _show_blocks(console, section.blocks, "  ")
 
 
-def _is_shown(block: Block) -> bool:
-    """Whether a terminal is the place for it: pictures cannot be read as text, and new manifests fill many screens."""
+def _has_picture(block: Block) -> bool:
     if isinstance(block, Fold):
-        return any(map(_is_shown, block.blocks))
-    return not (isinstance(block, Fenced) and block.language in ("mermaid", "yaml"))
+        return any(map(_has_picture, block.blocks))
+    return isinstance(block, Fenced) and block.language == "mermaid"
 
 
 def _show_blocks(console: Console, blocks: tuple[Block, ...], indent: str) -> None:
@@ -63,13 +64,20 @@ def _show_blocks(console: Console, blocks: tuple[Block, ...], indent: str) -> No
         # A terminal wraps long lines by itself, and in a pipe they stay whole.
         console.print(Text.assemble(indent, line), soft_wrap=True)
 
-    for block in filter(_is_shown, blocks):
+    for block in blocks:
         match block:
             case Lines():
                 for item in block.items:
                     put(_text(item, _LINE_STYLES[block.mark]))
             case Table():
-                console.print(Padding(_table(block), (0, 0, 0, len(indent)), expand=False))
+                table = _table(block)
+                if console.measure(
+                    table, options=console.options.update(width=_UNBOUNDED)
+                ).maximum <= console.width - len(indent):
+                    console.print(Padding(table, (0, 0, 0, len(indent)), expand=False))
+                else:
+                    for record in _records(block):
+                        put(record)
             case Fenced():
                 colours = _DIFF_STYLES if block.language == "diff" else {}
                 for line in visible(block.text).split("\n"):
@@ -79,12 +87,26 @@ def _show_blocks(console: Console, blocks: tuple[Block, ...], indent: str) -> No
                 _show_blocks(console, block.blocks, f"{indent}  ")
 
 
+def _records(table: Table) -> Iterator[Text]:
+    """Yield the rows of a table that is too wide as lines: what the first two columns say, and the rest below."""
+    from rich.text import Text
+
+    for row in table.rows:
+        cells = [_text(cell) for cell in row]
+        yield Text("  ").join(cell for cell in cells[:2] if cell)
+        for header, cell in zip(table.headers[2:], cells[2:], strict=True):
+            if cell:
+                yield Text.assemble(f"    {header.removeprefix('>')}: ", cell)
+
+
 def _table(table: Table, styles: list[str] | None = None) -> RenderableType:
     from rich.table import Table as RichTable
 
     shown = RichTable(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for header in table.headers:
-        shown.add_column(header.removeprefix(">"), justify="right" if header.startswith(">") else "left")
+        shown.add_column(
+            header.removeprefix(">"), justify="right" if header.startswith(">") else "left", overflow="fold"
+        )
     for number, row in enumerate(table.rows):
         cells = [_text(cell) for cell in row]
         if styles is not None:

@@ -13,6 +13,7 @@ from components.connection import Connection
 from components.labels import labels, selector
 from components.namespaces import Namespace
 from components.network import Peer
+from policies.rules.labels import TEAM
 from settings import AgentSettings, ExternalSecrets, NetworkSettings, Pool
 from settings.rollout import Track, tracks
 from settings.types import image_tag
@@ -139,7 +140,12 @@ class Declaration:
     @property
     def labels(self) -> dict[str, str]:
         """The labels of its objects."""
-        return labels(self.name, f"{COMPONENT}{self._suffix}", image_tag(self.settings.image))
+        return labels(self.name, f"{COMPONENT}{self._suffix}", image_tag(self.settings.image)) | self.team_label
+
+    @property
+    def team_label(self) -> dict[str, str]:
+        """The label by which costs are divided; none without a team. Never in a selector: an agent may change hands."""
+        return {TEAM: self.settings.team} if self.settings.team else {}
 
     @property
     def metadata(self) -> k8s.meta.v1.ObjectMetaArgs:

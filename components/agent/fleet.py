@@ -54,8 +54,9 @@ class _Fleet:
         self._child = pulumi.ResourceOptions(parent=parent)
         self._controller_name = f"{agent.name}-fleet"
         self._namespace = agent.environment.namespace
+        self._labels = labels(agent.name, COMPONENT) | agent.team_label
         self._metadata = k8s.meta.v1.ObjectMetaArgs(
-            name=self._controller_name, namespace=self._namespace.ref, labels=labels(agent.name, COMPONENT)
+            name=self._controller_name, namespace=self._namespace.ref, labels=self._labels
         )
 
     def make(self, needs: list[pulumi.Resource]) -> None:
@@ -128,7 +129,7 @@ class _Fleet:
                 progress_deadline_seconds=seconds,
                 template=k8s.core.v1.PodTemplateSpecArgs(
                     metadata=k8s.meta.v1.ObjectMetaArgs(
-                        labels=labels(agent.name, COMPONENT),
+                        labels=self._labels,
                         annotations={CONFIG_HASH: declared, **scrape_annotations(_PORT)},
                     ),
                     spec=k8s.core.v1.PodSpecArgs(
@@ -210,7 +211,7 @@ class _Fleet:
         """
         # Cluster-scoped: other stacks in the cluster have other namespaces.
         name = f"agentstack-{self._namespace.name}-{self._controller_name}"
-        metadata = k8s.meta.v1.ObjectMetaArgs(name=name, labels=labels(self._agent.name, COMPONENT))
+        metadata = k8s.meta.v1.ObjectMetaArgs(name=name, labels=self._labels)
         user = f"system:serviceaccount:{self._namespace.name}:{self._controller_name}"
         checks = resolved(template).apply(lambda known: _checks(self._agent, known))
         policy = k8s.admissionregistration.v1.ValidatingAdmissionPolicy(

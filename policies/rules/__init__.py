@@ -7,22 +7,35 @@ schema validation; the rules read past them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final
 
-from . import availability, containers, credentials, namespaces, security
-from .model import Manifest, Outcome, Rule, Severity, Violation, identity
+from . import availability, budget, containers, credentials, namespaces, security
+from .model import Config, ConfigSchema, Manifest, Outcome, Rule, Scope, Severity, Violation, identity
 from .reading import UNKNOWN
 from .stack import Stack
+from .waivers import EXPIRED, UNUSED, Waiver, Waivers
 
 __all__ = [
+    "EXPIRED",
+    "FRAMEWORK",
+    "LEVELS",
+    "NOT_EVALUATED",
     "RULES",
     "UNKNOWN",
+    "UNUSED",
+    "Config",
+    "ConfigSchema",
     "Manifest",
     "Outcome",
     "Rule",
     "Severity",
     "Stack",
     "Violation",
+    "Waiver",
+    "Waivers",
     "evaluate",
     "identity",
 ]
@@ -33,15 +46,45 @@ RULES: tuple[Rule, ...] = (
     *containers.RULES,
     *namespaces.RULES,
     *availability.RULES,
+    *budget.RULES,
 )
 
 
-def evaluate(manifests: Iterable[Manifest], rules: Iterable[Rule] = RULES) -> list[Violation]:
+NOT_EVALUATED: Final[Mapping[Scope, str]] = MappingProxyType(
+    {"manifest": "not-evaluated", "stack": "stack-not-evaluated"}
+)
+"""The policies, beside the rules, under which the engine shows that a rule could not be evaluated."""
+
+FRAMEWORK: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        NOT_EVALUATED["manifest"]: "Every rule can be evaluated.",
+        NOT_EVALUATED["stack"]: "Every stack rule can be evaluated.",
+        EXPIRED: "No waiver is out of date.",
+        UNUSED: "Every waiver waives something.",
+    }
+)
+"""What is found beside the rules, and configured like one, with what it wants."""
+
+LEVELS: Final[Mapping[str, Severity]] = MappingProxyType(dict.fromkeys(FRAMEWORK, "error"))
+"""The severities of the `FRAMEWORK`."""
+
+
+def evaluate(
+    manifests: Iterable[Manifest], rules: Iterable[Rule] = RULES, *, levels: Mapping[str, Severity] = LEVELS
+) -> list[Violation]:
     """Run `rules` over `manifests`, the whole stack, as plain JSON data with `UNKNOWN` for unknown values.
 
     Never raises. A rule that meets an unknown value, or fails, on an object is reported for that object with
-    the outcome `not evaluated` and the severity `error`, whatever the rule's own. Sorted by rule, in the
-    order of `rules`, then by object, in the order of `manifests`.
+    the outcome `not evaluated` and the severity that `levels` gives it, whatever the rule's own; without one there it
+    is not reported. Sorted by rule, in the order of `rules`, then by object, in the order of `manifests`.
     """
     stack = Stack(manifests)
-    return [violation for rule in rules for violation in rule.evaluate(stack)]
+    found = []
+    for rule in rules:
+        severity = levels.get(NOT_EVALUATED[rule.scope])
+        for violation in rule.evaluate(stack):
+            if violation.outcome == "violation":
+                found.append(violation)
+            elif severity is not None:
+                found.append(replace(violation, severity=severity))
+    return found

@@ -13,7 +13,7 @@ from .labels import DEVICES
 from .model import Manifest, identity
 from .nodes import Where
 from .reading import get, mapping, objects, text
-from .workloads import containers, kind_of, namespace_of, pod_spec, pod_template
+from .workloads import WORKLOAD_KINDS, containers, kind_of, namespace_of, pod_spec, pod_template
 
 RESOURCES = ("requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
 """What is counted beside pods, as a ResourceQuota names it; CPU in cores, memory in bytes."""
@@ -24,6 +24,9 @@ _SUFFIXES = {
     **{suffix: Decimal(1000) ** power for power, suffix in enumerate("MGTPE", start=2)},
     **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)},
 }
+
+_GREATEST = Decimal(2**63 - 1)
+"""Kubernetes takes this for everything above."""
 
 Amounts = dict[str, Decimal]
 
@@ -98,12 +101,14 @@ class NamespaceCapacity:
 def capacity(manifests: Iterable[Manifest]) -> list[NamespaceCapacity]:
     """Return the capacity of every namespace that has pods or a quota, by name.
 
+    What another of the `manifests` makes, as in a list of what runs, counts once: a Deployment, and not its pods too.
     Missing and mistyped fields count as not given. Raises `UnknownValueError` where a value that counts is unknown
     before deployment; the name of an object is empty then.
     """
     manifests = list(manifests)
     spans = {_target(m): _span(m) for m in manifests if kind_of(m) in ("HorizontalPodAutoscaler", "ScaledObject")}
     defaults = {namespace_of(m): m for m in manifests if kind_of(m) == "LimitRange"}
+    present = {(kind_of(m), namespace_of(m), identity(m)[2]) for m in manifests if kind_of(m) in WORKLOAD_KINDS}
     found: dict[str, NamespaceCapacity] = {}
     for manifest in manifests:
         kind = kind_of(manifest)
@@ -116,7 +121,7 @@ def capacity(manifests: Iterable[Manifest]) -> list[NamespaceCapacity]:
                     hard = amount(manifest, "spec", "hard", key)
                     if hard is not None:
                         quota[name] = hard
-        elif (template := pod_template(manifest)) is not None:
+        elif (template := pod_template(manifest)) is not None and not _owners(manifest) & present:
             name = namespace_of(manifest)
             low, high = _replicas(manifest, spans)
             limit_range = _container_limits(defaults.get(name, {}))
@@ -155,7 +160,7 @@ def quantity(value: str | float) -> Decimal:
         read = Decimal("NaN")
     if not read.is_finite():
         raise ValueError("is not a Kubernetes quantity")
-    return read * factor
+    return min(min(read, _GREATEST) * factor, _GREATEST)
 
 
 def amount_text(amount: Decimal, resource: str) -> str:
@@ -181,6 +186,16 @@ def _whole(value: Any, *path: str, default: int) -> int:
     """Return the whole number at `path`, never below zero."""
     found = amount(value, *path)
     return default if found is None else max(0, int(found))
+
+
+def _owners(manifest: Manifest) -> set[tuple[str, str, str]]:
+    """Return what controls the object: at most one.
+
+    https://kubernetes.io/docs/concepts/overview/working-with-objects/owners-dependents/
+    """
+    owners = objects(manifest, "metadata", "ownerReferences")
+    namespace = namespace_of(manifest) if owners else ""
+    return {(text(o, "kind"), namespace, text(o, "name")) for o in owners if get(o, "controller") is True}
 
 
 def _target(autoscaler: Manifest) -> tuple[str, str, str]:
@@ -221,7 +236,9 @@ def _replicas(manifest: Manifest, spans: Mapping[tuple[str, str, str], tuple[int
 
 
 def _parallel(job: Mapping[str, Any]) -> int:
-    return _whole(job, "parallelism", default=1)
+    # https://kubernetes.io/docs/concepts/workloads/controllers/job/#controlling-parallelism
+    parallelism = _whole(job, "parallelism", default=1)
+    return min(parallelism, _whole(job, "completions", default=parallelism))
 
 
 def _surge(manifest: Manifest, replicas: int) -> int:

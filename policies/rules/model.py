@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from .reading import UNKNOWN, UnknownValueError, text
 
 if TYPE_CHECKING:
     from .stack import Stack
+    from .waivers import Waiver
 
 __all__ = [
     "UNKNOWN",
+    "Config",
+    "ConfigSchema",
     "Manifest",
     "Outcome",
     "Rule",
@@ -31,6 +35,15 @@ Severity = Literal["error", "warning"]
 Outcome = Literal["violation", "not evaluated"]
 Scope = Literal["manifest", "stack"]
 
+Config = Mapping[str, Any]
+"""The values of a rule's properties; one without a default is only there where it is configured."""
+
+ConfigSchema = Mapping[str, Mapping[str, Any]]
+"""A rule's properties by name, each as JSON Schema, in what both the engine and `agentstack.policy` understand:
+`type` (string, boolean, integer, number, or array with `items` of these), `enum`, `minimum`, `maximum`, `minItems`,
+`description`, and `default`. See https://www.pulumi.com/docs/iac/packages-and-automation/crossguard/configuration/.
+"""
+
 
 @dataclass(frozen=True)
 class Violation:
@@ -48,11 +61,25 @@ class Violation:
     name: str
     message: str
     outcome: Outcome = "violation"
+    waiver: Waiver | None = None
+    """The waiver that covers it, or that it is about."""
+    subject: Manifest | None = field(default=None, compare=False, repr=False)
+    """The object itself, of which there may be several with the same name; it may hold secrets."""
+
+    @property
+    def waived(self) -> bool:
+        """Whether it is accepted for now."""
+        return self.waiver is not None and self.waiver.rule == self.rule
+
+    @property
+    def fails(self) -> bool:
+        """Whether it keeps the stack from being deployed."""
+        return self.severity == "error" and not self.waived
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule; `check` yields a message for each mistake on a subject.
+    """One rule; `check` yields a message for each mistake on a subject, by the values in `config`.
 
     A rule of scope `manifest` looks at one object at a time; one of scope `stack` needs all of them.
     """
@@ -62,7 +89,25 @@ class Rule:
     description: str
     scope: Scope
     subjects: Callable[[Stack], Iterable[Manifest]]
-    check: Callable[[Manifest, Stack], Iterable[str]]
+    check: Callable[[Manifest, Stack, Config], Iterable[str]]
+    function: Callable[..., Iterable[str]] | None = field(default=None, compare=False, repr=False)
+    """What `check` is made of, for the documentation."""
+    source: str = ""
+    """Who else asks for it, as Markdown: a standard, or a linter with the name of its check."""
+    complete: bool = False
+    """Whether it needs all objects of the stack: in a part of them it would miss what is elsewhere."""
+    config_schema: ConfigSchema = field(default_factory=dict)
+    config: Config = field(default_factory=dict)
+    """What is configured, and the defaults of the rest."""
+
+    @property
+    def fires(self) -> str:
+        """On what it fires, as its author says it."""
+        return inspect.getdoc(self.function) or ""
+
+    def configured(self, severity: Severity, values: Config) -> Rule:
+        """Return the rule with another severity, and with `values`, which fit its schema, instead of its own."""
+        return replace(self, severity=severity, config={**self.config, **values})
 
     def evaluate(self, stack: Stack) -> list[Violation]:
         """Check every subject in `stack`; never raises (see `policies.rules.evaluate`)."""
@@ -75,8 +120,8 @@ class Rule:
     def _check(self, subject: Manifest, stack: Stack) -> list[Violation]:
         found = []
         try:
-            for message in self.check(subject, stack):
-                found.append(Violation(self.id, self.severity, *identity(subject), message))
+            for message in self.check(subject, stack, self.config):
+                found.append(Violation(self.id, self.severity, *identity(subject), message, subject=subject))
         except Exception as error:
             found.append(self._not_evaluated(subject, error))
         return found
@@ -86,7 +131,7 @@ class Rule:
             message = f"not evaluated: {error.field} is unknown before deployment; set a value known at preview"
         else:  # not the error's text: it may quote a value
             message = f"not evaluated: the rule failed with {type(error).__name__}; please report this bug"
-        return Violation(self.id, "error", *identity(subject), message, "not evaluated")
+        return Violation(self.id, "error", *identity(subject), message, "not evaluated", subject=subject)
 
 
 def identity(manifest: Manifest) -> tuple[str, str, str]:
@@ -102,29 +147,67 @@ def identity(manifest: Manifest) -> tuple[str, str, str]:
 
 
 def manifest_rule(
-    rule_id: str, severity: Severity, description: str
-) -> Callable[[Callable[[Manifest], Iterable[str]]], Rule]:
-    """Make a rule of a function that checks one manifest."""
+    rule_id: str,
+    severity: Severity,
+    description: str,
+    *,
+    config_schema: ConfigSchema | None = None,
+    source: str = "",
+) -> Callable[[Callable[..., Iterable[str]]], Rule]:
+    """Make a rule of a function that checks one manifest; with a `config_schema` it gets the `Config` as well."""
 
-    def decorate(check: Callable[[Manifest], Iterable[str]]) -> Rule:
+    def decorate(check: Callable[..., Iterable[str]]) -> Rule:
         return Rule(
             rule_id,
             severity,
             description,
             "manifest",
             subjects=lambda stack: stack.manifests,
-            check=lambda manifest, _: check(manifest),
+            check=(lambda manifest, _, config: check(manifest, config))
+            if config_schema
+            else (lambda manifest, *_: check(manifest)),
+            function=check,
+            source=source,
+            **_configuration(config_schema),
         )
 
     return decorate
 
 
 def stack_rule(
-    rule_id: str, severity: Severity, description: str, subjects: Callable[[Stack], Iterable[Manifest]]
-) -> Callable[[Callable[[Manifest, Stack], Iterable[str]]], Rule]:
-    """Make a rule of a function that checks each of `subjects` against the whole stack."""
+    rule_id: str,
+    severity: Severity,
+    description: str,
+    subjects: Callable[[Stack], Iterable[Manifest]],
+    *,
+    complete: bool = False,
+    config_schema: ConfigSchema | None = None,
+    source: str = "",
+) -> Callable[[Callable[..., Iterable[str]]], Rule]:
+    """Make a rule of a function that checks each of `subjects` against the whole stack.
 
-    def decorate(check: Callable[[Manifest, Stack], Iterable[str]]) -> Rule:
-        return Rule(rule_id, severity, description, "stack", subjects, check)
+    With a `config_schema` the function gets the `Config` as well, after the subject and the stack. `complete` is for
+    what finds that something is absent that may well be elsewhere where only some objects are at hand.
+    """
+
+    def decorate(check: Callable[..., Iterable[str]]) -> Rule:
+        return Rule(
+            rule_id,
+            severity,
+            description,
+            "stack",
+            subjects,
+            check if config_schema else (lambda subject, stack, _: check(subject, stack)),
+            function=check,
+            source=source,
+            complete=complete,
+            **_configuration(config_schema),
+        )
 
     return decorate
+
+
+def _configuration(schema: ConfigSchema | None) -> dict[str, Any]:
+    properties = schema or {}
+    defaults = {name: item["default"] for name, item in properties.items() if "default" in item}
+    return {"config_schema": properties, "config": defaults}

@@ -6,12 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from .capacity import NamespaceCapacity, capacity
 from .model import Manifest
 from .reading import UNKNOWN, UnknownValueError, get, mapping, objects, strings, text
 from .workloads import SCALED_KINDS, WORKLOAD_KINDS, kind_of, namespace_of, pod_template
+
+WHOLE: Final[Manifest] = {"kind": "Stack", "metadata": {"name": "all"}}
+"""The subject of a rule about all objects together: a finding and a waiver call it `Stack/all`."""
 
 
 class Stack:

@@ -86,3 +86,15 @@ def test_what_is_accepted_and_what_loses_nothing_goes_through(settings: Project)
     change(settings, {"redis.shards": "3", "redis.storage": "3Gi"})
     settings.pulumi("config", "set", "--path", "agentstack:platform.safeguards.accept[0]", "redis.shards: 4 -> 3")
     assert "1 to replace" in settings.pulumi("preview")
+
+
+def test_a_date_is_read_as_it_is_written(settings: Project) -> None:
+    entry = "{resource: redis.shards, until: 2026-12-01, reason: a backup is there}"
+    file = settings.folder / "Pulumi.dev.yaml"
+    text = file.read_text()
+    file.write_text(
+        text.replace(
+            "config:\n", f"config:\n  agentstack:platform: {{safeguards: {{approvedReplacements: [{entry}]}}}}\n"
+        )
+    )
+    settings.pulumi("preview", "--expect-no-changes")

@@ -1,6 +1,8 @@
 """The pack as the engine meets it: the SDK's server with real requests, proxies and unknown values."""
 
+import json
 import runpy
+import shutil
 import subprocess
 import sys
 
@@ -14,6 +16,7 @@ from pulumi_policy.policy import _PolicyAnalyzerServicer
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
 
 from policies.rules import RULES
+from policies.rules.model import manifest_rule, stack_rule
 
 API = "spec.template.spec.containers[0]"
 MANDATORY, ADVISORY = analyzer_pb2.MANDATORY, analyzer_pb2.ADVISORY
@@ -29,8 +32,15 @@ def run_pack(folder, monkeypatch):
 
 
 @pytest.fixture
-def folder(request):
-    return request.config.rootpath / "policies"
+def folder(request, tmp_path):
+    """The pack without the waivers of this repository; `waive` writes others."""
+    left_out = shutil.ignore_patterns("__pycache__", "waivers.yaml")
+    return shutil.copytree(request.config.rootpath / "policies", tmp_path / "policies", ignore=left_out)
+
+
+def waive(folder, **fields):
+    written = {"resource": "Deployment/agents/api", "reason": "moved", "owner": "me", "until": "9999-12-31", **fields}
+    (folder / "waivers.yaml").write_text(json.dumps([written]))
 
 
 @pytest.fixture
@@ -40,6 +50,10 @@ def program(folder, monkeypatch):
 
 @pytest.fixture
 def server(folder, monkeypatch):
+    return serve(folder, monkeypatch)
+
+
+def serve(folder, monkeypatch):
     _, name, policies = run_pack(folder, monkeypatch)
     return _PolicyAnalyzerServicer(name, "0.0.1", policies, pulumi_policy.EnforcementLevel.ADVISORY)
 
@@ -77,6 +91,8 @@ def test_the_pack_serves_every_rule_and_what_could_not_be_evaluated(server):
     assert levels == {rule.id: MANDATORY if rule.severity == "error" else ADVISORY for rule in RULES} | {
         "not-evaluated": MANDATORY,
         "stack-not-evaluated": MANDATORY,
+        "waiver-expired": MANDATORY,
+        "waiver-unused": MANDATORY,
     }
     kinds = {policy.name: policy.policy_type for policy in info.policies}
     for rule in RULES:
@@ -176,6 +192,125 @@ def test_resources_of_other_providers_are_passed_over(server):
     assert server.AnalyzeStack(analyzer_pb2.AnalyzeStackRequest(resources=[resource]), None).diagnostics
     resource.type = "other:index:Deployment"
     assert not server.AnalyzeStack(analyzer_pb2.AnalyzeStackRequest(resources=[resource]), None).diagnostics
+
+
+# Configuration
+
+
+def configure(server, **configuration):
+    """Hand over what the engine makes of a configuration file: every policy with its level and all of its values."""
+    request = analyzer_pb2.ConfigureAnalyzerRequest()
+    for policy in server.GetAnalyzerInfo(None, None).policies:
+        given = configuration.get(policy.name.replace("-", "_"), {})
+        request.policyConfig[policy.name].enforcementLevel = given.get("level", policy.enforcementLevel)
+        request.policyConfig[policy.name].properties.update(
+            {name: schema["default"] for name, schema in policy.configSchema.properties.items() if "default" in schema}
+            | given.get("values", {})
+        )
+    server.Configure(request, None)
+
+
+def test_a_configured_level_is_reported(server):
+    configure(server, image_tag={"level": ADVISORY}, liveness_probe={"level": analyzer_pb2.DISABLED})
+    manifests = changed(("Deployment/api", f"{API}.image", "api"), ("Deployment/api", f"{API}.livenessProbe", DELETE))
+    assert [(d.policyName, d.enforcementLevel) for d in analyze(server, manifests)] == [("image-tag", ADVISORY)]
+
+
+def test_a_disabled_rule_is_not_evaluated(server):
+    manifests = changed(
+        ("Deployment/api", f"{API}.image", UNKNOWN_STRING_VALUE), ("Service/db", "spec.selector", UNKNOWN_STRING_VALUE)
+    )
+    assert [d.policyName for d in analyze(server, manifests)] == ["not-evaluated"]
+    assert [d.policyName for d in analyze_stack(server, manifests)] == ["stack-not-evaluated"]
+    disabled = {"level": analyzer_pb2.DISABLED}
+    configure(server, image_tag=disabled, service_selects_pods=disabled)
+    assert analyze(server, manifests) == []
+    assert [d.message for d in analyze_stack(server, manifests) if "service-selects" in d.message] == []
+
+
+def test_values_reach_a_rule_and_the_engine_gets_its_schema(program):
+    schema = {"most": {"type": "integer", "minimum": 1, "default": 1, "description": "Objects."}}
+
+    @manifest_rule("few", "error", "Few.", config_schema=schema)
+    def few(manifest, config):
+        yield f"{config['most']}"
+
+    @stack_rule("few-in-all", "error", "Few.", subjects=lambda stack: stack.manifests[:1], config_schema=schema)
+    def few_in_all(manifest, stack, config):
+        yield f"{len(stack.manifests)} of {config['most']}"
+
+    served = [program["_resource_policy"](few), program["_stack_policy"](few_in_all)]
+    server = _PolicyAnalyzerServicer("p", "0.0.1", served, pulumi_policy.EnforcementLevel.ADVISORY)
+    described = server.GetAnalyzerInfo(None, None).policies[0].configSchema.properties["most"]
+    assert dict(described) == {"type": "integer", "minimum": 1.0, "default": 1.0, "description": "Objects."}
+    configure(server, few={"values": {"most": 3}})
+    assert {d.message for d in analyze(server, baseline())} == {"Few.\n3"}
+    assert analyze_stack(server, baseline())[0].message == f"Few.\n{len(baseline())} of 1"
+
+
+# Waivers
+
+
+def test_a_waived_finding_is_not_reported(folder, monkeypatch):
+    manifests = changed(("Deployment/api", f"{API}.image", "api"), ("CronJob/nightly", "spec.jobTemplate", {}))
+    waive(folder, rule="image-tag", environments=["dev"])
+    server = serve(folder, monkeypatch)
+    assert analyze(server, manifests) == []
+    assert analyze_stack(server, manifests) == []
+
+
+def test_a_waiver_for_another_stack_waives_nothing(folder, monkeypatch):
+    waive(folder, rule="image-tag", environments=["prod"])
+    server = serve(folder, monkeypatch)
+    manifests = changed(("Deployment/api", f"{API}.image", "api"))
+    assert [d.policyName for d in analyze(server, manifests)] == ["image-tag"]
+    assert analyze_stack(server, manifests) == []
+
+
+def test_a_stack_rule_can_be_waived(folder, monkeypatch):
+    waive(folder, rule="pdb-allows-drain", resource="PodDisruptionBudget/agents/d*")
+    server = serve(folder, monkeypatch)
+    manifests = changed(("PodDisruptionBudget/db", "spec.maxUnavailable", 0))
+    assert analyze(server, manifests) == []
+    assert analyze_stack(server, manifests) == []
+
+
+def test_an_expired_waiver_is_a_finding_beside_the_one_that_it_waived(folder, monkeypatch):
+    waive(folder, rule="image-tag", until="2020-01-01")
+    server = serve(folder, monkeypatch)
+    manifests = changed(("Deployment/api", f"{API}.image", "api"))
+    assert [d.policyName for d in analyze(server, manifests)] == ["image-tag"]
+    [diagnostic] = analyze_stack(server, manifests)
+    assert (diagnostic.policyName, diagnostic.enforcementLevel) == ("waiver-expired", MANDATORY)
+    assert "waivers.yaml:1: Deployment/agents/api: the waiver of image-tag held until 2020-01-01" in diagnostic.message
+
+
+def test_an_unused_waiver_is_a_finding_unless_its_object_was_not_looked_at(folder, monkeypatch):
+    waive(folder, rule="image-tag")
+    server = serve(folder, monkeypatch)
+    assert analyze_stack(server, baseline()) == []  # as with --target
+
+    assert analyze(server, baseline()) == []
+    [diagnostic] = analyze_stack(server, baseline())
+    assert (diagnostic.policyName, diagnostic.enforcementLevel) == ("waiver-unused", MANDATORY)
+    assert "the waiver of image-tag waives nothing in dev; remove it" in diagnostic.message
+
+
+def test_what_is_unknown_cannot_be_waived(folder, monkeypatch):
+    waive(folder, rule="image-tag")
+    server = serve(folder, monkeypatch)
+    manifests = changed(("Deployment/api", f"{API}.image", UNKNOWN_STRING_VALUE))
+    assert [d.policyName for d in analyze(server, manifests)] == ["not-evaluated"]
+    assert analyze_stack(server, manifests) == []
+
+
+def test_a_bad_waiver_file_stops_the_pack_with_one_line(folder, tmp_path):
+    waive(folder, rule="image-tags")
+    command = [sys.executable, "-u", "-m", "pulumi.policy", "127.0.0.1:1", str(folder)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    mistake = "rule: unknown rule `image-tags`, did you mean `image-tag`?"
+    assert done.stderr.splitlines() == [f"{folder}/waivers.yaml:1: {mistake}"]
 
 
 def test_proxies_become_plain_data(program):

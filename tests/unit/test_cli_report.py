@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import pathlib
+from datetime import date
 from typing import Any
 
 import pytest
 
+from agentstack.locate import Place
 from agentstack.manifests import Manifests, Written
+from agentstack.policy import Policies
 from agentstack.render import Registration, Rendered, Secret
 from agentstack.report import Report, as_json, show
-from policies.rules import Violation
+from policies.rules import Violation, Waiver
 from policies.rules.capacity import capacity
 from settings import Safeguards
 
@@ -45,7 +48,9 @@ def report(registrations: list[Registration], violations: list[Violation] | None
         rendered=Rendered(registrations, **rendered),
         manifests=manifests,
         namespaces=capacity(manifest.object for manifest in manifests.items),
+        policies=Policies.read(None),
         violations=violations or [],
+        located=[Place("agents/api.yaml", 3) for _ in violations or []],
         written=Written(3, 1, 0),
         next_steps=[("pulumi up", "deploy")],
         safeguards=Safeguards(),
@@ -65,6 +70,7 @@ SMALL = [
     thing("ResourceQuota", "quota", ROOT, spec={"hard": {"requests.cpu": "1", "pods": "9"}}),
 ]  # fmt: skip
 OUTPUTS = {"url": "http://x", "password": Secret("open-sesame"), "ports": {"a": 1}}
+WAIVER = Waiver("r", "Service", "space", "api", "moved [soon]", "team-a", date(2027, 1, 31))
 FOUND = Violation("some-rule", "warning", "Service", "space", "api", "mend [it]")
 
 
@@ -168,11 +174,27 @@ def test_nothing_found(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (FOUND, False),
         (Violation("r", "error", "", "", "", ""), True),
-        (Violation("r", "warning", "", "", "", "", "not evaluated"), True),
+        (Violation("r", "error", "", "", "", "", "not evaluated"), True),
+        (Violation("r", "error", "", "", "", "", waiver=WAIVER), False),
+        (Violation("waiver-unused", "error", "", "", "", "", waiver=WAIVER), True),
     ],
 )
 def test_what_fails_a_preview(violation: Violation, failed: bool) -> None:
     assert report(SMALL, [violation]).failed == failed
+
+
+def test_waived_findings_come_last_with_reason_and_date(capsys: pytest.CaptureFixture[str]) -> None:
+    waived = Violation("r", "error", "Service", "space", "api", "is broken", waiver=WAIVER)
+    shown = report(SMALL, [waived, FOUND])
+    assert [line.split(maxsplit=1)[1] for line in screen(capsys, shown) if "space/api" in line] == [
+        "warning some-rule: Service/space/api: mend [it]",
+        "r: Service/space/api: is broken (until 2027-01-31, team-a: moved [soon])",
+    ]
+    entries = {entry["rule"]: entry["waived"] for entry in json.loads(as_json(shown))["policies"]}
+    assert entries == {
+        "some-rule": None,
+        "r": {"owner": "team-a", "reason": "moved [soon]", "until": "2027-01-31"},
+    }
 
 
 def test_json_has_documented_keys_and_no_secrets() -> None:
@@ -216,6 +238,8 @@ def test_json_has_documented_keys_and_no_secrets() -> None:
             "namespace": "space",
             "name": "api",
             "message": "mend [it]",
+            "waived": None,
+            "place": {"file": "agents/api.yaml", "line": 3},
         }
     ]
     assert len(content["warnings"]) == 3

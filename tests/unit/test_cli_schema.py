@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
+from agentstack.policy_docs import MARKS
 from agentstack.schema import outdated, schemas, write
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -108,9 +109,23 @@ def test_what_people_write_is_described() -> None:
 
 
 def test_files_that_are_not_current_are_found(tmp_path: pathlib.Path) -> None:
-    folder = tmp_path / "schemas"
-    assert [path.name for path in outdated(folder)] == ["agent.schema.json", "environment.schema.json"]
-    write(folder)
-    assert outdated(folder) == []
-    (folder / "agent.schema.json").write_text("{}\n")
-    assert [path.name for path in outdated(folder)] == ["agent.schema.json"]
+    assert [path.name for path in outdated(tmp_path)] == ["agent.schema.json", "environment.schema.json"]
+    write(tmp_path)
+    assert outdated(tmp_path) == []
+    (tmp_path / "schemas" / "agent.schema.json").write_text("{}\n")
+    assert [path.name for path in outdated(tmp_path)] == ["agent.schema.json"]
+
+
+def test_documentation_is_written_between_its_marks_alone(tmp_path: pathlib.Path) -> None:
+    docs = tmp_path / "docs" / "policies.md"
+    docs.parent.mkdir()
+    docs.write_text("no marks\n")
+    write(tmp_path)
+    assert docs.read_text() == "no marks\n"
+    docs.write_text(f"before\n{MARKS[0]}old\n{MARKS[1]}after\n")
+    assert outdated(tmp_path) == [docs]
+    write(tmp_path)
+    text = docs.read_text()
+    assert text.startswith(f"before\n{MARKS[0]}\n### ")
+    assert text.endswith(f"|\n\n{MARKS[1]}after\n")
+    assert outdated(tmp_path) == []

@@ -6,8 +6,10 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -102,6 +104,13 @@ def test_a_change_in_all_environments(project: pathlib.Path, tmp_path: pathlib.P
         for field in change["fields"]
     }
     assert fields == {"spec.volumeClaimTemplates[data].spec.resources.requests.storage": ("20Gi", "40Gi")}
+    assert [one["workload"] for one in by_name["dev"]["rollouts"]] == ["Deployment/agents/executor"]
+    assert by_name["prod"]["cost"]["after"] != by_name["prod"]["cost"]["before"]
+    assert {"losses", "policies", "rollouts", "cost", "capacity", "graph", "changes"} <= set(by_name["dev"])
+
+    written = {file.name for file in out.iterdir()}
+    assert written == {"comment.md", "diff.json", "findings.sarif", "dev.html", "staging.html", "prod.html"}
+    assert json.loads((out / "findings.sarif").read_text())["version"] == "2.1.0"
 
     comment = (out / "comment.md").read_text()
     assert comment.startswith("<!-- agentstack diff -->\n")
@@ -133,6 +142,23 @@ def test_a_new_environment_and_one_that_is_gone(project: pathlib.Path) -> None:
     assert "the base, main at " in found["staging"]["error"]
     assert "pulumi destroy --stack staging" in found["staging"]["error"]
     assert (found["dev"]["exitCode"], found["dev"]["verdict"]) == (0, "nothing changes")
+
+
+def test_what_is_destroyed_needs_an_approval(project: pathlib.Path) -> None:
+    edit(project / "Pulumi.prod.yaml", "events: {partitions: 12", "events: {partitions: 10")
+    code, found = as_json(project, "prod", "dev")
+    assert code == 3
+    assert (found["prod"]["exitCode"], found["dev"]["exitCode"]) == (3, 0)
+    assert found["prod"]["verdict"] == "destroys, not approved"
+    [loss] = [loss for loss in found["prod"]["losses"] if not loss["approved"]]
+    assert loss["resource"] == "kafka.topics.events.partitions"
+    safeguards = (
+        '{approvedReplacements: [{resource: kafka.topics.events.partitions, until: "2999-01-01", reason: unused}]}'
+    )
+    edit(project / "Pulumi.prod.yaml", "config:\n", f"config:\n  agentstack:platform: {{safeguards: {safeguards}}}\n")
+    code, found = as_json(project, "prod")
+    assert code == 0
+    assert found["prod"]["verdict"] == "worth a look: what it destroys"
 
 
 def test_findings_are_new_solved_or_were_there(project: pathlib.Path) -> None:
@@ -214,6 +240,33 @@ def test_arguments(project: pathlib.Path, arguments: tuple[str, ...], message: s
     code, _, errors = diff(project, *arguments)
     assert code == 2
     assert message in errors
+
+
+def test_ctrl_c_leaves_nothing_behind(project: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "temporary").mkdir()
+    mark = tmp_path / "mark"
+    # Both revisions are under way: the base in a process of its own.
+    (project / "__main__.py").write_text(
+        f"import pathlib, time\npathlib.Path({str(mark)!r}).touch()\ntime.sleep(120)\n"
+    )
+    commit(project)
+    git(project, "branch", "--force", "main")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agentstack", "diff", "dev", "--base", "main"],
+        cwd=project,
+        env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not mark.exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate()
+    assert (process.returncode, out, errors) == (130, "", "interrupted\n")
+    assert len(git(project, "worktree", "list").splitlines()) == 1
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_markdown_is_what_out_writes(project: pathlib.Path, tmp_path: pathlib.Path) -> None:

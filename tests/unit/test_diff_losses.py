@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agentstack.diff.document import Code, Fold, Lines, Table
+from agentstack.diff.document import Code, Fenced, Fold, Lines, Table
 from agentstack.diff.losses import Loss, as_json, losses, section, unused
 from agentstack.diff.snapshot import Snapshot
 from components.platform.guard import _RULES
@@ -458,19 +458,33 @@ def test_the_section() -> None:
     named = losses(before, revision("prod", {"kafka": {"topics": {"new": {}}}}), today=TODAY)
     said = section(named, ["an approval is unused"])
     assert said.mark == "bad"
-    table, missing, stale, fold = said.blocks
+    table, missing, entries, stale, fold = said.blocks
     assert isinstance(table, Table)
-    assert table.rows[0][0] == "data lost"
-    assert table.rows[0][1:3] == (Code("redis.shards"), (Code("redis.shards: 4 -> 3"),))
-    assert table.rows[0][-1] == "missing"
+    (row,) = table.rows
+    assert row[:2] == ("data lost", (Code("redis.shards: 4 -> 3"),))
+    assert row[-1] == "missing"
     assert isinstance(missing, Lines)
-    assert '"resource": "redis.shards"' in str(missing.items)
+    assert missing.mark == "bad"
+    assert entries == Fenced('- {resource: "redis.shards", until: YYYY-MM-DD, reason: ...}', "yaml")
     assert stale == Lines(("an approval is unused",), "warn")
     assert isinstance(fold, Fold)
     assert fold.title == "1 harmless replacement"
     approved = losses(before, revision("prod", allowing("redis.shards")), today=TODAY)
     assert section(approved).mark == "warn"
     assert section([]).mark == "good"
+
+
+def test_objects_are_named_with_their_fields_and_code_is_code() -> None:
+    before = edited(revision("prod"), REDIS, protected=False)
+    after = edited(before, REDIS, manifest={"spec": {"serviceName": "other"}})
+    (table, *_) = section(losses(before, after, today=TODAY)).blocks
+    assert isinstance(table, Table)
+    ((_, change, happens, _),) = table.rows
+    assert change == (Code(REDIS), ": ", Code("spec.serviceName: redis-headless -> other"))
+    assert Code("retainOnDelete") in happens
+    (table, *_) = section(losses(before, without(before, "Namespace/data"), today=TODAY)).blocks
+    assert isinstance(table, Table)
+    assert table.rows[0][1] == (Code("Namespace/data"), " is removed")
 
 
 def test_json_has_every_key_and_no_placeholder() -> None:

@@ -40,8 +40,13 @@ def test_nothing_rolls_where_nothing_changes() -> None:
 def test_an_image_is_the_cause_and_its_version_label_is_not() -> None:
     rollout = found(revision("prod"), agents(executor={"image": "ghcr.io/agentstack/executor:1.1.0"}))
     assert rollout.keys() == {EXECUTOR}
-    assert rollout[EXECUTOR].causes == ("image ghcr.io/agentstack/executor:1.0.0 -> ghcr.io/agentstack/executor:1.1.0",)
+    assert rollout[EXECUTOR].causes == ("image 1.0.0 -> 1.1.0",)
     assert rollout[EXECUTOR].action == "restarts"
+
+
+def test_another_repository_is_shown_in_full() -> None:
+    (rollout,) = found(*(snapshot(deployment(container={"image": image})) for image in ("a/x:1", "b/x:1"))).values()
+    assert rollout.causes == ("image a/x:1 -> b/x:1",)
 
 
 def test_a_variable_is_named_and_its_value_is_not() -> None:
@@ -304,7 +309,7 @@ def test_json_is_plain() -> None:
     assert entry == {
         "workload": "Deployment/n/a",
         "action": "restarts",
-        "causes": ["image x:1 -> x:2"],
+        "causes": ["image 1 -> 2"],
         "pods": {"min": 10, "max": 10},
         "atOnce": "5 at a time (3 more, 2 less)",
         "longestSeconds": 260,

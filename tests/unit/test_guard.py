@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.platform.guard import facts, refusals
+from components.platform.guard import facts, losing, refusals
 from settings import Settings
 
 
@@ -140,3 +140,43 @@ def test_every_mistake_is_said_at_once() -> None:
 )
 def test_what_loses_nothing_is_not_refused(old: dict[str, Any], new: dict[str, Any]) -> None:
     assert said(old, new) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "change", "costs"),
+    [
+        (
+            kafka(topics={"tasks": {"retention": "7d"}}),
+            kafka(topics={"tasks": {"retention": "36h"}}),
+            "kafka.topics.tasks.retention: 7d -> 36h",
+            "data",
+        ),
+        (
+            {},
+            {"observability": {"prometheus": {"retention": "7d"}}},
+            "observability.prometheus.retention: 15d -> 7d",
+            "data",
+        ),
+        (redis(), redis(backup={"keep": 3}), "redis.backup.keep: 7 -> 3", "data"),
+        (kafka(), kafka(tls={"clusterIssuer": "internal"}), "kafka.tls: off -> on", "availability"),
+        (kafka(), kafka(authentication="none"), "kafka.authentication: scram -> none", "availability"),
+        (
+            {},
+            {"platform": {"safeguards": {"protectData": False}}},
+            "platform.safeguards.protectData: on -> off",
+            "protection",
+        ),
+    ],
+)
+def test_what_says_itself_what_it_costs_is_named_and_not_refused(
+    old: dict[str, Any], new: dict[str, Any], change: str, costs: str
+) -> None:
+    (found,) = losing(facts(Settings.model_validate(old)), facts(Settings.model_validate(new)))
+    assert (found.change, found.rule.costs, found.rule.refused) == (change, costs, False)
+    assert "accept" not in found.way
+    assert said(old, new) == []
+    assert list(losing(facts(Settings.model_validate(new)), facts(Settings.model_validate(new)))) == []
+
+
+def test_facts_of_an_older_stack_are_compared_as_far_as_they_go() -> None:
+    assert list(losing({"redis.shards": "3"}, facts(Settings.model_validate({})))) == []

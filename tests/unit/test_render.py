@@ -124,3 +124,29 @@ def test_the_same_name_below_another_parent_is_another_resource(tmp_path: pathli
         "    k8s.core.v1.Namespace('same', opts=pulumi.ResourceOptions(parent=inner))\n"
     )
     assert len(run(tmp_path, program).registrations) == 6
+
+
+def test_aliases_are_the_urns_that_the_engine_looks_for(tmp_path: pathlib.Path) -> None:
+    program = HEAD + (
+        'part = pulumi.ComponentResource("a:b:New", "new", None, pulumi.ResourceOptions('
+        'aliases=[pulumi.Alias(name="old", type_="a:b:Old")]))\n'
+        'opts = pulumi.ResourceOptions(parent=part, aliases=[pulumi.Alias(name="before")])\n'
+        'k8s.core.v1.ConfigMap("new-config", opts=opts)\n'
+        'k8s.core.v1.ConfigMap("out", opts=pulumi.ResourceOptions(aliases=[pulumi.Alias(parent=part)]))\n'
+        'k8s.core.v1.ConfigMap("in", opts=pulumi.ResourceOptions('
+        "parent=part, aliases=[pulumi.Alias(parent=pulumi.ROOT_STACK_RESOURCE)]))\n"
+    )
+    rendered = run(tmp_path, program)
+
+    def former(name: str) -> set[str]:
+        return {urn.partition("::")[2].partition("::")[2] for urn in named(rendered, name).aliases}
+
+    assert former("new") == {"a:b:Old::old"}
+    # Its own alias, its parent's, and both; a name that begins with the parent's follows it.
+    assert former("new-config") == {
+        "a:b:New$kubernetes:core/v1:ConfigMap::before",
+        "a:b:Old$kubernetes:core/v1:ConfigMap::old-config",
+        "a:b:Old$kubernetes:core/v1:ConfigMap::before",
+    }
+    assert "a:b:New$kubernetes:core/v1:ConfigMap::out" in former("out")
+    assert "kubernetes:core/v1:ConfigMap::in" in former("in")

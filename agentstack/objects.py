@@ -1,0 +1,343 @@
+"""Kubernetes objects in YAML that others wrote, each with the lines of its fields; nothing in it is trusted."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Final, TypeAlias
+
+import yaml
+
+from settings.types import escaped
+
+from .locate import mentioned
+
+SUFFIXES: Final = (".yaml", ".yml", ".json")
+LARGEST_FILE: Final = 16 * 1024**2
+"""Bytes of a file; longer ones are refused."""
+MOST_VALUES: Final = 1_000_000
+"""Values in a document, those that aliases repeat included."""
+DEEPEST: Final = 200
+"""Groups within each other; custom resource definitions have about 60."""
+
+_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Key: TypeAlias = str | int
+_TEMPLATE: Final = re.compile(r"\{\{|\{%")
+_WAYS: Final = ("spec", "template", "jobTemplate")
+"""The fields that lead from a workload to its containers."""
+_NONE: Final[Mapping[_Key, Lines]] = {}
+_TAG: Final = "tag:yaml.org,2002:"
+
+
+class UnreadableError(Exception):
+    """A file, or what is left of it, cannot be read; the text is `mistake: mend` on one line."""
+
+    def __init__(self, text: str, line: int | None = None) -> None:
+        super().__init__(text)
+        self.line = line
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The lines of a value, and of what is in it."""
+
+    line: int
+    """From 1: of its key, or of the value itself in a list."""
+    inner: Mapping[_Key, Lines] = field(default_factory=dict, repr=False)
+
+    def at(self, *keys: _Key) -> Lines | None:
+        """Return those of the value at `keys`, or of the nearest group that is there; None without the first key."""
+        found = self
+        for number, key in enumerate(keys):
+            if key not in found.inner:
+                return found if number else None
+            found = found.inner[key]
+        return found
+
+
+@dataclass(frozen=True)
+class Object:
+    """One Kubernetes object."""
+
+    manifest: Mapping[str, Any]
+    file: str
+    lines: Lines
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What a cluster has only once; names may be anything in a file."""
+        metadata = self.manifest["metadata"]
+        words = (self.manifest["kind"], metadata.get("namespace"), metadata.get("name"))
+        return tuple(word for word in words if word)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it was read from a cluster, which has filled in defaults."""
+        return "uid" in self.manifest["metadata"]
+
+    @property
+    def is_owned(self) -> bool:
+        """Whether another object in the cluster makes it."""
+        owners = self.manifest["metadata"].get("ownerReferences")
+        return isinstance(owners, list) and any(isinstance(o, Mapping) and o.get("controller") for o in owners)
+
+    def line(self, message: str) -> int:
+        """Return the line of the field that a finding names, or of its container, or of the object."""
+        roots = [self.lines]
+        if name := re.match(r'container "([^"]+)"', message):
+            container, pod = _container(self.manifest, self.lines, name[1])
+            roots = [found for found in (container, pod, self.lines) if found]
+        for keys in mentioned(message):
+            for root in roots:
+                if found := root.at(*keys):
+                    return found.line
+        return roots[0].line
+
+
+@dataclass
+class Contents:
+    """What was found in files."""
+
+    objects: list[Object] = field(default_factory=list)
+    files: int = 0
+    others: int = 0
+    """Documents that are no Kubernetes object."""
+    notes: list[str] = field(default_factory=list)
+    """What was left out on purpose."""
+    mistakes: list[str] = field(default_factory=list)
+    """What could not be read: `path:line: mistake: mend`."""
+
+    def read(self, path: pathlib.Path) -> None:
+        """Read a file, or all YAML and JSON below a folder: no hidden folders, and no links that lead out of it."""
+        if not path.is_dir():
+            self._read_file(path, str(path))
+            return
+        root = path.resolve()
+        seen: set[pathlib.Path] = set()
+        for parent, folders, names in os.walk(path, onerror=self._unreadable):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(names):
+                file = pathlib.Path(parent, name)
+                if file.suffix.lower() not in SUFFIXES:
+                    continue
+                target = file.resolve()
+                if not target.is_relative_to(root):
+                    self.notes.append(f"{escaped(str(file))}: leads out of the folder, and is left out")
+                elif target not in seen:
+                    seen.add(target)
+                    self._read_file(target, str(file))
+
+    def _unreadable(self, error: OSError) -> None:
+        self.mistakes.append(f"{escaped(str(error.filename))}: cannot be read: {error.strerror}")
+
+    def _read_file(self, path: pathlib.Path, name: str) -> None:
+        try:
+            # Neither waiting for a pipe nor following a link that was put there meanwhile.
+            with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as stream:  # noqa: PTH123
+                if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                    self.notes.append(f"{escaped(name)}: is no file, and is left out")
+                    return
+                self.read_stream(stream, name)
+        except OSError as error:
+            self.mistakes.append(f"{escaped(name)}: cannot be read: {error.strerror}")
+
+    def read_stream(self, stream: BinaryIO, name: str) -> None:
+        """Read one file, called `name`, as far as it can be read."""
+        self.files += 1
+        content = stream.read(LARGEST_FILE + 1)
+        try:
+            if len(content) > LARGEST_FILE:
+                raise UnreadableError(f"is larger than {LARGEST_FILE // 1024**2} MiB: split it")
+            for value, lines in documents(content):
+                self._add(value, lines, name)
+        except UnreadableError as error:
+            place = f"{name}:{error.line}" if error.line else name
+            self.mistakes.append(f"{escaped(place)}: {error}")
+
+    def _add(self, value: Any, lines: Lines, name: str, kind: str = "") -> None:
+        """Add an object, or the objects in a list; those of a list of `kind` may leave out their own."""
+        if not isinstance(value, dict):
+            self.others += 1
+            return
+        if kind:
+            value = {"apiVersion": value.get("apiVersion"), "kind": kind, **value}
+        kind, version = value.get("kind"), value.get("apiVersion")
+        items = value.get("items")
+        if isinstance(kind, str) and kind.endswith("List") and isinstance(items, list):
+            for index, item in enumerate(items):
+                if isinstance(item, dict) and "apiVersion" not in item:
+                    item = {"apiVersion": version, **item}
+                self._add(item, lines.inner["items"].inner[index], name, kind.removesuffix("List"))
+        elif isinstance(kind, str) and isinstance(version, str) and isinstance(value.get("metadata"), dict):
+            self.objects.append(Object(value, name, lines))
+        else:
+            self.others += 1
+
+
+def documents(content: bytes) -> Iterator[tuple[Any, Lines]]:
+    """Return the documents in a text, as plain data with the lines of everything in it; empty ones are left out.
+
+    As Kubernetes reads them: keys are text, of two equal keys the last one counts, dates are text. The parts of a value
+    that an alias repeats are the same in memory.
+
+    Raises:
+        UnreadableError: It is not YAML in UTF-8, nested too deeply, or has too many values.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UnreadableError("is not UTF-8 text: save it as UTF-8, or leave it out") from None
+    hint = ": a template? Render it first: `helm template CHART | agentstack check -`" if _TEMPLATE.search(text) else ""
+    try:
+        # Tabs are space in JSON, where a text cannot hold one.
+        yield from _Composer(text.replace("\t", " ") if text.lstrip()[:1] in ("{", "[") else text).documents()
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise UnreadableError(f"malformed YAML: {escaped(str(error.problem))}{hint}", line) from None
+    except yaml.YAMLError as error:
+        raise UnreadableError(f"malformed YAML: {escaped(' '.join(str(error).split()))}{hint}") from None
+    except UnreadableError as error:
+        raise UnreadableError(f"{error}{hint}", error.line) from None
+
+
+@dataclass
+class _Open:
+    """A group whose end is not reached; a scalar on its way to its place."""
+
+    value: Any
+    line: int
+    inner: Any
+    """Of a group: a `dict` from keys or indexes to `Lines`."""
+    anchor: str | None = None
+    size: int = 1
+    key: str | None = None
+    key_line: int = 0
+    merged: list[_Open] = field(default_factory=list)
+
+
+class _Composer:
+    """Makes values of events, without recursion: the library's own goes as deep as the text, and crashes."""
+
+    def __init__(self, text: str) -> None:
+        self._loader = _Loader(text)
+        self._stack: list[_Open] = []
+        self._anchors: dict[str, _Open] = {}
+
+    def documents(self) -> Iterator[tuple[Any, Lines]]:
+        while self._loader.check_event():
+            event = self._loader.get_event()
+            done: _Open | None = None
+            match event:
+                case yaml.DocumentStartEvent():
+                    self._stack, self._anchors = [], {}
+                case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
+                    self._begin(event)
+                case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
+                    done = self._stack.pop()
+                    _merge(done)
+                case yaml.ScalarEvent():
+                    if self._is_key():
+                        self._stack[-1].key = event.value
+                        self._stack[-1].key_line = _line(event)
+                        continue
+                    done = _Open(self._scalar(event), _line(event), _NONE, anchor=event.anchor)
+                case yaml.AliasEvent():
+                    done = self._repeated(event)
+            if done is None:
+                continue
+            if done.anchor:
+                self._anchors[done.anchor] = done
+            if self._stack:
+                self._put(done, event)
+            elif done.value is not None:
+                yield done.value, Lines(done.line, done.inner)
+
+    def _is_key(self) -> bool:
+        return bool(self._stack) and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is None
+
+    def _begin(self, event: Any) -> None:
+        if self._is_key():
+            raise UnreadableError("a key must be text", _line(event))
+        if len(self._stack) == DEEPEST:
+            raise UnreadableError(f"more than {DEEPEST} groups within each other", _line(event))
+        value: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
+        self._stack.append(_Open(value, _line(event), {}, anchor=event.anchor))
+
+    def _repeated(self, event: Any) -> _Open:
+        line = _line(event)
+        if self._is_key():
+            raise UnreadableError("a key must be text", line)
+        if event.anchor not in self._anchors:  # a group is known at its end: in itself it cannot be repeated
+            raise UnreadableError("malformed YAML: an alias for what is not there", line)
+        known = self._anchors[event.anchor]
+        return _Open(known.value, line, known.inner, size=known.size)
+
+    def _put(self, done: _Open, event: Any) -> None:
+        parent = self._stack[-1]
+        parent.size += done.size
+        if parent.size > MOST_VALUES:
+            raise UnreadableError(f"more than {MOST_VALUES:,} values, with what aliases repeat", _line(event))
+        if isinstance(parent.value, list):
+            parent.inner[len(parent.value)] = Lines(done.line, done.inner)
+            parent.value.append(done.value)
+            return
+        key, parent.key = str(parent.key), None
+        if key == "<<" and isinstance(done.value, dict | list):
+            parent.merged.append(done)
+        else:
+            parent.value[key] = done.value
+            parent.inner[key] = Lines(parent.key_line, done.inner)
+
+    def _scalar(self, event: Any) -> Any:
+        tag = event.tag
+        if tag is None or tag == "!":
+            tag = self._loader.resolve(yaml.ScalarNode, event.value, event.implicit)
+        kind = str(tag).removeprefix(_TAG)
+        if kind in ("null", "bool", "int", "float"):
+            try:
+                node = yaml.ScalarNode(tag, event.value)
+                return getattr(self._loader, f"construct_yaml_{kind}")(node)
+            except (ValueError, LookupError):  # a number too long for Python, or a tag that its text does not fit
+                return event.value
+        return event.value
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
+
+
+def _merge(group: _Open) -> None:
+    """Add what `<<` brings to a mapping; its own keys win, and of several the first."""
+    for source in group.merged:
+        parts = [(source.value, source.inner)]
+        if isinstance(source.value, list):
+            parts = [(value, source.inner[index].inner) for index, value in enumerate(source.value)]
+        for value, lines in parts:
+            for key, item in value.items() if isinstance(value, dict) else ():
+                if key not in group.value:
+                    group.value[key] = item
+                    group.inner[key] = lines[key]
+
+
+def _container(value: Any, lines: Lines, name: str) -> tuple[Lines | None, Lines | None]:
+    """Return the lines of the container of this name, and of the pod that it is in."""
+    pending: list[tuple[Any, Lines]] = [(value, lines)]
+    while pending:
+        value, lines = pending.pop()
+        if isinstance(value, Mapping):
+            for group in ("containers", "initContainers", "ephemeralContainers"):
+                for index, item in enumerate(_items(value.get(group))):
+                    if isinstance(item, Mapping) and item.get("name") == name:
+                        return lines.inner[group].inner[index], lines
+            pending += [
+                (value[key], lines.inner[key]) for key in ("spec", "template", "jobTemplate") if key in lines.inner
+            ]
+    return None, None
+
+
+def _items(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()

@@ -1,0 +1,76 @@
+"""What a stack may cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final
+
+from .cost import Span, costs, money
+from .model import Config, Manifest, Rule, stack_rule
+from .prices import DEFAULT_FILE, PriceError, read
+from .stack import WHOLE, Stack
+
+RULE: Final = "monthly-budget"
+AT_MOST: Final = "at-most"
+AT_LEAST: Final = "at-least"
+_NAMED: Final = 3
+
+
+def figure_of(span: Span, figure: str) -> Decimal:
+    """Return the end of `span` that `figure`, `AT_MOST` or `AT_LEAST`, names."""
+    return span.low if figure == AT_LEAST else span.high
+
+
+@stack_rule(
+    RULE,
+    "error",
+    "The stack costs no more in a month than its budget.",
+    subjects=lambda stack: [WHOLE] if stack.manifests else [],
+    config_schema={
+        "monthly": {
+            "type": "number",
+            "minimum": 0,
+            "description": "The budget for a month, in the currency of the price file; without it nothing is judged.",
+        },
+        "figure": {
+            "type": "string",
+            "enum": [AT_MOST, AT_LEAST],
+            "default": AT_MOST,
+            "description": "What must fit: the cost with every workload at its greatest number of pods, or its least.",
+        },
+        "prices": {
+            "type": "string",
+            "default": DEFAULT_FILE,
+            "description": "The price file of the environment, relative to `policies`.",
+        },
+    },
+    source="[Infracost guardrails](https://www.infracost.io/docs/infracost_cloud/guardrails/)",
+)
+def monthly_budget(_: Manifest, stack: Stack, config: Config) -> Iterator[str]:
+    """Fires where the [estimate](cost.md) is above `monthly`, and where the price file has no price for a device."""
+    if config.get("monthly") is None:
+        return
+    try:
+        found = costs(stack.manifests, read(config["prices"]), stack.capacity)
+    except PriceError as error:
+        yield str(error)
+        return
+    if found.unpriced:
+        yield (
+            f"{', '.join(found.unpriced)} has no price, so nobody can say whether the budget is kept; "
+            f"add it under gpuHour to policies/{config['prices']}"
+        )
+    figure, currency = config["figure"], found.prices.currency
+    budget, cost = Decimal(str(config["monthly"])), figure_of(found.total, figure)
+    if cost > budget:
+        ordered = sorted(found.items, key=lambda item: (-figure_of(item.cost.total, figure), item.title))
+        dearest = [f"{item.title} {money(figure_of(item.cost.total, figure))}" for item in ordered[:_NAMED]]
+        yield (
+            f"the stack costs {figure.replace('-', ' ')} {money(cost)} {currency} a month, {money(cost - budget)} more "
+            f"than its budget of {money(budget)}; lower replicas, requests or storage (most of it: "
+            f"{', '.join(dearest)}), or have `monthly` of {RULE} raised in policies/config"
+        )
+
+
+RULES: tuple[Rule, ...] = (monthly_budget,)

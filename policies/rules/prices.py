@@ -1,0 +1,171 @@
+"""A price list: what a vCPU, memory, storage and devices cost. Money is always `Decimal`.
+
+Needs PyYAML, which the SDKs bring, and only when a file is read; the rest of this package is standard library.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent.parent
+"""The folder that the configuration's names of price files are relative to: `policies`."""
+DEFAULT_FILE = "prices.yaml"
+DEFAULT_CLASS = "default"
+"""The key of `storageGibMonth` for claims of every class that has no price of its own."""
+
+_REQUIRED = ("currency", "vcpuHour", "memoryGibHour", "storageGibMonth")
+_KNOWN = (*_REQUIRED, "hoursPerMonth", "gpuHour", "spotFactor")
+_MOST = Decimal(1_000_000)
+"""More than any of these costs in any currency: a mistake of the unit."""
+
+
+class PriceError(ValueError):
+    """A price file cannot be used; the text is one line: the file, the mistake and the mend."""
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What things cost, in one currency."""
+
+    currency: str
+    """By its code in ISO 4217, such as `USD`."""
+    vcpu_hour: Decimal
+    memory_gib_hour: Decimal
+    storage_gib_month: Mapping[str, Decimal]
+    """By StorageClass; always with `default`."""
+    gpu_hour: Mapping[str, Decimal] = field(default_factory=dict)
+    """By the name of the extended resource, such as `nvidia.com/gpu`."""
+    spot_factor: Mapping[str, Decimal] = field(default_factory=dict)
+    """The share of the hourly prices, above 0 and at most 1, that is paid in a pool of nodes, by the pool's name."""
+    hours_per_month: Decimal = Decimal(730)
+
+    @classmethod
+    def of(cls, content: Any) -> Prices:
+        """Make a price list of a file's content, with numbers as text or `Decimal`.
+
+        Raises `PriceError` for the first mistake, without the file's name.
+        """
+        if not isinstance(content, Mapping):
+            raise PriceError("must be a group of `key: value` lines: see policies/prices.yaml")
+        for key in content:
+            if key not in _KNOWN:
+                raise PriceError(f"unknown key {_quoted(key)}{_nearest(str(key))}")
+        for key in _REQUIRED:
+            if key not in content:
+                raise PriceError(f"{key}: is missing: see policies/prices.yaml")
+        currency = content["currency"]
+        if not isinstance(currency, str) or not re.fullmatch("[A-Z]{3}", currency):
+            raise PriceError(f"currency: {_quoted(currency)} is not a code of ISO 4217: write for example `USD`")
+        storage = _by_name(content, "storageGibMonth", _MOST)
+        if DEFAULT_CLASS not in storage:
+            raise PriceError("storageGibMonth: has no `default`: add it, for claims of every other class")
+        for name in (gpus := _by_name(content, "gpuHour", _MOST)):
+            if "/" not in name:
+                raise PriceError(f"gpuHour: {_quoted(name)} has no domain: write for example `nvidia.com/gpu`")
+        factors = _by_name(content, "spotFactor", Decimal(1))
+        for name, factor in factors.items():
+            if not factor:
+                raise PriceError(f"spotFactor.{name}: `0` makes a pool free: write the share that is paid, such as 0.4")
+        hours = _number(content.get("hoursPerMonth", "730"), "hoursPerMonth", Decimal(744))
+        if not hours:
+            raise PriceError("hoursPerMonth: `0` makes everything free: write 730")
+        return cls(
+            currency=currency,
+            vcpu_hour=_number(content["vcpuHour"], "vcpuHour", _MOST),
+            memory_gib_hour=_number(content["memoryGibHour"], "memoryGibHour", _MOST),
+            storage_gib_month=storage,
+            gpu_hour=gpus,
+            spot_factor=factors,
+            hours_per_month=hours,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `of` reads, numbers as text."""
+        return {
+            "currency": self.currency,
+            "hoursPerMonth": str(self.hours_per_month),
+            "vcpuHour": str(self.vcpu_hour),
+            "memoryGibHour": str(self.memory_gib_hour),
+            "storageGibMonth": {name: str(price) for name, price in self.storage_gib_month.items()},
+            "gpuHour": {name: str(price) for name, price in self.gpu_hour.items()},
+            "spotFactor": {name: str(factor) for name, factor in self.spot_factor.items()},
+        }
+
+
+@functools.lru_cache(maxsize=8)
+def read(name: str = DEFAULT_FILE) -> Prices:
+    """Read a price file; `name` is relative to `policies`. Once: it does not change while a program runs.
+
+    Raises `PriceError`.
+    """
+    path = FOLDER / name
+    shown = f"{FOLDER.name}/{name}"
+    try:
+        content = _parsed(path.read_text(encoding="utf-8"))
+        return Prices.of(content)
+    except OSError as error:
+        mend = "correct `prices` of the rule `monthly-budget`"
+        raise PriceError(f"{shown}: cannot be read: {error.strerror}: {mend}") from None
+    except UnicodeDecodeError:
+        raise PriceError(f"{shown}: is not UTF-8 text: save it as UTF-8") from None
+    except PriceError as error:
+        raise PriceError(f"{shown}: {error}") from None
+
+
+def _parsed(text: str) -> Any:
+    import yaml
+
+    class Loader(yaml.BaseLoader):
+        """Leaves numbers as they are written: they must not become binary fractions."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            for key in keys:
+                if keys.count(key) > 1:
+                    raise PriceError(f"the key {_quoted(key)} stands twice: remove one of them")
+            return super().construct_mapping(node, deep=deep)
+
+    try:
+        return yaml.load(text, Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}: " if mark else ""
+        raise PriceError(f"{place}malformed YAML: {getattr(error, 'problem', None) or 'correct it'}") from None
+    except (TypeError, RecursionError):  # a key that is a list, or a structure within itself
+        raise PriceError("must be a group of `key: value` lines: see policies/prices.yaml") from None
+
+
+def _by_name(content: Mapping[str, Any], key: str, most: Decimal) -> dict[str, Decimal]:
+    found = content.get(key) or {}
+    if not isinstance(found, Mapping):
+        raise PriceError(f"{key}: must be a group of `name: number` lines")
+    return {str(name): _number(value, f"{key}.{name}", most) for name, value in found.items()}
+
+
+def _number(value: Any, path: str, most: Decimal) -> Decimal:
+    try:
+        number = Decimal(value) if isinstance(value, str | Decimal) else Decimal("NaN")
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite():
+        raise PriceError(f"{path}: {_quoted(value)} is not a number: write for example 0.04")
+    if not 0 <= number <= most:
+        raise PriceError(f"{path}: {_quoted(value)} is not between 0 and {most:,}: correct the number or its unit")
+    return number
+
+
+def _quoted(value: Any) -> str:
+    text = value if isinstance(value, str) else type(value).__name__
+    return f"`{ascii(text[:40])[1:-1]}`"
+
+
+def _nearest(key: str) -> str:
+    matches = get_close_matches(key, _KNOWN, n=1, cutoff=0.5)
+    return f", did you mean `{matches[0]}`?" if matches else f": known are {', '.join(_KNOWN)}"
