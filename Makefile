@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 # The tests that need the engine and a cluster.
-ENGINE_AND_CLUSTER := $(patsubst %,tests/engine/test_%.py,lifecycle protection replicas kinds release)
+ENGINE_AND_CLUSTER := $(patsubst %,tests/engine/test_%.py,lifecycle protection replicas kinds release live)
 
 .DEFAULT_GOAL := help
 .PHONY: help preview test lint unit test-cluster chaos bench schema lock clean

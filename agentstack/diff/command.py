@@ -336,7 +336,8 @@ def _json(base: Base, results: list[Result]) -> str:
     requirements.txt differs); `exitCode`; `environments`, a list of `environment`, `verdict`, `exitCode`, `error` (null
     if it can be rendered), `new` (whether the base does not have it), and, if it can be rendered, the parts: `losses`,
     `rollouts` and `cost` (see `as_json` of these modules), `policies` (see `Findings.as_json`), `capacity` (see
-    `capacity_json`), `graph` (see `agentstack.graph.difference.as_json`) and `changes` (see `changes_json`).
+    `capacity_json`), `graph` (see `agentstack.graph.difference.as_json`) and `changes` (see `changes_json`);
+    with --live, `live` (see `agentstack.diff.live.as_json`).
     """
     content = {
         "version": _VERSION,

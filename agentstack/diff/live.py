@@ -55,14 +55,17 @@ def reconcile(
 
     `today` is the day, in UTC, by which approvals expire.
     """
-    drifted = drift.drifts(answer.refreshed)
+    # The engine does not read again what it replaces with something that it depends on: the state may be old.
+    unread = {step.urn for step in answer.steps if step.operation == "replace" and not step.forced}
+    drifted = drift.drifts(resource for resource in answer.refreshed if resource.urn not in unread)
     steps = [step for step in answer.steps if _is_told(step)]
     expected = {name: change for change in changes for name in _names(change)}
     matched = {id(expected[name]) for step in steps for name in _step_names(step) if name in expected}
     stack = _stack(answer, after)
     said = {loss.resource for loss in found}
     not_said = {loss.resource: loss for loss in losses.losses(stack, after, today=today) if loss.resource not in said}
-    put_back = {each.urn for each in drifted}
+    put_back = {each.urn: each for each in drifted}
+    differs = {resource.urn: set(resource.differs) for resource in answer.refreshed}
     destroyed, pending = [], []
     for step in steps:
         title = _title(step)
@@ -70,8 +73,11 @@ def reconcile(
             destroyed.append(not_said[title])
         elif step.operation == "replace" and title not in said:
             destroyed.append(_replaced(step, stack, after))
-        elif step.urn not in put_back and not any(name in expected for name in _step_names(step)):
-            pending.append(step)
+        elif not any(name in expected for name in _step_names(step)):
+            if step.operation != "create" and step.urn in put_back:
+                step = replace(step, fields=tuple(path for path in step.fields if path not in differs[step.urn]))
+            if step.urn not in put_back or step.fields:
+                pending.append(step)
     return Live(
         len(matched),
         tuple(losses.judged(destroyed, after, today=today)),
@@ -134,7 +140,8 @@ def _replaced(step: Step, stack: Snapshot, after: Snapshot) -> Loss:
     return replace(
         loss,
         consequence=f"replaced for what the engine finds in the cluster or in its state: {loss.consequence}",
-        way=f"{loss.way}; or mend by hand what `agentstack drift` shows" if step.forced else "keep what it depends on",
+        way="mend by hand what has drifted, before anything is deployed with a refresh",
+        section="",
         needs_approval=loss.severity != "harmless",
     )
 

@@ -42,7 +42,7 @@ class DriftedField:
     change: FieldChange
     """From what was declared to what is there; `ABSENT` before if it was not declared at all."""
     restored: bool
-    """Whether `pulumi up --refresh` puts it back; else it stays until somebody removes it."""
+    """Whether `pulumi up --refresh` puts it back; the engine does not see what was not declared."""
     manager: Manager | None = None
     """None for a field that is gone: nobody has set it."""
 
@@ -198,25 +198,22 @@ def _take(value: Any, owned: Mapping[str, Any]) -> None:
     """
     for step, inner in owned.items():
         sign, _, name = step.partition(":")
-        whole = not inner or "." in inner
+        below = inner if isinstance(inner, Mapping) else {}
         if sign == "f" and isinstance(value, dict) and name in value:
-            _take_one(value, name, inner, whole=not inner)
-        elif sign in ("k", "v") and isinstance(value, list):
-            wanted = _parsed(name)
-            for at, item in enumerate(value):
-                named = isinstance(item, Mapping) and isinstance(wanted, Mapping)
-                if item == wanted if sign == "v" else named and wanted.items() <= item.items():
-                    _take_one(value, at, inner, whole=whole)
+            if below:
+                _take(value[name], below)
+            else:
+                del value[name]
+        elif sign == "v" and isinstance(value, list) and (item := _parsed(name)) in value:
+            value.remove(item)
+        elif sign == "k" and isinstance(value, list) and isinstance(key := _parsed(name), Mapping):
+            for item in value:
+                if isinstance(item, Mapping) and key.items() <= item.items():
+                    if not below or "." in below:
+                        value.remove(item)
+                    else:  # by its key it is found again
+                        _take(item, {step: owner for step, owner in below.items() if step[2:] not in key})
                     break
-
-
-def _take_one(container: Any, key: Any, inner: Mapping[str, Any], *, whole: bool) -> None:
-    if whole:
-        del container[key]
-        return
-    _take(container[key], inner)
-    if container[key] in ({}, []):
-        del container[key]
 
 
 def _parsed(text: str) -> Any:
@@ -281,13 +278,14 @@ def section(found: Sequence[Drift]) -> Section:
     if not found:
         return Section("Drift", (Lines(("Everything is as it was deployed.",), "good"),), "good")
     restored = any(drift.happened == "deleted" or any(field.restored for field in drift.fields) for drift in found)
+    ends = {_end(field) for drift in found for field in drift.fields}
     notes: list[Line] = []
     if restored:
         notes.append(("Put back: by ", Code("pulumi up --refresh"), ". To keep it instead, declare it."))
-    if any(not field.restored for drift in found for field in drift.fields):
+    if ends & {_LATER, _STAYS}:
         notes.append(
-            "Stays: nobody declared it, so no update takes it away. Remove it with the program that set it, or "
-            "declare it."
+            "The rest nobody declared, so the engine does not see it. What kubectl set goes once an update changes "
+            "something else in the object; what other programs set stays. Remove it by hand, or declare it."
         )
     table = Table(("object", "what", "set by", "with the next update"), tuple(_row(drift) for drift in found))
     details = (Fenced(_details(drift), "diff") for drift in found if drift.fields)
@@ -305,8 +303,19 @@ def _row(drift: Drift) -> tuple[Line, ...]:
     return (Code(drift.title), ", ".join(what), Code(names) if names else "unknown", end)
 
 
+_LATER: Final = "goes with the object's next change"
+_STAYS: Final = "stays"
+
+
 def _end(field: DriftedField) -> str:
-    return "put back" if field.restored else "stays"
+    """Say what becomes of a field.
+
+    Whenever the provider changes an object, it takes over what kubectl set in it, and takes out what is not declared:
+    `fixCSAFieldManagers`, https://github.com/pulumi/pulumi-kubernetes/blob/v4.34.2/provider/pkg/await/await.go
+    """
+    if field.restored:
+        return "put back"
+    return _LATER if field.manager is not None and field.manager.name.startswith("kubectl") else _STAYS
 
 
 def _details(drift: Drift) -> str:
