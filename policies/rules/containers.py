@@ -59,7 +59,7 @@ def readiness_probe(manifest: Manifest) -> Iterator[str]:
     """Fires on regular containers and sidecars, except in Jobs and in Pods that end by themselves."""
     for container in running_containers(manifest) if is_long_running(manifest) else ():
         if not get(container, "readinessProbe"):
-            yield f"{where(container)} gets traffic before it can serve; set readinessProbe"
+            yield f"{where(container)} counts as ready as soon as it starts; set readinessProbe"
 
 
 @manifest_rule("liveness-probe", "warning", "Long-running containers have a liveness probe.")

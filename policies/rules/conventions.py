@@ -8,7 +8,7 @@ from typing import Final
 from .model import Config, Manifest, Rule, manifest_rule, stack_rule
 from .reading import mapping, objects, text
 from .stack import Stack
-from .workloads import WORKLOAD_KINDS, containers, kind_of, namespace_of, where
+from .workloads import WORKLOAD_KINDS, containers, kind_of, where
 
 # https://kubernetes.io/docs/reference/using-api/deprecation-guide/, to Kubernetes 1.36. An asterisk: every kind.
 _REMOVED: Final = {
@@ -142,8 +142,8 @@ def standard_labels(manifest: Manifest, config: Config) -> Iterator[str]:
     source="kube-linter `use-namespace`; checkov CKV_K8S_21; kubescape C-0061",
 )
 def no_default_namespace(manifest: Manifest) -> Iterator[str]:
-    """Fires on a workload in `default`, or without a namespace."""
-    if kind_of(manifest) in WORKLOAD_KINDS and namespace_of(manifest) == "default":
+    """Fires on a workload that says `default`; one that names no namespace goes into that of whoever applies it."""
+    if kind_of(manifest) in WORKLOAD_KINDS and text(manifest, "metadata", "namespace") == "default":
         yield "runs in the namespace default, where nothing is limited or isolated; set metadata.namespace"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from .model import Manifest, Rule, identity, manifest_rule, stack_rule
+from .model import Config, Manifest, Rule, identity, manifest_rule, stack_rule
 from .reading import get, mapping, objects, text, whole
 from .stack import Stack
 from .workloads import WORKLOAD_KINDS, containers, kind_of, namespace_of, pod_spec, where
@@ -98,21 +98,29 @@ def config_map_exists(workload: Manifest, stack: Stack) -> Iterator[str]:
 @stack_rule(
     "secret-exists",
     "warning",
-    "Secrets that pods read are made by the stack.",
+    "Secrets that pods read are made by the stack, or known to be made beside it.",
     subjects=lambda stack: stack.of_kind(*WORKLOAD_KINDS),
+    config_schema={
+        "existing": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Secrets that are made beside the stack, before it is deployed, as `namespace/name`.",
+        }
+    },
     complete=True,
 )
-def secret_exists(workload: Manifest, stack: Stack) -> Iterator[str]:
-    """Fires once for each Secret that neither the stack nor an operator by an object of the stack makes.
-
-    A warning: somebody may have put it there by hand, and must then do so before the deployment.
+def secret_exists(workload: Manifest, stack: Stack, config: Config) -> Iterator[str]:
+    """Fires once for each Secret that neither the stack, an operator by an object of the stack, nor the configuration
+    promises. A warning: the cluster may have it all the same.
     """
-    namespace = namespace_of(workload)
+    namespace, existing = namespace_of(workload), config.get("existing") or ()
     for name in dict.fromkeys(r.name for r in references(workload) if r.kind == "Secret"):
-        if stack.named("Secret", namespace, name) is None and (namespace, name) not in stack.promised_secrets:
+        if f"{namespace}/{name}" in existing or (namespace, name) in stack.promised_secrets:
+            continue
+        if stack.named("Secret", namespace, name) is None:
             yield (
                 f'the pods do not start before somebody makes the Secret "{name}" in the namespace "{namespace}"; '
-                "make it first, or declare an ExternalSecret"
+                "make it and list it under existing of this rule in policies/config, or declare an ExternalSecret"
             )
 
 

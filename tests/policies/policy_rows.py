@@ -349,7 +349,7 @@ FIRES: list[tuple[str, str, list[Change], str]] = [
     ("served-api-version", "api", [("Deployment/api", "apiVersion", "apps/v1beta2")], "use apps/v1"),
     ("custom-resource-definition", "thing", [new(OTHER_API)], "nothing defines Thing of example.com"),
     ("standard-labels", "api", [("Service/api", "metadata.labels", {"app.kubernetes.io/name": "x"})], "part-of"),
-    ("no-default-namespace", "api", [("Deployment/api", "metadata.namespace", DELETE)], "namespace default"),
+    ("no-default-namespace", "api", [("Deployment/api", "metadata.namespace", "default")], "namespace default"),
     ("unique-variables", "api", [main("env[1].name", "LOG_LEVEL")], "sets LOG_LEVEL 2 times"),
     ("no-secret-in-config-file", "redis", [("ConfigMap/redis", "data.key", KEY)], "the file key"),
     # data
@@ -572,6 +572,7 @@ SILENT: list[tuple[str, list[Change]]] = [
     ("custom-resource-definition", [new({**OTHER_API, "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledJob"})]),
     ("standard-labels", [("ConfigMap/redis", "metadata.labels", {})]),
     ("no-default-namespace", [("ConfigMap/redis", "metadata.namespace", "default")]),
+    ("no-default-namespace", [("Deployment/api", "metadata.namespace", DELETE)]),
     ("unique-variables", [main("env[1].name", "log_level")]),
     ("no-secret-in-config-file", [("ConfigMap/redis", "data.script", "grep -q -e '-----BEGIN PRIVATE KEY-----' f")]),
     (

@@ -158,7 +158,7 @@ FIRES: list[tuple[str, str, list[Change], str]] = [
     ("cpu-limit", "api", [main("resources.limits.cpu", DELETE)], "resources.limits.cpu"),
     ("readiness-probe", "api", [main("readinessProbe", DELETE)], 'container "api"'),
     ("readiness-probe", "api", [pod("initContainers[1].readinessProbe", DELETE)], '"proxy"'),
-    ("readiness-probe", "lone", [("Pod/lone", "spec.containers[0].readinessProbe", DELETE)], "traffic"),
+    ("readiness-probe", "lone", [("Pod/lone", "spec.containers[0].readinessProbe", DELETE)], "as soon as it starts"),
     ("liveness-probe", "node", [("DaemonSet/node", f"{API}.livenessProbe", DELETE)], "hangs"),
     ("namespace-quota", "agents", [("ResourceQuota/quota", "spec.hard", {})], "spec.hard"),
     ("namespace-quota", "collectors", [("ResourceQuota/quota", "", DELETE)], '"collectors"'),
@@ -331,6 +331,16 @@ def test_images_come_from_the_registries_that_are_configured(image, allowed):
     deployment = changed(("Deployment/api", f"{API}.image", image))[12:13]
     assert deployment[0]["kind"] == "Deployment"
     assert (evaluate(deployment, [rule]) == []) is allowed
+
+
+def test_secrets_that_exist_beside_the_stack_are_configured():
+    objects = changed(("Secret/redis", "", DELETE))
+    rule = only("secret-exists")[0]
+    assert [found.name for found in evaluate(objects, [rule])] == ["api"]
+    assert [found.name for found in evaluate(objects, [rule.configured("warning", {"existing": ["x/redis"]})])] == [
+        "api"
+    ]
+    assert evaluate(objects, [rule.configured("warning", {"existing": ["agents/redis"]})]) == []
 
 
 def test_definitions_and_labels_are_configured():
