@@ -26,6 +26,9 @@ _MOST_NAMES: Final = 5
 _PLAIN_WIDTH: Final = 120
 """The width of a pipe, which has none: the same everywhere, so that outputs can be compared."""
 _BAD_INPUT: Final = 2
+_INDENT: Final = "    "
+_MANY: Final = 10
+"""With more findings, those of each rule are counted."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +242,6 @@ def _as_json(checked: Checked) -> str:
 
 def _show(checked: Checked) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     from settings.types import escaped
@@ -250,20 +252,23 @@ def _show(checked: Checked) -> None:
     counts = f"{_number(len(checked.objects), 'object')} in {_number(checked.contents.files, 'file')}"
     title = Text.assemble((f"Agent Stack · check {escaped(checked.source)}", "bold"))
     console.print(title, Text(f"  {counts}, {_number(len(checked.rules), 'rule')}"))
-    if checked.findings:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for header in ("where", "rule", "what"):
-            table.add_column(header, overflow="fold")
-        for finding in checked.findings:
-            violation = finding.violation
-            style = "dim" if violation.waived else "red" if violation.severity == "error" else "yellow"
-            what = f"{_title(violation)}: {violation.message}" if violation.kind else violation.message
-            if violation.waived and (waiver := violation.waiver):
-                what += f" (waived until {waiver.until}, {waiver.owner}: {waiver.reason})"
-            where = Text(escaped(f"{finding.file}:{finding.line}"))
-            table.add_row(where, Text(violation.rule, style), Text(escaped(what)))
-        console.print(table)
+    for finding in checked.findings:
+        violation = finding.violation
+        word = "waived" if violation.waived else violation.severity
+        style = {"error": "red", "warning": "yellow"}.get(word, "dim")
+        where = escaped(f"{finding.file}:{finding.line}")
+        console.print(Text.assemble(where, "  ", (f"{word}  {violation.rule}", style)), soft_wrap=True)
+        what = f"{_title(violation)}: {violation.message}" if violation.kind else violation.message
+        if violation.waived and (waiver := violation.waiver):
+            what += f" (waived until {waiver.until}, {waiver.owner}: {waiver.reason})"
+        for line in Text(escaped(what)).wrap(console, console.width - len(_INDENT)):
+            line.rstrip()
+            console.print(Text.assemble(_INDENT, line))
     console.print(Text.assemble(("found  ", "bold"), _summary(checked.findings)))
+    by_rule = Counter(finding.violation.rule for finding in checked.findings)
+    if len(checked.findings) > _MANY:
+        counts = ", ".join(f"{rule} {number:,}" for rule, number in by_rule.most_common())
+        console.print(Text.assemble(("rules  ", "bold"), counts))
     for note in checked.notes:
         console.print(Text.assemble(("note   ", "bold"), (escaped(note), "dim")))
     if checked.not_applied:

@@ -87,13 +87,19 @@ def test_findings_stand_at_their_fields(call: Call, tmp_path: pathlib.Path) -> N
     assert (code, error) == (1, "")
     lines = output.splitlines()
     assert lines[0] == "Agent Stack · check k8s   1 object in 1 file, 4 rules"
-    assert [line.split()[:2] for line in lines if "pod.yml" in line] == [
-        ["k8s/pod.yml:14", "image-tag"],
-        ["k8s/pod.yml:17", "cpu-limit"],
+    assert [line.split() for line in lines if "pod.yml" in line] == [
+        ["k8s/pod.yml:14", "error", "image-tag"],
+        ["k8s/pod.yml:17", "warning", "cpu-limit"],
     ]
     assert "found  1 error, 1 warning" in lines
     assert "note   1 document that is no Kubernetes object: passed over" in lines
     assert found(call("k8s", *SOME, "--json")[1]) == [("pod.yml", 14, "image-tag"), ("pod.yml", 17, "cpu-limit")]
+
+
+def test_many_findings_are_counted_by_rule(call: Call, tmp_path: pathlib.Path) -> None:
+    pods = [POD.replace("name: web\n", f"name: web-{number}\n", 1).replace("web:1.0", "web") for number in range(11)]
+    (tmp_path / "pods.yaml").write_text("---\n".join([*pods, POD.replace("limits: {cpu: 1, ", "limits: {")]))
+    assert "rules  image-tag 11, cpu-limit 1" in call("pods.yaml", *SOME)[1].splitlines()
 
 
 def test_nothing_found(call: Call, tmp_path: pathlib.Path) -> None:
