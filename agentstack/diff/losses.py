@@ -48,6 +48,8 @@ _OF_COST: Final[Mapping[Cost, Severity]] = {
 _DATA: Final = "docs/data.md"
 _PROTECT_DATA: Final = "platform.safeguards.protectData"
 _LONGEST: Final = 60
+_MOST_NAMES: Final = 3
+"""With more harmless replacements of one sort, the rest is counted: the changes name them all."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Loss:
     """Who lets it through, and why; empty if nobody does."""
     expired: str = ""
     """An approval that counts no more."""
+    accept: str = ""
+    """The line of `platform.safeguards.accept` without which the engine refuses it; empty if no line helps."""
 
     @property
     def approved(self) -> bool:
@@ -143,6 +147,7 @@ def _of_settings(before: Snapshot, after: Snapshot) -> Iterator[Loss]:
             rule.section,
             needs_approval=True,
             approval="accepted by platform.safeguards.accept" if let_through else "",
+            accept=change.change if refused and rule.acceptable else "",
         )
 
 
@@ -626,14 +631,14 @@ def section(found: Sequence[Loss], unused: Sequence[str] = ()) -> Section:
     blocks: list[Block] = []
     if serious:
         headers = ("", "change", "what happens, and what keeps it", "approval")
-        blocks.append(Table(headers, tuple(_row(loss) for loss in serious)))
+        blocks.append(Table(headers, tuple(_row(alike) for alike in _alike(serious))))
     missing = [loss for loss in serious if not loss.approved]
     if missing:
         blocks += _how_to_approve(missing)
     if unused:
         blocks.append(Lines(tuple(unused), "warn"))
     if harmless:
-        rows = tuple((_what(loss), _marked(loss.consequence)) for loss in harmless)
+        rows = tuple((_what(alike, most=_MOST_NAMES), _marked(alike[0].consequence)) for alike in _alike(harmless))
         title = f"{len(harmless)} harmless replacement{'s' if len(harmless) > 1 else ''}"
         blocks.append(Fold(title, (Table(("change", "what happens"), rows),)))
     if not blocks:
@@ -641,12 +646,21 @@ def section(found: Sequence[Loss], unused: Sequence[str] = ()) -> Section:
     return Section("What it destroys", tuple(blocks), "bad" if missing else "warn" if serious or unused else "good")
 
 
-def _row(loss: Loss) -> tuple[Line, ...]:
+def _alike(found: Iterable[Loss]) -> Iterable[Sequence[Loss]]:
+    """Put together what differs in nothing but the object, such as all in a namespace that is renamed."""
+    groups: dict[str, list[Loss]] = {}
+    for loss in found:
+        groups.setdefault(repr(replace(loss, resource="")), []).append(loss)
+    return groups.values()
+
+
+def _row(alike: Sequence[Loss]) -> tuple[Line, ...]:
+    loss = alike[0]
     happens = loss.consequence
     if loss.way:
         happens += f". What keeps it: {loss.way}" + (f" ({_DATA}#{loss.section})" if loss.section else "")
     approval = loss.approval or (f"missing; {loss.expired}" if loss.expired else "missing")
-    return loss.severity, _what(loss), _marked(happens), approval if loss.needs_approval else "not needed"
+    return loss.severity, _what(alike), _marked(happens), approval if loss.needs_approval else "not needed"
 
 
 def _marked(text_: str) -> Line:
@@ -655,15 +669,21 @@ def _marked(text_: str) -> Line:
     return tuple(Code(part) if at % 2 else part for at, part in enumerate(parts) if part)
 
 
-def _what(loss: Loss) -> Line:
-    """Name the object, and the fields by which it is lost; of a setting, which is its own field, the field alone."""
+def _what(alike: Sequence[Loss], most: int | None = None) -> Line:
+    """Name the objects, `most` of them if given, and the fields that cause it; of a setting the field alone."""
+    loss = alike[0]
     shown = [
         Code(change.path if change.kind in ("secret", "text") else f"{change.path}: {_change(change)}")
         for change in loss.what[:3]
     ]
     if [change.path for change in loss.what] == [loss.resource]:
         return tuple(shown)
-    parts: list[str | Code] = [Code(loss.resource), "" if loss.what else " is removed"]
+    named = alike[:most]
+    parts: list[str | Code] = []
+    for each in named:
+        parts += [", " if parts else "", Code(each.resource)]
+    parts.append(f" and {len(alike) - len(named)} more" if len(alike) > len(named) else "")
+    parts.append("" if loss.what else " are removed" if len(alike) > 1 else " is removed")
     for at, code in enumerate(shown):
         parts += [", " if at else ": ", code]
     if len(loss.what) > 3:
@@ -681,24 +701,31 @@ def _text(value: Any) -> str:
 
 
 def _how_to_approve(missing: Sequence[Loss]) -> list[Block]:
-    number = f"{len(missing)} of these need{'s' if len(missing) == 1 else ''} an approval"
-    place = Code("platform.safeguards.approvedReplacements")
     # JSON is YAML, whatever is in a name.
-    entries = (
+    prepared = sorted(f"- {json.dumps(loss.accept)}" for loss in missing if loss.accept)
+    approved = sorted(
         f"- {{resource: {json.dumps(loss.resource)}, until: YYYY-MM-DD, reason: ...}}"
-        for loss in sorted(missing, key=lambda loss: loss.resource)
+        for loss in missing
+        if not loss.accept
     )
-    return [
-        Lines(((f"{number}, if this is meant, in ", place, f" ({_DATA}#approve-a-replacement):"),), "bad"),
-        Fenced("\n".join(entries), "yaml"),
-    ]
+    blocks: list[Block] = []
+    for entries, what, key, section in (
+        (prepared, "to be prepared, and then let through, in ", "accept", "changes-that-are-refused"),
+        (approved, "an approval, if this is meant, in ", "approvedReplacements", "approve-a-replacement"),
+    ):
+        if entries:
+            number = f"{len(entries)} of these need{'s' if len(entries) == 1 else ''} {what}"
+            place = Code(f"platform.safeguards.{key}")
+            blocks.append(Lines(((number, place, f" ({_DATA}#{section}):"),), "bad"))
+            blocks.append(Fenced("\n".join(entries), "yaml"))
+    return blocks
 
 
 def as_json(found: Iterable[Loss]) -> list[dict[str, Any]]:
     """Return the losses for diff.json.
 
     Keys: `resource`, `severity`, `change` (a list of `path`, `before`, `after`, `null` where there is none),
-    `consequence`, `way`, `section` of docs/data.md, `needsApproval`, `approved`, `approval`, `expired`.
+    `consequence`, `way`, `section` of docs/data.md, `needsApproval`, `approved`, `approval`, `expired`, `accept`.
     """
     return [
         {
@@ -719,6 +746,7 @@ def as_json(found: Iterable[Loss]) -> list[dict[str, Any]]:
             "approved": loss.approved,
             "approval": loss.approval,
             "expired": loss.expired,
+            "accept": loss.accept,
         }
         for loss in found
     ]

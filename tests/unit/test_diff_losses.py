@@ -465,13 +465,47 @@ def test_the_section() -> None:
     assert row[-1] == "missing"
     assert isinstance(missing, Lines)
     assert missing.mark == "bad"
-    assert entries == Fenced('- {resource: "redis.shards", until: YYYY-MM-DD, reason: ...}', "yaml")
+    assert entries == Fenced('- "redis.shards: 4 -> 3"', "yaml")
     assert stale == Lines(("an approval is unused",), "warn")
     assert isinstance(fold, Fold)
     assert fold.title == "1 harmless replacement"
     approved = losses(before, revision("prod", allowing("redis.shards")), today=TODAY)
     assert section(approved).mark == "warn"
     assert section([]).mark == "good"
+
+
+def test_what_approves_a_change_is_what_lets_it_through() -> None:
+    """By the engine, which knows `accept` alone; what it does not refuse, or never lets through, is for a person."""
+    topics = {"topics": {"events": {"partitions": 6, "retention": "1d"}}}
+    after = revision("prod", {"redis": {"storage": "10Gi"}, "kafka": topics})
+    blocks = section(losses(revision("prod"), after, today=TODAY)).blocks
+    assert [block.text for block in blocks if isinstance(block, Fenced)] == [
+        '- "redis.storage: 20Gi -> 10Gi"',
+        '- {resource: "kafka.topics.events.partitions", until: YYYY-MM-DD, reason: ...}\n'
+        '- {resource: "kafka.topics.events.retention", until: YYYY-MM-DD, reason: ...}',
+    ]
+    places = [block.items[0][1] for block in blocks if isinstance(block, Lines)]
+    assert places == [Code("platform.safeguards.accept"), Code("platform.safeguards.approvedReplacements")]
+
+
+def test_what_differs_in_the_object_alone_is_said_once() -> None:
+    before = revision("prod")
+    after = revision("prod", {"namespaces": {"agents": {"name": "ai-agents"}}})
+    named = losses(before, after, today=TODAY)
+    table, *_, fold = section(named).blocks
+    assert isinstance(table, Table)
+    assert isinstance(fold, Fold)
+    serious = [loss for loss in named if loss.severity != "harmless"]
+    services = [loss.resource for loss in serious if loss.resource.startswith("Service/")]
+    (row,) = (row for row in table.rows if Code(services[0]) in row[1])
+    assert [part.text for part in row[1] if isinstance(part, Code)] == [
+        *services,
+        "metadata.namespace: agents -> ai-agents",
+    ]
+    (inside,) = fold.blocks
+    assert isinstance(inside, Table)
+    assert fold.title == f"{len(named) - len(serious)} harmless replacements"
+    assert len(inside.rows) < 6
 
 
 def test_objects_are_named_with_their_fields_and_code_is_code() -> None:
