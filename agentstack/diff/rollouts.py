@@ -409,6 +409,10 @@ def _seconds(value: Mapping[str, Any], field: str, default: int) -> int:
 
 # --- what is said ---
 
+_AT_MOST: Final = (
+    "at most: if each old pod takes its whole grace period to end, and each new one as long as probes allow"
+)
+
 
 def section(found: Sequence[Rollout]) -> Section:
     """Return the part of the document about pods: those that restart in a table, the others folded."""
@@ -418,6 +422,7 @@ def section(found: Sequence[Rollout]) -> Section:
     if shown:
         headers = ("workload", "what", "because of", ">pods", "at a time", ">at most", "note")
         blocks.append(Table(headers, tuple(_row(rollout) for rollout in shown)))
+        blocks.append(Lines((_AT_MOST,)))
     if others:
         rows = tuple(
             (Code(rollout.workload), rollout.action, _list(rollout.causes), rollout.note) for rollout in others

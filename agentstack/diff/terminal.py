@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, Literal
 
 from .document import Block, Code, Document, Fenced, Fold, Line, Lines, Mark, Section, Table, parts, visible
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _PLAIN_WIDTH: Final = 120
 """The width of a pipe, which has none: the same everywhere, so that outputs can be compared."""
 _UNBOUNDED: Final = 10_000
+_NARROWEST: Final = 20
+"""Columns that text has on a terminal, however narrow that is."""
 _STYLES: Final[dict[Mark, str]] = {"bad": "bold red", "warn": "bold yellow", "good": "green", "none": "bold"}
 _LINE_STYLES: Final[dict[Mark, str]] = {"bad": "red", "warn": "yellow", "good": "green", "none": ""}
 _DIFF_STYLES: Final = {"~": "bold", "+": "green", "-": "red", "!": "yellow", "@": "cyan"}
@@ -61,8 +63,13 @@ def _show_blocks(console: Console, blocks: tuple[Block, ...], indent: str) -> No
     from rich.text import Text
 
     def put(line: Text) -> None:
-        # A terminal wraps long lines by itself, and in a pipe they stay whole.
-        console.print(Text.assemble(indent, line), soft_wrap=True)
+        if not console.is_terminal:  # in a pipe lines stay whole
+            console.print(Text.assemble(indent, line), soft_wrap=True)
+            return
+        hanging = indent + " " * (len(line.plain) - len(line.plain.lstrip()))
+        for number, part in enumerate(line.wrap(console, max(_NARROWEST, console.width - len(hanging)))):
+            part.rstrip()
+            console.print(Text.assemble(hanging if number else indent, part), soft_wrap=True)
 
     for block in blocks:
         match block:
@@ -81,7 +88,8 @@ def _show_blocks(console: Console, blocks: tuple[Block, ...], indent: str) -> No
             case Fenced():
                 colours = _DIFF_STYLES if block.language == "diff" else {}
                 for line in visible(block.text).split("\n"):
-                    put(Text(line, colours.get(line[:1], "")))
+                    # To be copied: a terminal wraps it by itself.
+                    console.print(Text(f"{indent}{line}", colours.get(line[:1], "")), soft_wrap=True)
             case Fold():
                 put(_text(block.title))
                 _show_blocks(console, block.blocks, f"{indent}  ")
@@ -103,10 +111,10 @@ def _table(table: Table, styles: list[str] | None = None) -> RenderableType:
     from rich.table import Table as RichTable
 
     shown = RichTable(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    for header in table.headers:
-        shown.add_column(
-            header.removeprefix(">"), justify="right" if header.startswith(">") else "left", overflow="fold"
-        )
+    for number, header in enumerate(table.headers):
+        side: Literal["left", "right"] = "right" if header.startswith(">") else "left"
+        # The name in the first column stays whole.
+        shown.add_column(header.removeprefix(">"), justify=side, overflow="fold", no_wrap=number == 0)
     for number, row in enumerate(table.rows):
         cells = [_text(cell) for cell in row]
         if styles is not None:

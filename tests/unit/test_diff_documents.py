@@ -221,3 +221,24 @@ def test_a_terminal_leaves_out_pictures_and_new_manifests() -> None:
     assert "Graph" not in text
     assert "New objects" not in text
     assert "write: this" in text
+
+
+def test_a_terminal_breaks_lines_between_words_and_names_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "xterm")
+    out = io.StringIO()
+    monkeypatch.setattr(out, "isatty", lambda: True)
+    words = "wordsthatstaywhole " * 12
+    table = Table(("kind", "change", "what happens"), (("data lost", Code("redis.storage"), words),))
+    summary = Table(
+        ("environment", "verdict", "destroys", "a month"),
+        (("production", "destroys", "1, 1 not approved", "1 to 2 USD"),),
+    )
+    chapter = Chapter("production", "fine", "good", (Section("What", (Lines((words,)), table)),), "")
+    show(Document("t", summary, Lines(()), (chapter,), ""), out)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 60
+    assert text.count("wordsthatstaywhole") == 24
+    assert any(line.startswith("production ") for line in lines)
+    assert "      wordsthatstaywhole wordsthatstaywhole" in lines  # as far in as the line that it goes on with

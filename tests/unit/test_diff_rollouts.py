@@ -295,8 +295,9 @@ def test_a_fleet_rolls_by_its_own_controller() -> None:
 def test_the_section() -> None:
     before = revision("prod")
     after = agents(executor={"scaling": {"min": 4}}, learner={"args": ["--fast"]})
-    table, fold = section(rollouts(before, after, compare(before, after))).blocks
+    table, explained, fold = section(rollouts(before, after, compare(before, after))).blocks
     assert isinstance(table, Table)
+    assert isinstance(explained, Lines)
     assert [len(row) for row in table.rows] == [len(table.headers)]
     assert isinstance(fold, Fold)
     assert fold.title == "1 without a restart"
