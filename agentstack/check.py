@@ -23,6 +23,7 @@ STDIN: Final = "stdin"
 """What standard input, `-`, is called where a file would stand."""
 _STDIN: Final = "-"
 _MOST_NAMES: Final = 5
+_KUSTOMIZE: Final = "`kubectl kustomize DIR | agentstack check -`"
 _PLAIN_WIDTH: Final = 120
 """The width of a pipe, which has none: the same everywhere, so that outputs can be compared."""
 _BAD_INPUT: Final = 2
@@ -184,12 +185,15 @@ def _notes(contents: Contents, objects: Sequence[Object], elsewhere: Collection[
         yield f"{_number(owned, 'object')} that others make, as a Deployment makes pods: passed over"
     if elsewhere:
         yield f"not part of this, so not judged: {', '.join(sorted(elsewhere))}"
+    if contents.kustomizations:
+        yield f"kustomize adds to what is here: {_some(contents.kustomizations)}; judge the result: {_KUSTOMIZE}"
     counted = Counter("/".join(map(str, found.key)) for found in objects)
     if twice := sorted(title for title, number in counted.items() if number > 1):
-        yield (
-            f"there more than once: {', '.join(twice[:_MOST_NAMES])}{', ...' if len(twice) > _MOST_NAMES else ''}; of "
-            "overlays judge the result: `kubectl kustomize DIR | agentstack check -`"
-        )
+        yield (f"there more than once: {_some(twice)}; of overlays judge the result: {_KUSTOMIZE}")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join([*names[:_MOST_NAMES], *(["..."] if len(names) > _MOST_NAMES else [])])
 
 
 def _title(violation: Violation) -> str:

@@ -106,6 +106,8 @@ class Contents:
     files: int = 0
     others: int = 0
     """Documents that are no Kubernetes object."""
+    kustomizations: list[str] = field(default_factory=list)
+    """Files that tell kustomize what to do with the others."""
     notes: list[str] = field(default_factory=list)
     """What was left out on purpose."""
     mistakes: list[str] = field(default_factory=list)
@@ -148,6 +150,8 @@ class Contents:
     def read_stream(self, stream: BinaryIO, name: str) -> None:
         """Read one file, called `name`, as far as it can be read."""
         self.files += 1
+        if pathlib.PurePath(name).stem == "kustomization":
+            self.kustomizations.append(name)
         content = stream.read(LARGEST_FILE + 1)
         try:
             if len(content) > LARGEST_FILE:

@@ -63,7 +63,7 @@ _OPERATORS: Final = [
     "keda.sh",
     "monitoring.coreos.com",
 ]
-_NAMES: Final = ["app.kubernetes.io/name", "app.kubernetes.io/part-of"]
+_NAMES: Final = ["app.kubernetes.io/name"]
 
 
 @manifest_rule(
@@ -113,21 +113,21 @@ def custom_resource_definition(manifest: Manifest, stack: Stack, config: Config)
 @manifest_rule(
     "standard-labels",
     "warning",
-    "Workloads and Services say what they are with the recommended labels.",
+    "Workloads say what they are with the recommended labels.",
     config_schema={
         "labels": {
             "type": "array",
             "items": {"type": "string"},
             "default": _NAMES,
-            "description": "Labels that every workload and Service has.",
+            "description": "Labels that every workload has.",
         }
     },
     source="[recommended labels](https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/); "
     "kubescape C-0077",
 )
 def standard_labels(manifest: Manifest, config: Config) -> Iterator[str]:
-    """Fires on a workload or Service without one of the labels; a PodTemplate is no workload of its own."""
-    if kind_of(manifest) not in (*WORKLOAD_KINDS, "Service") or kind_of(manifest) == "PodTemplate":
+    """Fires on a workload without one of the labels; a PodTemplate is no workload of its own."""
+    if kind_of(manifest) not in WORKLOAD_KINDS or kind_of(manifest) == "PodTemplate":
         return
     labels = mapping(manifest, "metadata", "labels")
     missing = [label for label in config["labels"] if label not in labels]

@@ -55,11 +55,16 @@ def memory_overcommit(manifest: Manifest) -> Iterator[str]:
     "kube-score `container-ephemeral-storage-request-and-limit`",
 )
 def empty_dir_size(manifest: Manifest) -> Iterator[str]:
-    """Fires on an `emptyDir` without `sizeLimit`."""
+    """Fires on an `emptyDir` without `sizeLimit`; not where all containers limit what it takes: `ephemeral-storage`, or
+    `memory` for one in memory.
+    """
     for volume in objects(pod_spec(manifest), "volumes"):
         if get(volume, "emptyDir") is not None and get(volume, "emptyDir", "sizeLimit") is None:
-            what = "memory" if get(volume, "emptyDir", "medium") == "Memory" else "disk"
-            yield f'the volume "{text(volume, "name")}" may fill the {what} of its node; set emptyDir.sizeLimit'
+            in_memory = get(volume, "emptyDir", "medium") == "Memory"
+            taken = "memory" if in_memory else "ephemeral-storage"
+            if any(get(container, "resources", "limits", taken) is None for container in containers(manifest)):
+                what = "memory" if in_memory else "disk"
+                yield f'the volume "{text(volume, "name")}" may fill the {what} of its node; set emptyDir.sizeLimit'
 
 
 @stack_rule(

@@ -208,6 +208,14 @@ def test_overlays_are_pointed_out(call: Call, tmp_path: pathlib.Path) -> None:
     assert "there more than once: Pod/shop/web; of overlays judge the result" in " ".join(call(".", *SOME)[1].split())
 
 
+def test_a_base_of_kustomize_is_pointed_out(call: Call, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "pod.yaml").write_text(POD)
+    (tmp_path / "kustomization.yaml").write_text("resources: [pod.yaml]\n")
+    said = " ".join(call(".", *SOME)[1].split())
+    assert "kustomize adds to what is here: kustomization.yaml; judge the result: `kubectl kustomize DIR" in said
+    assert "kustomize" not in call("pod.yaml", *SOME)[1]
+
+
 def test_configuration_and_waivers(call: Call, tmp_path: pathlib.Path) -> None:
     (tmp_path / "pod.yaml").write_text(POD.replace("web:1.0", "web"))
     entry = "rule: image-tag, resource: Pod/shop/*, reason: moved, owner: team-a, until: 9999-12-31"
