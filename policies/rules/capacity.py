@@ -221,7 +221,7 @@ def _replicas(manifest: Manifest, spans: Mapping[tuple[str, str, str], tuple[int
         case "PodTemplate":
             # An annotation holds text only.
             replicas = _whole(manifest, "metadata", "annotations", DEVICES, default=0)
-        case "Deployment" | "StatefulSet" | "ReplicaSet":
+        case "Deployment" | "StatefulSet" | "ReplicaSet" | "ReplicationController":
             span = spans.get((namespace_of(manifest), kind, identity(manifest)[2]))
             if span is not None:
                 return span

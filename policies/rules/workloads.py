@@ -13,6 +13,7 @@ _TEMPLATE: Final = {
     "StatefulSet": ("spec", "template"),
     "DaemonSet": ("spec", "template"),
     "ReplicaSet": ("spec", "template"),
+    "ReplicationController": ("spec", "template"),
     "Job": ("spec", "template"),
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
     "Pod": (),
@@ -25,6 +26,7 @@ _GROUP: Final = {
     "StatefulSet": "apps",
     "DaemonSet": "apps",
     "ReplicaSet": "apps",
+    "ReplicationController": "",
     "Job": "batch",
     "CronJob": "batch",
     "Pod": "",
@@ -56,7 +58,7 @@ _GROUP: Final = {
     "Certificate": "cert-manager.io",
 }
 
-SCALED_KINDS: Final = frozenset({"Deployment", "StatefulSet", "ReplicaSet"})
+SCALED_KINDS: Final = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
 WORKLOAD_KINDS: Final = tuple(_TEMPLATE)
 CLUSTER_KINDS: Final = frozenset({"Namespace", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"})
 """Kinds the rules know whose objects are in no namespace."""

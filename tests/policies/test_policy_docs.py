@@ -70,3 +70,7 @@ def test_a_row_has_all_that_a_rule_says() -> None:
         "| `named` | `names` | a list of strings | none | All of them. |",
         '| `named` | `mode` | `"low"`, `"high"` | `"low"` | How. |',
     ]
+
+
+def test_the_readme_counts_the_rules():
+    assert f"policies  {len(RULES)} rules, nothing found" in (Path(__file__).parents[2] / "README.md").read_text()

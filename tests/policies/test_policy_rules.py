@@ -420,6 +420,17 @@ def test_a_budget_over_two_workloads_counts_the_pods_of_both():
     assert verdict(5) == {("pdb-allows-drain", "db")}
 
 
+def test_a_replication_controller_is_a_workload():
+    container = {"name": "c", "image": "x:1", "securityContext": {"privileged": True}}
+    template = {"metadata": {"labels": {"old": "one"}}, "spec": {"containers": [container]}}
+    spec = {"replicas": 2, "selector": {"old": "one"}, "template": template}
+    controller = manifest("v1", "ReplicationController", "agents", "old", spec=spec)
+    service = manifest("v1", "Service", "agents", "old", spec={"selector": {"old": "one"}, "ports": [{"port": 80}]})
+    rules = only("no-privileged-container") + only("service-selects-pods") + only("replicas-spread")
+    rules += only("selector-matches-template") + only("disjoint-selectors") + only("pdb-exists")
+    assert {v.rule for v in evaluate([*baseline(), controller, service], rules)} == {"no-privileged-container"}
+
+
 def test_a_namespace_without_workloads_needs_nothing():
     manifests = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "empty"}}]
     assert evaluate(manifests) == []
