@@ -250,7 +250,7 @@ def cron_job_concurrency(manifest: Manifest) -> Iterator[str]:
     source="kube-score `cronjob-has-deadline`",
 )
 def cron_job_deadline(manifest: Manifest) -> Iterator[str]:
-    """Fires without `startingDeadlineSeconds`: after 100 missed runs the CronJob never starts again.
+    """Fires without `startingDeadlineSeconds`: a run that was missed, by hours perhaps, starts all the same.
 
     Silent on a suspended one, which a person starts.
     See https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/#starting-deadline.
@@ -258,7 +258,7 @@ def cron_job_deadline(manifest: Manifest) -> Iterator[str]:
     if kind_of(manifest) != "CronJob" or get(manifest, "spec", "suspend") is True:
         return
     if whole(manifest, "spec", "startingDeadlineSeconds") is None:
-        yield "stops for ever after 100 missed runs; set spec.startingDeadlineSeconds"
+        yield "starts a run that was missed however late it is; set spec.startingDeadlineSeconds"
 
 
 @manifest_rule("job-deadline", "warning", "Jobs end.")
