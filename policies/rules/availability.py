@@ -146,7 +146,7 @@ def single_replicas_owner(workload: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on a workload with `replicas` and an autoscaler, or with two autoscalers."""
     names = [f'{kind_of(a)} "{text(a, "metadata", "name")}"' for a in stack.autoscalers(workload)]
     if names and get(workload, "spec", "replicas") is not None:
-        yield f"every deployment resets the replicas that {' and '.join(names)} sets; remove spec.replicas"
+        yield f"every deployment resets the replicas, which are for {' and '.join(names)} to set; remove spec.replicas"
     if len(names) > 1:
         yield f"{' and '.join(names)} fight over the replicas; keep one of them"
 
