@@ -206,7 +206,7 @@ def _parts(before: Snapshot, after: Snapshot, changes: list[Change]) -> Iterator
         ("destroys", ", ".join([str(len(serious)), *([f"{refused} not approved"] if refused else [])])),
         DESTROYS if refused else 0,
     )
-    findings = Findings.of(before, after)
+    findings = Findings.of(before, after, changes)
     yield Part(
         "policies",
         findings.as_json(),

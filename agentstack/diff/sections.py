@@ -14,7 +14,7 @@ from policies.rules.capacity import amount_text
 
 from .changes import ABSENT, Change, FieldChange, shown
 from .document import Block, Code, Fenced, Fold, Line, Lines, Mark, Section, Table
-from .snapshot import Object, Snapshot
+from .snapshot import Key, Object, Snapshot
 
 _SIGNS: Final = {"removed": "-", "renamed": "~", "changed": "~", "added": "+"}
 """By action, in the order of importance."""
@@ -44,14 +44,16 @@ class Findings:
     left: Sequence[Finding]
 
     @classmethod
-    def of(cls, before: Snapshot, after: Snapshot) -> Findings:
-        """Tell what is new from what was there; one whose message alone differs is the same."""
+    def of(cls, before: Snapshot, after: Snapshot, changes: Iterable[Change] = ()) -> Findings:
+        """Tell what is new from what was there; one whose message alone, or object's name, differs is the same."""
+        formerly = {change.after.key: change.before.key for change in changes if change.before and change.after}
         old = Counter(map(_identity, before.report.get("policies", ())))
         new: list[Finding] = []
         left: list[Finding] = []
         for finding in after.report.get("policies", ()):
-            known = old[_identity(finding)] > 0
-            old[_identity(finding)] -= known
+            identity = _identity(finding, formerly)
+            known = old[identity] > 0
+            old[identity] -= known
             (left if known else new).append(finding)
         solved = []
         for finding in before.report.get("policies", ()):
@@ -93,8 +95,10 @@ class Findings:
         }
 
 
-def _identity(finding: Finding) -> tuple[str, ...]:
-    return tuple(finding.get(key, "") for key in ("rule", "outcome", "kind", "namespace", "name"))
+def _identity(finding: Finding, formerly: Mapping[Key, Key] | None = None) -> tuple[str, ...]:
+    kind, namespace, name = (finding.get(key, "") for key in ("kind", "namespace", "name"))
+    key = (kind, namespace, name)
+    return (finding.get("rule", ""), finding.get("outcome", ""), *(formerly or {}).get(key, key))
 
 
 def _is_waived(finding: Finding) -> bool:

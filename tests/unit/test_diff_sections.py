@@ -32,6 +32,15 @@ def test_findings_are_matched_by_rule_and_object() -> None:
     assert section.mark == "bad"
 
 
+def test_a_finding_goes_with_its_object_under_another_name() -> None:
+    pods = [
+        Object({"kind": "Pod", "metadata": {"namespace": "n", "name": name}}, urn="same") for name in ("old", "new")
+    ]
+    before, after = (snapshot(pod, policies=[finding(pod.key[2])]) for pod in pods)
+    assert Findings.of(before, after, compare(before, after)).summary() == "1"
+    assert Findings.of(before, after).summary() == "1, 1 new, 1 solved"
+
+
 def test_warnings_and_waived_findings_do_not_fail() -> None:
     waived = finding("a", waived={"owner": "o", "reason": "r", "until": "2027-01-01"})
     marks = []
