@@ -205,24 +205,6 @@ def test_nothing_of_a_strangers_moves_the_cursor(text: str) -> None:
     assert all(char.isprintable() or char in "\n\t" for char in printed(all_of(text)))
 
 
-def test_a_pipe_gets_no_colours_and_long_lines_whole() -> None:
-    text = printed(document(Fenced("+ " + "x" * 500, "diff"), Lines((Code("y" * 300),))))
-    assert "\x1b" not in text
-    assert "x" * 500 in text
-    assert "y" * 300 in text
-
-
-def test_a_terminal_leaves_out_pictures_and_new_manifests() -> None:
-    section = Section("Graph", (Fenced("flowchart LR", "mermaid"),))
-    new = Section("New objects", (Fold(Code("A/b"), (Fenced("a: 1", "yaml"),)),), appendix=True)
-    steps = Section("What it destroys", (Fenced("write: this", "yaml"),))
-    chapter = Chapter("dev", "fine", "good", (section, new, steps), "")
-    text = printed(Document("t", Table(("environment", "verdict"), (("dev", "fine"),)), Lines(()), (chapter,), ""))
-    assert "Graph" not in text
-    assert "New objects" not in text
-    assert "write: this" in text
-
-
 def test_a_terminal_breaks_lines_between_words_and_names_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("TERM", "xterm")
@@ -242,3 +224,21 @@ def test_a_terminal_breaks_lines_between_words_and_names_nowhere(monkeypatch: py
     assert text.count("wordsthatstaywhole") == 24
     assert any(line.startswith("production ") for line in lines)
     assert "      wordsthatstaywhole wordsthatstaywhole" in lines  # as far in as the line that it goes on with
+
+
+def test_a_pipe_gets_no_colours_and_long_lines_whole() -> None:
+    text = printed(document(Fenced("+ " + "x" * 500, "diff"), Lines((Code("y" * 300),))))
+    assert "\x1b" not in text
+    assert "x" * 500 in text
+    assert "y" * 300 in text
+
+
+def test_a_terminal_leaves_out_pictures_and_new_manifests() -> None:
+    section = Section("Graph", (Fenced("flowchart LR", "mermaid"),))
+    new = Section("New objects", (Fold(Code("A/b"), (Fenced("a: 1", "yaml"),)),), appendix=True)
+    steps = Section("What it destroys", (Fenced("write: this", "yaml"),))
+    chapter = Chapter("dev", "fine", "good", (section, new, steps), "")
+    text = printed(Document("t", Table(("environment", "verdict"), (("dev", "fine"),)), Lines(()), (chapter,), ""))
+    assert "Graph" not in text
+    assert "New objects" not in text
+    assert "write: this" in text
