@@ -189,7 +189,7 @@ def _notes(contents: Contents, objects: Sequence[Object], elsewhere: Collection[
         yield f"kustomize adds to what is here: {_some(contents.kustomizations)}; judge the result: {_KUSTOMIZE}"
     counted = Counter("/".join(map(str, found.key)) for found in objects)
     if twice := sorted(title for title, number in counted.items() if number > 1):
-        yield (f"there more than once: {_some(twice)}; of overlays judge the result: {_KUSTOMIZE}")
+        yield f"there more than once: {_some(twice)}; of overlays judge the result: {_KUSTOMIZE}"
 
 
 def _some(names: Sequence[str]) -> str:
@@ -265,7 +265,7 @@ def _show(checked: Checked) -> None:
         what = f"{_title(violation)}: {violation.message}" if violation.kind else violation.message
         if violation.waived and (waiver := violation.waiver):
             what += f" (waived until {waiver.until}, {waiver.owner}: {waiver.reason})"
-        for line in Text(escaped(what)).wrap(console, console.width - len(_INDENT)):
+        for line in Text(escaped(what)).wrap(console, max(20, console.width - len(_INDENT))):
             line.rstrip()
             console.print(Text.assemble(_INDENT, line))
     console.print(Text.assemble(("found  ", "bold"), _summary(checked.findings)))
