@@ -173,6 +173,8 @@ def _result(base: Base, environment: Any, folder: pathlib.Path, *, live: bool) -
         before = Snapshot(name, base.title, {}, {}, {}) if rendering is None else rendering.snapshot()
     changes = compare(before, after)
     parts = tuple(_parts(before, after, changes))
+    if rendering is not None:
+        parts = (_steering(base, environment, before, after), *parts)
     if live:
         parts = (_live(environment, before, after, changes), *parts)
     return Result(name, None, rendering is None, before, after, tuple(changes), parts)
@@ -229,6 +231,13 @@ def _parts(before: Snapshot, after: Snapshot, changes: list[Change]) -> Iterator
     picture = mermaid.section(before, after, changes)
     yield Part("graph", graph_json(difference(before, after, changes)), _present(picture))
     yield Part("changes", changes_json(changes), tuple(changes_sections(changes)), ("objects", objects))
+
+
+def _steering(base: Base, environment: Any, before: Snapshot, after: Snapshot) -> Part:
+    from .steering import as_json, section, steered
+
+    found = steered(before, after, base.project, environment.project)
+    return Part("steering", as_json(found), _present(section(found, base.programs)))
 
 
 def _live(environment: Any, before: Snapshot, after: Snapshot, changes: list[Change]) -> Part:
@@ -301,6 +310,16 @@ def _document(base: Base, results: list[Result]) -> Document:
         for result in results
         if result.new
     ]
+    asked = {result.environment for result in results}
+    notes += [
+        (
+            Code(name),
+            ": its file is gone. Nothing above says what that destroys: ",
+            Code(f"pulumi destroy --stack {name}"),
+        )
+        for name in base.gone
+        if name not in asked
+    ]
     if base.other_packages:
         notes.append(
             ("The base's ", Code("requirements.txt"), " differs; its code ran with the working tree's packages.")
@@ -308,7 +327,7 @@ def _document(base: Base, results: list[Result]) -> Document:
     return Document(
         ("Agent Stack: what changes since ", Code(base.title)),
         Table(("environment", "verdict", *headers), tuple(rows)),
-        Lines(tuple(notes)),
+        Lines(tuple(notes), "warn" if base.gone else "none"),
         tuple(_chapter(base, result) for result in results),
         (
             "Both revisions are rendered from their files, without a cluster. The same on a terminal: ",
