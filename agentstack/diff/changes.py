@@ -172,6 +172,7 @@ _DURATION: Final = frozenset({"refreshInterval", "renewBefore", "backendRequest"
 _DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
 _HASH: Final = re.compile(r"hash|checksum")
+_SUM: Final = re.compile(r"(sha\d+:)?[0-9a-f]{7,128}")
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST_LABEL: Final = 60
 _MOST_PAIRS: Final = 10_000
@@ -279,11 +280,14 @@ class _Comparison:
             return FieldChange(path, old, new, "secret")
         if SECRET in (old, new):
             return FieldChange(path, old, new, "secret")
-        if keys[-2:-1] == ("annotations",) and _HASH.search(keys[-1]) and ABSENT not in (old, new):
+        sums = all(isinstance(value, str) and _SUM.fullmatch(value) for value in (old, new))
+        if keys[-2:-1] == ("annotations",) and _HASH.search(keys[-1]) and sums:
             return FieldChange(path, old, new, "hash")
         if keys == ("metadata", "name") and _stem(str(old)) == _stem(str(new)) != "":
             return FieldChange(path, old, new, "hash")
-        if isinstance(old, str) and self._renamed is not None and self._now(old) == new:
+        # Another image is another program, whatever it is called.
+        follows = isinstance(old, str) and self._renamed is not None and self._now(old) == new
+        if follows and keys[-1:] not in (("image",), ("command",), ("args",)):
             return FieldChange(path, old, new, "name")
         if any(isinstance(value, str) and "\n" in value for value in (old, new)):
             return FieldChange(path, old, new, "text")

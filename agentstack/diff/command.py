@@ -174,7 +174,7 @@ def _result(base: Base, environment: Any, folder: pathlib.Path, *, live: bool) -
     changes = compare(before, after)
     parts = tuple(_parts(before, after, changes))
     if rendering is not None:
-        parts = (_steering(base, environment, before, after), *parts)
+        parts = (parts[0], _steering(base, environment, before, after), *parts[1:])
     if live:
         parts = (_live(environment, before, after, changes), *parts)
     return Result(name, None, rendering is None, before, after, tuple(changes), parts)
@@ -352,15 +352,18 @@ def _json(base: Base, results: list[Result]) -> str:
     """Return diff.json.
 
     Keys, which stay: `version` (1); `base` (`revision` as asked for, `commit`, `otherPackages`: whether its
-    requirements.txt differs); `exitCode`; `environments`, a list of `environment`, `verdict`, `exitCode`, `error` (null
-    if it can be rendered), `new` (whether the base does not have it), and, if it can be rendered, the parts: `losses`,
-    `rollouts` and `cost` (see `as_json` of these modules), `policies` (see `Findings.as_json`), `capacity` (see
-    `capacity_json`), `graph` (see `agentstack.graph.difference.as_json`) and `changes` (see `changes_json`);
-    with --live, `live` (see `agentstack.diff.live.as_json`).
+    requirements.txt differs); `gone`, the environments whose file the change removes; `programs`, the files that differ
+    of the programs that judge; `exitCode`; `environments`, a list of `environment`, `verdict`, `exitCode`, `error`
+    (null if it can be rendered), `new` (whether the base does not have it), and, if it can be rendered, the parts:
+    `losses`, `rollouts` and `cost` (see `as_json` of these modules), `policies` (see `Findings.as_json`), `capacity`
+    (see `capacity_json`), `graph` (see `agentstack.graph.difference.as_json`), `steering` (see its `as_json`; not of
+    what is new) and `changes` (see `changes_json`); with --live, `live` (see `agentstack.diff.live.as_json`).
     """
     content = {
         "version": _VERSION,
         "base": {"revision": base.revision, "commit": base.commit, "otherPackages": base.other_packages},
+        "gone": list(base.gone),
+        "programs": list(base.programs),
         "exitCode": _exit_code(results),
         "environments": [
             {

@@ -156,7 +156,7 @@ def section(found: Iterable[Steered], programs: Iterable[str] = ()) -> Section |
         shown = tuple(part for name in names[:5] for part in (Code(name), ", "))[:-1]
         more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
         lines.insert(0, ("The programs that say all this: ", *shown, more, ". Read their changes first."))
-    return Section("What judges and steers it changes too", (Lines(tuple(lines)),), "warn") if lines else None
+    return Section("What judges it changes too", (Lines(tuple(lines)),), "warn") if lines else None
 
 
 def _text(value: Any) -> Code:
