@@ -245,6 +245,25 @@ def test_an_agent_with_another_name_is_renamed_with_all_that_belongs_to_it() -> 
     assert {field.kind for change in changes for field in change.fields} == {"name"}
 
 
+@pytest.mark.parametrize(
+    ("line", "seen"),
+    [
+        ("password: hunter2 and more", "password: (secret)"),
+        ('  "password": "hunter2",', '  "password": (secret)'),
+        ("requirepass hunter2", "requirepass (secret)"),
+        ("rm -rf /data; password=hunter2; true", "rm -rf /data; password=(secret); true"),
+        ("curl https://h/?token=hunter2&b=1", "curl https://h/?token=(secret)&b=1"),
+        ("redis://:hunter2@h/0", "redis://:(secret)@h/0"),
+        ("password: $(PASSWORD)", "password: $(PASSWORD)"),
+        ("secretName: tokens", "secretName: tokens"),
+    ],
+)
+def test_a_line_of_a_file_hides_its_secret_and_nothing_else(line: str, seen: str) -> None:
+    before, after = (manifest("ConfigMap", "x", data={"a.conf": f"{one}\nb\n"}) for one in ("a", line))
+    [field] = fields(before, after)
+    assert field.after == f"{seen}\nb\n"
+
+
 def test_another_image_is_seen_even_where_it_follows_the_name() -> None:
     changes = compare(snapshot(*agent("learner", "acme/learner:1")), snapshot(*agent("tutor", "acme/tutor:1")))
     images = [field for change in changes for field in change.fields if field.path.endswith(".image")]
