@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -141,9 +142,8 @@ def _compare(project: pathlib.Path, environments: list[str], revision: str, *, l
                 except SettingsError as error:
                     if not base.has(name):
                         raise
-                    raise SettingsError(
-                        f"{error}; the base, {base.title}, has it: run `pulumi destroy --stack {name}` first"
-                    ) from None
+                    mend = f"run `pulumi destroy --stack {shlex.quote(name)}` first"
+                    raise SettingsError(f"{error}; the base, {base.title}, has it: {mend}") from None
                 results.append(_result(base, environment, base.scratch / str(number), live=live))
             except Exception as error:
                 if not _is_bad_input(error):
@@ -315,7 +315,7 @@ def _document(base: Base, results: list[Result]) -> Document:
         (
             Code(name),
             ": its file is gone. Nothing above says what that destroys: ",
-            Code(f"pulumi destroy --stack {name}"),
+            Code(f"pulumi destroy --stack {shlex.quote(name)}"),
         )
         for name in base.gone
         if name not in asked
@@ -331,7 +331,7 @@ def _document(base: Base, results: list[Result]) -> Document:
         tuple(_chapter(base, result) for result in results),
         (
             "Both revisions are rendered from their files, without a cluster. The same on a terminal: ",
-            Code(f"agentstack diff {' '.join(result.environment for result in results)} --base {base.revision}"),
+            Code(_command(base, *(result.environment for result in results))),
         ),
     )
 
@@ -343,9 +343,12 @@ def _chapter(base: Base, result: Result) -> Chapter:
     sections = tuple(section for part in result.parts for section in part.sections)
     if result.error is not None:
         sections = (Section("It cannot be rendered", (Fenced(result.error),), "bad"),)
-    return Chapter(
-        result.environment, verdict, mark, sections, f"agentstack diff {result.environment} --base {base.revision}"
-    )
+    return Chapter(result.environment, verdict, mark, sections, _command(base, result.environment))
+
+
+def _command(base: Base, *environments: str) -> str:
+    """Return what people paste into a shell: file names, and so environments, may hold anything."""
+    return shlex.join(("agentstack", "diff", *environments, "--base", base.revision))
 
 
 def _json(base: Base, results: list[Result]) -> str:

@@ -460,6 +460,10 @@ class _Judge:
                 return any(self.holds_data(other) for other in inside)
             case "Service" | "PodDisruptionBudget":
                 return any(self.holds_data(Object(pods)) for pods in self._selected(known))
+            case "VolumeSnapshot" | "VolumeSnapshotContent":
+                return True
+            case _ if _keeps_storage(known):
+                return True
             case _:
                 volumes = objects(manifest, "spec", "template", "spec", "volumes")
                 return any("persistentVolumeClaim" in volume for volume in volumes)
@@ -558,6 +562,8 @@ class _Judge:
                 return "harmless", f"{order}: pods that start meanwhile wait for it", "", ""
             case "RoleBinding" | "ClusterRoleBinding" if first:
                 return "harmless", f"{order}: its rights are missing for a moment", "", ""
+            case _ if self.holds_data(old) and _is_custom(old):
+                return "data lost", f"{order}: {_CONTROLLED}", keep, ""
             case _:
                 return "harmless", order, "", ""
 
@@ -636,6 +642,8 @@ class _Judge:
                 if not _unprotected_by_setting(self._before, self._after):
                     return "protection lost", "`kubectl delete namespace` deletes namespaces with volumes", ""
                 return None
+            case _ if self.holds_data(old) and _is_custom(old):
+                return "data lost", _CONTROLLED, deliberately
             case _:
                 return None
 
@@ -644,6 +652,26 @@ class _Judge:
         return any(
             (old.key[1], text(pods, "kind"), text(pods, "metadata", "name")) in kept for pods in self._selected(old)
         )
+
+
+_CONTROLLED: Final = "its controller deletes what it made for it, volumes perhaps included"
+
+
+def _is_custom(known: Object) -> bool:
+    """Whether a controller of somebody else's decides what becomes of it, as of a database that an operator runs."""
+    group, _ = _group(known)
+    return "." in group and (not group.endswith(".k8s.io") or group.startswith("snapshot."))
+
+
+def _keeps_storage(known: Object) -> bool:
+    """Whether a custom resource asks for storage."""
+
+    def asks(value: Any) -> bool:
+        if isinstance(value, Mapping):
+            return any(re.search("storage|volume|persisten", str(key), re.I) or asks(value[key]) for key in value)
+        return isinstance(value, list) and any(map(asks, value))
+
+    return _is_custom(known) and asks(known.manifest.get("spec"))
 
 
 def _keeps_namespaces(known: Object, snapshot: Snapshot) -> bool:

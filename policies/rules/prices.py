@@ -117,6 +117,8 @@ def read(name: str = DEFAULT_FILE) -> Prices:
         raise PriceError(f"{shown}: is not UTF-8 text: save it as UTF-8") from None
     except PriceError as error:
         raise PriceError(f"{shown}: {error}") from None
+    except ValueError:
+        raise PriceError("policies: `prices` of the rule `monthly-budget` is no path of a file: correct it") from None
 
 
 def _parsed(text: str) -> Any:

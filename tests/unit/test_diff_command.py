@@ -163,6 +163,16 @@ def test_what_a_change_does_to_its_own_judgement_is_seen(project: pathlib.Path, 
     assert "worth a look" in text or "policy errors" in text
 
 
+def test_commands_to_paste_are_quoted(project: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (project / "Pulumi.$(id).yaml").write_text("config: 3\n")
+    commit(project)
+    git(project, "branch", "--force", "main")
+    (project / "Pulumi.$(id).yaml").unlink()
+    _, text, _ = diff(project, "dev", "; x", "--base", "main")
+    assert "pulumi destroy --stack '$(id)'" in text
+    assert "agentstack diff dev '; x' --base main" in text
+
+
 def test_a_new_environment_and_one_that_is_gone(project: pathlib.Path) -> None:
     shutil.copy(project / "Pulumi.dev.yaml", project / "Pulumi.trial.yaml")
     (project / "Pulumi.staging.yaml").unlink()

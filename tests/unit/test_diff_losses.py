@@ -12,7 +12,7 @@ import pytest
 
 from agentstack.diff.document import Code, Fenced, Fold, Lines, Table
 from agentstack.diff.losses import Loss, as_json, losses, section, unused
-from agentstack.diff.snapshot import Snapshot
+from agentstack.diff.snapshot import Object, Snapshot
 from components.platform.guard import _RULES
 
 from .revisions import ROOT, edited, revision, without
@@ -246,6 +246,15 @@ def test_what_a_program_does_to_data_behind_the_settings(changed: dict[str, Any]
     assert consequence in loss.consequence
     assert loss.needs_approval
     assert not loss.approved
+
+
+def test_a_database_that_an_operator_runs_is_data() -> None:
+    metadata = {"name": "db", "namespace": "data"}
+    asked = {"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster", "metadata": metadata, "spec": {"instances": 3}}
+    for content, lost in (({**asked, "spec": {"storage": {"size": "1Gi"}}}, {"Cluster/data/db"}), (asked, set())):
+        database = Object(content)
+        before = replace(revision("dev"), objects={database.key: database})
+        assert needed(before, replace(before, objects={})) == lost
 
 
 def test_options_that_do_not_concern_a_change_replace_nothing() -> None:
