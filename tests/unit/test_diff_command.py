@@ -301,6 +301,8 @@ def test_ctrl_c_leaves_nothing_behind(project: pathlib.Path, tmp_path: pathlib.P
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A test run in the background may have been started with SIGINT ignored, which children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     while not mark.exists():
         assert process.poll() is None
