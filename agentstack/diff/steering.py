@@ -59,6 +59,15 @@ def steered(before: Snapshot, after: Snapshot, old: pathlib.Path, new: pathlib.P
     ]
     if before.resources:
         found += [Steered("the program", change) for change in fields(providers[0], providers[1])]
+    for key in sorted(before.objects.keys() & after.objects.keys()):
+        one, other = before.objects[key], after.objects[key]
+        for option, sides in (
+            ("ignoreChanges", (one.ignored, other.ignored)),
+            ("replaceOnChanges", (one.replaced, other.replaced)),
+        ):
+            if one.urn and sides[0] != sides[1]:
+                words = [", ".join(paths) or "none" for paths in sides]
+                found.append(Steered("the program", FieldChange(f"{option} of {one.title}", words[0], words[1])))
     return found
 
 

@@ -6,7 +6,7 @@ import pathlib
 from typing import Any
 
 from agentstack.diff.changes import ABSENT
-from agentstack.diff.snapshot import Snapshot
+from agentstack.diff.snapshot import Object, Snapshot
 from agentstack.diff.steering import section, steered
 
 
@@ -43,6 +43,16 @@ def test_files_of_any_form_are_read(tmp_path: pathlib.Path) -> None:
     for name in ("policies/waivers.yaml", "policies/config/prod.json", "Pulumi.yaml", "Pulumi.prod.yaml"):
         for text in ("", "[", "3", "[3, {}]", "config: 3", "\x00", "[" * 20_000):
             differing(tmp_path, name, text, "{}")
+
+
+def test_what_the_engine_passes_over_from_now_on_is_named(tmp_path: pathlib.Path) -> None:
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "n"}}
+    sides = [
+        Snapshot("prod", "a revision", {known.key: known}, {}, {})
+        for known in (Object(manifest, urn="u"), Object(manifest, urn="u", ignored=("data", "metadata")))
+    ]
+    [each] = steered(sides[0], sides[1], tmp_path, tmp_path)
+    assert (each.change.path, each.change.after) == ("ignoreChanges of ConfigMap/n/c", "data, metadata")
 
 
 def test_nothing_is_said_where_nothing_differs() -> None:
