@@ -29,6 +29,8 @@ ARTIFACT_LIMIT = 32 * 1024 * 1024
 """Bytes of the whole archive, pictures included."""
 FILE_LIMIT = 4 * 1024 * 1024
 """Bytes of one file in it, unpacked."""
+FILES_LISTED = 3000
+"""https://docs.github.com/en/rest/pulls/pulls#list-pull-requests-files: what comes after these is never seen."""
 CONCLUSIONS = {
     "success": "Nothing is refused",
     "failure": "Refused: the report says why",
@@ -57,8 +59,9 @@ def main(arguments: list[str]) -> None:
         return
     files = artifact(repository, run["id"])
     report = usable(files.get("comment.md"))
-    machinery = changed_machinery(gh.pages(f"{repository}/pulls/{pull}/files"))
-    text = f"{MARKER}\n{provenance(run, machinery)}\n\n{report}"
+    changed = gh.pages(f"{repository}/pulls/{pull}/files")
+    machinery = changed_machinery(changed)
+    text = f"{MARKER}\n{provenance(run, machinery, listed=len(changed))}\n\n{report}"
     comment(repository, pull, text)
     check(repository, run, text)
     if "findings.sarif" in files:
@@ -117,11 +120,16 @@ def usable(content: bytes | None) -> str:
     return text.removeprefix(MARKER).lstrip("\n")
 
 
-def provenance(run: Mapping[str, Any], machinery: list[str]) -> str:
+def provenance(run: Mapping[str, Any], machinery: list[str], *, listed: int = 0) -> str:
     """Return what the pull request cannot influence, to stand above what it can."""
     said = f"Commit {run['head_sha'][:12]} · [run, graphs and JSON]({run['html_url']})"
-    if not machinery:
+    if not machinery and listed < FILES_LISTED:
         return said
+    if not machinery:
+        return (
+            f"{said}\n\n> [!WARNING]\n> This change is of more files than GitHub lists. Programs may be among them, "
+            "and the report below is then made by them."
+        )
     named = ", ".join(code(name) for name in machinery[:5])
     more = f" and {len(machinery) - 5} more" if len(machinery) > 5 else ""
     return (
@@ -132,7 +140,7 @@ def provenance(run: Mapping[str, Any], machinery: list[str]) -> str:
 
 def code(text: str) -> str:
     """Return hostile text as a code span that it cannot leave."""
-    return "`" + re.sub(r"[`\s\x00-\x1f]", "?", text)[:120] + "`"
+    return "`" + re.sub(r"[^!-_a-~]", "?", text)[:120] + "`"
 
 
 def changed_machinery(files: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pathlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -197,7 +198,8 @@ def _mistakes(value: Any, schema: Mapping[str, Any]) -> Iterator[str]:
     types, name = _TYPES[schema["type"]]
     # In JSON Schema 1.0 is an integer; in Python True is one.
     whole = schema["type"] == "integer" and isinstance(value, float) and value.is_integer()
-    if not (isinstance(value, types) or whole) or (isinstance(value, bool) and bool not in types):
+    endless = isinstance(value, float) and not math.isfinite(value)  # such as 1e400, which is no limit at all
+    if not (isinstance(value, types) or whole) or (isinstance(value, bool) and bool not in types) or endless:
         yield f"must be {name}"
     elif "enum" in schema and value not in schema["enum"]:
         yield f"unknown value {quoted(str(value))}{nearest(value, map(str, schema['enum']))}"

@@ -52,6 +52,10 @@ class Registration:
     """URNs that the resource may have had before: what the engine has under one of them is this resource."""
     ignored: tuple[str, ...] = ()
     """Paths of inputs whose changes the engine passes over."""
+    replaced: tuple[str, ...] = ()
+    """Paths of inputs whose changes make the engine replace it, beside those of its provider."""
+    provider: str = ""
+    """The URN of the provider; empty for the default one."""
 
     @property
     def is_kubernetes_object(self) -> bool:
@@ -182,6 +186,8 @@ class _Monitor(mocks.MockMonitor):
                 deleted_first=request.deleteBeforeReplace,
                 aliases=tuple(aliases),
                 ignored=tuple(request.ignoreChanges),
+                replaced=tuple(request.replaceOnChanges),
+                provider=request.provider.rpartition("::")[0],
             )
         )
         answer = resource_pb2.RegisterResourceResponse(urn=urn, id=request.name, object=request.object)

@@ -139,7 +139,8 @@ def as_json(report: Report) -> str:
     (what the engine keeps beside objects, random values and providers: a list of `type`, `name`, `inputs` (`null` for a
     secret), and of the keys below from `urn` on); `objects` (a list of `kind`, `namespace`, `name`, `file`, `urn`,
     `within` (its components by `type` and `name`, outermost first), `protected`, `retained`, `deletedFirst`, `aliases`,
-    `ignored`); `components` (a tree of `name`, `type`, `objects`, `children`); `namespaces` (`name`, `perNode`,
+    `ignored`, `replaced`, `provider`); `components` (a tree of `name`, `type`, `objects`, `children`); `namespaces`
+    (`name`, `perNode`,
     `workloads`, and under `pods` (with `jobs`), `requests.cpu`, `requests.memory`, `limits.cpu`, `limits.memory` each
     `min`, `max` and `quota`, CPU in cores, memory in bytes, `null` without a quota); `places` (what can run on which
     nodes: `pool`, `architecture`, `zones`, `devices`, `workloads`, and under `pods`, `requests.cpu`, `requests.memory`
@@ -214,6 +215,8 @@ def _engine_json(registration: Registration, by_urn: Mapping[str, Registration])
         "deletedFirst": registration.deleted_first,
         "aliases": list(registration.aliases),
         "ignored": list(registration.ignored),
+        "replaced": list(registration.replaced),
+        "provider": registration.provider,
     }
 
 

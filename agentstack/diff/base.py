@@ -18,6 +18,7 @@ from types import FrameType
 import yaml
 
 from settings.errors import SettingsError, nearest
+from settings.files import environments
 from settings.types import escaped
 
 from .snapshot import Snapshot
@@ -37,6 +38,8 @@ _LOCATION = (
 _PREFIX = "agentstack-diff-"
 """Of temporary folders; the number of the process that made them follows."""
 _PACKAGES = ("agentstack", "settings", "components", "policies")
+_JUDGES = (".ci", ".github", ".gitlab-ci.yml", "agentstack", "policies/**/*.py", "policies/*.py", "settings")
+"""What says what a change does, and whether it may be; the settings hold what is refused."""
 _LONGEST_REASON = 300
 
 
@@ -56,6 +59,10 @@ class Base:
     """Whether the base asks for other packages than those its code is run with, which are the working tree's."""
     missing: str | None = None
     """A package that the project's own code has, and the base has not."""
+    programs: tuple[str, ...] = ()
+    """The files that differ of the programs that compare and judge, from the project's folder, sorted."""
+    gone: tuple[str, ...] = ()
+    """The environments that the base has, and the working tree has no more."""
 
     @property
     def title(self) -> str:
@@ -168,6 +175,8 @@ def checked_out(project: pathlib.Path, revision: str) -> Iterator[Base]:
                 missing=next(
                     (name for name in _PACKAGES if (project / name).is_dir() and not (found / name).is_dir()), None
                 ),
+                programs=git.changed(commit, *_JUDGES),
+                gone=tuple(sorted(set(environments(found)) - set(environments(project)))),
             )
         finally:
             git.remove_worktree(parent / "base")
@@ -240,6 +249,12 @@ class _Git:
 
     def _is_shallow(self) -> bool:
         return self._run("rev-parse", "--is-shallow-repository").stdout.strip() == "true"
+
+    def changed(self, commit: str, *paths: str) -> tuple[str, ...]:
+        """Return the files that differ from `commit` or are new, relative to the project."""
+        names = self._run("diff", "--name-only", "--no-ext-diff", "--relative", "-z", commit, "--", *paths).stdout
+        names += self._run("ls-files", "--others", "--exclude-standard", "-z", "--", *paths).stdout
+        return tuple(sorted({name for name in names.split("\0") if name}))
 
     def add_worktree(self, tree: pathlib.Path, commit: str) -> None:
         result = self._run("worktree", "add", "--detach", "--force", str(tree), commit)

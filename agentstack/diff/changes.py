@@ -14,7 +14,7 @@ from decimal import Decimal, DecimalException
 from typing import Any, Final, Literal, TypeAlias
 
 from policies.rules.capacity import quantity
-from policies.rules.credentials import secret_arguments, secret_in_plain_text
+from policies.rules.credentials import masked, secret_arguments, secret_in_plain_text
 from settings.types import escaped
 
 from .snapshot import Object, Snapshot
@@ -172,6 +172,14 @@ _DURATION: Final = frozenset({"refreshInterval", "renewBefore", "backendRequest"
 _DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
 _HASH: Final = re.compile(r"hash|checksum")
+_SUM: Final = re.compile(r"(sha\d+:)?[0-9a-f]{7,128}")
+# In files of any format; a value that begins with `$`, `<` or a bracket is filled in later, or is code.
+_SECRET_LINE: Final = re.compile(
+    r"""(?:password|passwd|passphrase|(?:secret|api|access)[-_]?key|auth[-_]?token)["']?\s*"""
+    r"""(?::\s+([^\s{}\[$<|>].*)|=\s*["']?([^\s"'\\$<;&|=()]+)["']?(?=[\s;,&]|$))"""
+    r"""|\b(?:requirepass|masterauth)\s+["']?([^\s"'$<]+)""",
+    re.IGNORECASE,
+)
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST_LABEL: Final = 60
 _MOST_PAIRS: Final = 10_000
@@ -279,11 +287,14 @@ class _Comparison:
             return FieldChange(path, old, new, "secret")
         if SECRET in (old, new):
             return FieldChange(path, old, new, "secret")
-        if keys[-2:-1] == ("annotations",) and _HASH.search(keys[-1]) and ABSENT not in (old, new):
+        sums = all(isinstance(value, str) and _SUM.fullmatch(value) for value in (old, new))
+        if keys[-2:-1] == ("annotations",) and _HASH.search(keys[-1]) and sums:
             return FieldChange(path, old, new, "hash")
         if keys == ("metadata", "name") and _stem(str(old)) == _stem(str(new)) != "":
             return FieldChange(path, old, new, "hash")
-        if isinstance(old, str) and self._renamed is not None and self._now(old) == new:
+        # Another image is another program, whatever it is called.
+        follows = isinstance(old, str) and self._renamed is not None and self._now(old) == new
+        if follows and keys[-1:] not in (("image",), ("command",), ("args",)):
             return FieldChange(path, old, new, "name")
         if any(isinstance(value, str) and "\n" in value for value in (old, new)):
             return FieldChange(path, old, new, "text")
@@ -306,7 +317,7 @@ class _Comparison:
         if "PRIVATE KEY-----" in value:  # in lines that do not show by themselves what they are
             return SECRET
         if "\n" in value:
-            return "\n".join(SECRET if secret_in_plain_text("", line) else line for line in value.split("\n"))
+            return "\n".join(map(_without_secrets, value.split("\n")))
         name = keys[-1] if self._is_variable(keys) else ""
         return SECRET if secret_in_plain_text(name, value) else value
 
@@ -320,6 +331,14 @@ class _Comparison:
         if keys[-1:] == ("env",) and key == "value":
             return (*keys, str(parent.get("name")))
         return (*keys, key)
+
+
+def _without_secrets(line: str) -> str:
+    """Return one line of a file without the values of passwords: what else it says is to be seen."""
+    for match in reversed(list(_SECRET_LINE.finditer(line))):
+        start, end = match.span(match.lastindex or 0)
+        line = f"{line[:start]}{SECRET}{line[end:]}"
+    return masked(line, SECRET)
 
 
 def _has_items(before: list[Any], after: list[Any]) -> bool:

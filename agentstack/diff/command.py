@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -141,9 +142,8 @@ def _compare(project: pathlib.Path, environments: list[str], revision: str, *, l
                 except SettingsError as error:
                     if not base.has(name):
                         raise
-                    raise SettingsError(
-                        f"{error}; the base, {base.title}, has it: run `pulumi destroy --stack {name}` first"
-                    ) from None
+                    mend = f"run `pulumi destroy --stack {shlex.quote(name)}` first"
+                    raise SettingsError(f"{error}; the base, {base.title}, has it: {mend}") from None
                 results.append(_result(base, environment, base.scratch / str(number), live=live))
             except Exception as error:
                 if not _is_bad_input(error):
@@ -173,6 +173,8 @@ def _result(base: Base, environment: Any, folder: pathlib.Path, *, live: bool) -
         before = Snapshot(name, base.title, {}, {}, {}) if rendering is None else rendering.snapshot()
     changes = compare(before, after)
     parts = tuple(_parts(before, after, changes))
+    if rendering is not None:
+        parts = (parts[0], _steering(base, environment, before, after), *parts[1:])
     if live:
         parts = (_live(environment, before, after, changes), *parts)
     return Result(name, None, rendering is None, before, after, tuple(changes), parts)
@@ -229,6 +231,13 @@ def _parts(before: Snapshot, after: Snapshot, changes: list[Change]) -> Iterator
     picture = mermaid.section(before, after, changes)
     yield Part("graph", graph_json(difference(before, after, changes)), _present(picture))
     yield Part("changes", changes_json(changes), tuple(changes_sections(changes)), ("objects", objects))
+
+
+def _steering(base: Base, environment: Any, before: Snapshot, after: Snapshot) -> Part:
+    from .steering import as_json, section, steered
+
+    found = steered(before, after, base.project, environment.project)
+    return Part("steering", as_json(found), _present(section(found, base.programs)))
 
 
 def _live(environment: Any, before: Snapshot, after: Snapshot, changes: list[Change]) -> Part:
@@ -301,6 +310,16 @@ def _document(base: Base, results: list[Result]) -> Document:
         for result in results
         if result.new
     ]
+    asked = {result.environment for result in results}
+    notes += [
+        (
+            Code(name),
+            ": its file is gone. Nothing above says what that destroys: ",
+            Code(f"pulumi destroy --stack {shlex.quote(name)}"),
+        )
+        for name in base.gone
+        if name not in asked
+    ]
     if base.other_packages:
         notes.append(
             ("The base's ", Code("requirements.txt"), " differs; its code ran with the working tree's packages.")
@@ -308,11 +327,11 @@ def _document(base: Base, results: list[Result]) -> Document:
     return Document(
         ("Agent Stack: what changes since ", Code(base.title)),
         Table(("environment", "verdict", *headers), tuple(rows)),
-        Lines(tuple(notes)),
+        Lines(tuple(notes), "warn" if base.gone else "none"),
         tuple(_chapter(base, result) for result in results),
         (
             "Both revisions are rendered from their files, without a cluster. The same on a terminal: ",
-            Code(f"agentstack diff {' '.join(result.environment for result in results)} --base {base.revision}"),
+            Code(_command(base, *(result.environment for result in results))),
         ),
     )
 
@@ -324,24 +343,30 @@ def _chapter(base: Base, result: Result) -> Chapter:
     sections = tuple(section for part in result.parts for section in part.sections)
     if result.error is not None:
         sections = (Section("It cannot be rendered", (Fenced(result.error),), "bad"),)
-    return Chapter(
-        result.environment, verdict, mark, sections, f"agentstack diff {result.environment} --base {base.revision}"
-    )
+    return Chapter(result.environment, verdict, mark, sections, _command(base, result.environment))
+
+
+def _command(base: Base, *environments: str) -> str:
+    """Return what people paste into a shell: file names, and so environments, may hold anything."""
+    return shlex.join(("agentstack", "diff", *environments, "--base", base.revision))
 
 
 def _json(base: Base, results: list[Result]) -> str:
     """Return diff.json.
 
     Keys, which stay: `version` (1); `base` (`revision` as asked for, `commit`, `otherPackages`: whether its
-    requirements.txt differs); `exitCode`; `environments`, a list of `environment`, `verdict`, `exitCode`, `error` (null
-    if it can be rendered), `new` (whether the base does not have it), and, if it can be rendered, the parts: `losses`,
-    `rollouts` and `cost` (see `as_json` of these modules), `policies` (see `Findings.as_json`), `capacity` (see
-    `capacity_json`), `graph` (see `agentstack.graph.difference.as_json`) and `changes` (see `changes_json`);
-    with --live, `live` (see `agentstack.diff.live.as_json`).
+    requirements.txt differs); `gone`, the environments whose file the change removes; `programs`, the files that differ
+    of the programs that judge; `exitCode`; `environments`, a list of `environment`, `verdict`, `exitCode`, `error`
+    (null if it can be rendered), `new` (whether the base does not have it), and, if it can be rendered, the parts:
+    `losses`, `rollouts` and `cost` (see `as_json` of these modules), `policies` (see `Findings.as_json`), `capacity`
+    (see `capacity_json`), `graph` (see `agentstack.graph.difference.as_json`), `steering` (see its `as_json`; not of
+    what is new) and `changes` (see `changes_json`); with --live, `live` (see `agentstack.diff.live.as_json`).
     """
     content = {
         "version": _VERSION,
         "base": {"revision": base.revision, "commit": base.commit, "otherPackages": base.other_packages},
+        "gone": list(base.gone),
+        "programs": list(base.programs),
         "exitCode": _exit_code(results),
         "environments": [
             {

@@ -18,7 +18,8 @@ as drift, is not seen here; nor are the values of secrets.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -198,7 +199,12 @@ _CONTENT: Final = ("binaryData", "data", "stringData")
 # What the API server does not change, and the provider does not know of.
 _IMMUTABLE: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("", "PersistentVolumeClaim"): ("spec.dataSource", "spec.dataSourceRef", "spec.volumeMode"),
+    ("storage.k8s.io", "StorageClass"): ("reclaimPolicy", "volumeBindingMode"),
 }
+# Of these settings the guard says it, by the path below the component's name.
+_COUNTED: Final = ("brokers", "controllers", "mode", "replicasPerShard", "shards")
+_DESTINATION: Final = ("cluster", "context", "kubeconfig")
+"""By which inputs a provider finds its cluster."""
 _TRACK: Final = "agentstack.dev/track"
 
 
@@ -209,6 +215,12 @@ def _group(known: Object) -> tuple[str, str]:
 def _is_at(path: str, *roots: str) -> bool:
     """Whether a field is one of `roots`, or below one."""
     return any(path == root or path.startswith((f"{root}.", f"{root}[")) for root in roots)
+
+
+def _covers(root: str, path: str) -> bool:
+    """Whether an option's property path covers a field; the positions and wildcards in it cover whatever there is."""
+    root = re.split(r"\[[\d*]|\*", root)[0].rstrip(".")
+    return not root or _is_at(path, root)
 
 
 def _pairs(before: Snapshot, after: Snapshot) -> Iterator[tuple[Object, Object | None]]:
@@ -225,6 +237,7 @@ def _pairs(before: Snapshot, after: Snapshot) -> Iterator[tuple[Object, Object |
 def _of_objects(before: Snapshot, after: Snapshot) -> Iterator[Loss]:
     judge = _Judge(before, after)
     folded = _unprotected_by_setting(before, after)
+    told = {change.path for change in losing(before.facts, after.facts)}
     for old, new in _pairs(before, after):
         if new is None:
             loss = judge.moved(old, after.objects[old.key]) if old.key in after.objects else judge.removed(old)
@@ -232,10 +245,14 @@ def _of_objects(before: Snapshot, after: Snapshot) -> Iterator[Loss]:
             continue
         changed = list(fields(old.manifest, new.manifest))
         forced = [change for change in changed if judge.is_forced(change.path, new)]
+        if judge.leaves_cluster(old, new):
+            forced.append(FieldChange("provider", old.provider or "the default", new.provider or "the default"))
         if forced or old.key[0] != new.key[0]:
             yield judge.replaced(old, new, tuple(forced) or (FieldChange("kind", old.key[0], new.key[0]),))
         elif (refused := _refused(old, new, changed)) is not None:
             yield refused
+        elif judge.holds_data(old):
+            yield from _emptied(old, new, told)
         lifted = tuple(_lifted(old, new))
         if lifted and not folded:
             yield _unprotected(old.title, lifted)
@@ -247,8 +264,13 @@ def _lifted(old: Object | Resource, new: Object | Resource) -> Iterator[FieldCha
         yield FieldChange("protect", True, False)
     if old.retained and not new.retained:
         yield FieldChange("retainOnDelete", True, False)
-    if isinstance(old, Object) and isinstance(new, Object) and not _claims_go(old) and _claims_go(new):
-        yield FieldChange("spec.persistentVolumeClaimRetentionPolicy.whenDeleted", "Retain", "Delete")
+    if isinstance(old, Object) and isinstance(new, Object):
+        for policy in ("whenDeleted", "whenScaled"):
+            if not _claims_go(old, policy) and _claims_go(new, policy):
+                yield FieldChange(f"spec.persistentVolumeClaimRetentionPolicy.{policy}", "Retain", "Delete")
+        policies = [text(side.manifest, "spec", "persistentVolumeReclaimPolicy") for side in (old, new)]
+        if old.key[0] == "PersistentVolume" and policies[0] == "Retain" != policies[1]:
+            yield FieldChange("spec.persistentVolumeReclaimPolicy", policies[0], policies[1])
 
 
 def _unprotected(resource: str, what: tuple[FieldChange, ...]) -> Loss:
@@ -292,10 +314,76 @@ def _shrinks(change: FieldChange) -> bool:
     return quantity(change.after) < quantity(change.before)
 
 
-def _claims_go(known: Object) -> bool:
+def _claims_go(known: Object, policy: str = "whenDeleted") -> bool:
     """Whether a StatefulSet's claims are deleted with it; Kubernetes keeps them by default."""
-    policy = mapping(known.manifest, "spec", "persistentVolumeClaimRetentionPolicy")
-    return known.key[0] == "StatefulSet" and get(policy, "whenDeleted") == "Delete"
+    policies = mapping(known.manifest, "spec", "persistentVolumeClaimRetentionPolicy")
+    return known.key[0] == "StatefulSet" and get(policies, policy) == "Delete"
+
+
+def _replicas(known: Object) -> int:
+    number = get(known.manifest, "spec", "replicas")
+    return number if isinstance(number, int) else 1
+
+
+def _emptied(old: Object, new: Object, told: Collection[str]) -> Iterator[Loss]:
+    """What pods with data no longer have; `told` are the paths of the settings that say so themselves."""
+    before, after = _replicas(old), _replicas(new)
+    said = any(f"{part}.{setting}" in told for _, part in new.within for setting in _COUNTED)
+    if old.key[0] == "StatefulSet" and after < before and not said and not _is_at("spec.replicas", *new.ignored):
+        claims = "; their claims stay, and nothing uses them"
+        if _claims_go(new, "whenScaled"):
+            claims = ", and their claims are deleted (`whenScaled: Delete`)"
+        yield Loss(
+            old.title,
+            "data lost",
+            (FieldChange("spec.replicas", before, after),),
+            f"its pods with the highest numbers end, whatever they hold{claims}",
+            "move away what is on them first",
+            needs_approval=True,
+        )
+    lost = () if _is_at("spec.template", *new.ignored) else tuple(_unmounted(_mounted(old), _mounted(new)))
+    if lost:
+        yield Loss(
+            old.title,
+            "data lost",
+            lost,
+            "its pods start without what is on the claim, which stays",
+            "mount the same claim at the same path; to move it, copy what is on it",
+            needs_approval=True,
+        )
+
+
+def _unmounted(
+    before: Mapping[str, Mapping[str, str]], after: Mapping[str, Mapping[str, str]]
+) -> Iterator[FieldChange]:
+    """Yield where a container has another claim than before; one that goes counts if no other has its claims."""
+    left = {claim for claims in after.values() for claim in claims.values()}
+    for name, claims in before.items():
+        for path, claim in claims.items():
+            there = after[name].get(path) if name in after else claim if claim in left else None
+            if there != claim:
+                yield FieldChange(f"{name} at {path}", claim, there or "nothing")
+
+
+def _mounted(known: Object) -> dict[str, dict[str, str]]:
+    """Return for each container the claim that is mounted at each path, `data` of a template or `claim backup`."""
+    spec = mapping(known.manifest, "spec", "template", "spec")
+    claims = {
+        name: name
+        for template in objects(known.manifest, "spec", "volumeClaimTemplates")
+        if (name := text(template, "metadata", "name"))
+    }
+    for source in objects(spec, "volumes"):
+        if claim := text(source, "persistentVolumeClaim", "claimName"):
+            claims[text(source, "name")] = f"claim {claim}"
+    return {
+        text(container, "name"): {
+            text(mount, "mountPath"): "/".join(filter(None, (claims[volume], text(mount, "subPath"))))
+            for mount in objects(container, "volumeMounts")
+            if (volume := text(mount, "name")) in claims
+        }
+        for container in objects(spec, "containers")
+    }
 
 
 def is_replaced(change: Change, after: Snapshot) -> bool:
@@ -334,6 +422,8 @@ class _Judge:
         """Whether the provider replaces the object for a change at `path`."""
         if _is_at(path, *new.ignored):
             return False
+        if any(_covers(root, path) for root in new.replaced):
+            return True
         kind = new.key[0]
         replaced = _FORCE_NEW.get(_group(new), ())
         if kind in ("ConfigMap", "Secret") and (
@@ -341,6 +431,23 @@ class _Judge:
         ):
             replaced = (*replaced, *_CONTENT)
         return _is_at(path, *_IDENTITY, *replaced)
+
+    def leaves_cluster(self, old: Object, new: Object) -> bool:
+        """Whether another provider takes an object over, and it is not known to be the same cluster's.
+
+        https://github.com/pulumi/pulumi/blob/v3.259.0/pkg/resource/deploy/step_generator.go (providerChanged)
+        """
+        if old.provider is None or new.provider is None or old.provider == new.provider:
+            return False
+        providers = {known.urn: known for known in (*self._before.resources, *self._after.resources)}
+        one, other = providers.get(old.provider), providers.get(new.provider)
+        if one is not None and other is not None:
+            if one.urn in other.aliases:
+                return False
+            keys = ("clusterIdentifier", *_DESTINATION)
+            same = all(one.inputs.get(key) == other.inputs.get(key) for key in keys)
+            return not (same and "clusterIdentifier" in one.inputs)
+        return True
 
     def holds_data(self, known: Object) -> bool:
         """Whether it is a claim or what uses one, a namespace with some, or the way to their pods.
@@ -358,6 +465,10 @@ class _Judge:
                 return any(self.holds_data(other) for other in inside)
             case "Service" | "PodDisruptionBudget":
                 return any(self.holds_data(Object(pods)) for pods in self._selected(known))
+            case "VolumeSnapshot" | "VolumeSnapshotContent":
+                return True
+            case _ if _keeps_storage(known):
+                return True
             case _:
                 volumes = objects(manifest, "spec", "template", "spec", "volumes")
                 return any("persistentVolumeClaim" in volume for volume in volumes)
@@ -456,6 +567,8 @@ class _Judge:
                 return "harmless", f"{order}: pods that start meanwhile wait for it", "", ""
             case "RoleBinding" | "ClusterRoleBinding" if first:
                 return "harmless", f"{order}: its rights are missing for a moment", "", ""
+            case _ if self.holds_data(old) and _is_custom(old):
+                return "data lost", f"{order}: {_CONTROLLED}", keep, ""
             case _:
                 return "harmless", order, "", ""
 
@@ -534,6 +647,8 @@ class _Judge:
                 if not _unprotected_by_setting(self._before, self._after):
                     return "protection lost", "`kubectl delete namespace` deletes namespaces with volumes", ""
                 return None
+            case _ if self.holds_data(old) and _is_custom(old):
+                return "data lost", _CONTROLLED, deliberately
             case _:
                 return None
 
@@ -542,6 +657,26 @@ class _Judge:
         return any(
             (old.key[1], text(pods, "kind"), text(pods, "metadata", "name")) in kept for pods in self._selected(old)
         )
+
+
+_CONTROLLED: Final = "its controller deletes what it made for it, volumes perhaps included"
+
+
+def _is_custom(known: Object) -> bool:
+    """Whether a controller of somebody else's decides what becomes of it, as of a database that an operator runs."""
+    group, _ = _group(known)
+    return "." in group and (not group.endswith(".k8s.io") or group.startswith("snapshot."))
+
+
+def _keeps_storage(known: Object) -> bool:
+    """Whether a custom resource asks for storage."""
+
+    def asks(value: Any) -> bool:
+        if isinstance(value, Mapping):
+            return any(re.search("storage|volume|persisten", str(key), re.I) or asks(value[key]) for key in value)
+        return isinstance(value, list) and any(map(asks, value))
+
+    return _is_custom(known) and asks(known.manifest.get("spec"))
 
 
 def _keeps_namespaces(known: Object, snapshot: Snapshot) -> bool:
@@ -610,6 +745,25 @@ def _value(old: Resource, what: tuple[FieldChange, ...], refused: str) -> Loss:
 def _of_provider(old: Resource, new: Resource) -> Iterator[Loss]:
     # DiffConfig of the provider; one that is added or taken away replaces nothing.
     values = old.inputs.get("clusterIdentifier"), new.inputs.get("clusterIdentifier")
+    moved = tuple(
+        FieldChange(key, old.inputs.get(key, ABSENT), new.inputs.get(key, ABSENT))
+        for key in _DESTINATION
+        if old.inputs.get(key) != new.inputs.get(key)
+    )
+    if moved and values[0] == values[1]:
+        pinned = values[0] is not None
+        yield Loss(
+            old.title,
+            "downtime" if pinned else "data lost",
+            tuple(replace(change, kind="secret") if change.path == "kubeconfig" else change for change in moved),
+            "`up` goes where this leads: if that is another cluster, everything is made there anew and empty, and what "
+            "runs now stays behind, out of the engine's state"
+            if pinned
+            else "where this leads to another cluster, the engine replaces every object of the stack",
+            "keep it, or be sure that it is the same cluster",
+            # Naming the context that was the current one is what docs/environments.md asks for.
+            needs_approval=not pinned or any(change.before is not ABSENT for change in moved),
+        )
     if None not in values and values[0] != values[1]:
         yield Loss(
             old.title,

@@ -61,9 +61,8 @@ def comment(document: Document, *, limit: int = LIMIT, marker: str = MARKER) -> 
         texts += [_title(chapter)] if several and sections else []
         texts += [draft.text() for draft in sections if draft.shown]
         if lost := sum(draft.lost for draft in sections):
-            texts.append(
-                f"**{lost:,} more {'entry is' if lost == 1 else 'entries are'} not shown**: run `{chapter.command}`"
-            )
+            entries = "entry is" if lost == 1 else "entries are"
+            texts.append(f"**{lost:,} more {entries} not shown**: run {_code(chapter.command)}")
     return "\n\n".join([*texts, foot]) + "\n"
 
 

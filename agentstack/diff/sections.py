@@ -208,7 +208,10 @@ def changes_sections(changes: Sequence[Change]) -> list[Section]:
         folds.append(Fold(title, tuple(Fenced(text, "diff") for text in _texts(inside))))
     sections = [Section(f"Changes: {counts(changes)}", tuple(folds))]
     new = [change.after for change in changes if change.action == "added" and change.after is not None]
-    if new and len(new) <= _MOST_NEW:
+    if len(new) > _MOST_NEW:
+        unsaid = f"What is in the {len(new):,} new objects is not shown: `agentstack preview` writes it."
+        sections.append(Section(f"New objects: {len(new)}", (Lines((unsaid,)),), appendix=True))
+    elif new:
         manifests = tuple(
             Fold(Code(one.title), (Fenced(to_yaml(shown(one.manifest)).rstrip(), "yaml"),)) for one in new
         )

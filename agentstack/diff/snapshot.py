@@ -35,6 +35,10 @@ class Object:
     """URNs that it may have had before."""
     ignored: tuple[str, ...] = ()
     """Paths of inputs whose changes the engine passes over."""
+    replaced: tuple[str, ...] = ()
+    """Paths of inputs whose changes make the engine replace the object, beside those of its provider."""
+    provider: str | None = None
+    """The URN of the engine's provider, empty for the default one; None for a revision too old to say it."""
 
     @property
     def key(self) -> Key:
@@ -68,6 +72,8 @@ class Resource:
     deleted_first: bool = False
     aliases: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    provider: str | None = None
 
     @property
     def title(self) -> str:
@@ -116,4 +122,6 @@ def _engine(entry: Mapping[str, Any]) -> dict[str, Any]:
         "deleted_first": entry.get("deletedFirst", False),
         "aliases": tuple(entry.get("aliases", ())),
         "ignored": tuple(entry.get("ignored", ())),
+        "replaced": tuple(entry.get("replaced", ())),
+        "provider": entry.get("provider"),
     }

@@ -11,7 +11,7 @@ from .reading import get, known, mapping, objects, strings, text
 from .workloads import containers, kind_of, where
 
 _SECRET_NAME: Final = re.compile(
-    r"PASSWORD|PASSWD|PASSPHRASE|SECRET|_KEY$|APIKEY$|(^|_)(TOKEN|CREDENTIALS?)$", re.IGNORECASE
+    r"PASSWORD|PASSWD|PASSPHRASE|SECRET|_KEY$|APIKEY$|(^|_)(TOKEN|CREDENTIALS?)$|_(PASS|PWD|AUTHTOKEN)$", re.IGNORECASE
 )
 # Where a secret is, or a key that is none.
 _PLAIN_NAME: Final = re.compile(r"_(FILE|PATH|DIR|NAME)$|PUBLIC_KEY$", re.IGNORECASE)
@@ -29,6 +29,8 @@ _SECRET_VALUE: Final = re.compile(
     | \b[rs]k_live_[A-Za-z0-9]{16}                      # Stripe
     | \bhf_[A-Za-z0-9]{30}                              # Hugging Face
     | \bpul-[0-9a-f]{40}                                # Pulumi
+    | \b(?:Bearer|Basic)\ (?=\S*\d)[\w.~+/-]{16}        # a header
+    | \bhooks\.slack\.com/services/T\w+/B\w+/\w
     """,
     re.VERBOSE,
 )
@@ -39,7 +41,8 @@ _SECRET_IN_FILE: Final = re.compile(
 _PASSWORD_IN_VALUE: Final = re.compile(
     r"""
       ://[^\s/:@]*:(?P<url>[^\s/@]+)@
-    | (?:^|[?&;\s])(?:password|pwd)=["']?(?P<option>[^\s"'&;]+)
+    | (?:(?:^|[?&;\s])(?:password|pwd)=["']?|[?&](?:access_token|api[-_]?key|secret|sig|token)=|"password":\s*")
+      (?P<option>[^\s"'&;]+)
     | (?:^|\s)--?(?P<flag>[\w-]+)[=\s]["']?(?P<value>[^\s"'&;]+)
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -113,6 +116,17 @@ def secret_arguments(arguments: Sequence[str]) -> Iterator[int]:
             yield number
 
 
+def masked(line: str, mask: str) -> str:
+    """Return one line with `mask` in the place of what looks like a secret in it; the rest stays to be read."""
+    spans = [match.span() for match in re.finditer(rf"(?:{_SECRET_VALUE.pattern})[^\s\"']*", line, re.VERBOSE)]
+    for match in _PASSWORD_IN_VALUE.finditer(line):
+        if _is_secret(match):
+            spans.append(match.span("value" if match["flag"] is not None else "url" if match["url"] else "option"))
+    for start, end in sorted(spans, reverse=True):
+        line = f"{line[:start]}{mask}{line[end:]}"
+    return line
+
+
 def _names_secret(name: str) -> bool:
     return bool(_SECRET_NAME.search(name)) and not _PLAIN_NAME.search(name)
 
@@ -122,12 +136,13 @@ def _is_harmless(value: str) -> bool:
 
 
 def _holds_secret(value: str) -> bool:
-    return bool(_SECRET_VALUE.search(value)) or any(
-        not _REFERENCE.fullmatch(match["url"] or match["option"])
-        if match["flag"] is None
-        else _SECRET_FLAG.fullmatch(match["flag"]) and not _is_harmless(match["value"])
-        for match in _PASSWORD_IN_VALUE.finditer(value)
-    )
+    return bool(_SECRET_VALUE.search(value)) or any(map(_is_secret, _PASSWORD_IN_VALUE.finditer(value)))
+
+
+def _is_secret(found: re.Match[str]) -> bool:
+    if found["flag"] is None:
+        return not _REFERENCE.fullmatch(found["url"] or found["option"])
+    return bool(_SECRET_FLAG.fullmatch(found["flag"])) and not _is_harmless(found["value"])
 
 
 RULES: tuple[Rule, ...] = (no_secret_in_plain_env, no_secret_in_config_file)

@@ -181,7 +181,7 @@ def test_conclusion_is_the_runs_and_not_the_reports(gh: FakeGh) -> None:
 
 
 def test_reader_learns_that_the_change_made_its_own_report(gh: FakeGh) -> None:
-    hostile = "agentstack/`@all`\n<img src=x>.py"
+    hostile = "agentstack/`@all`\n<img\u202esrc=x>.py"
     changed = [{"filename": "agents/x.yaml"}, {"filename": hostile}]
     # A program that is moved away by the change is named by its former path.
     changed.append({"filename": "docs/base.py", "previous_filename": "agentstack/diff/base.py"})
@@ -192,6 +192,14 @@ def test_reader_learns_that_the_change_made_its_own_report(gh: FakeGh) -> None:
     assert "`agentstack/?@all??<img?src=x>.py`, `agentstack/diff/base.py`" in before
     assert "agents/x.yaml" not in before
     assert after
+
+
+def test_reader_learns_that_github_does_not_list_all_files(gh: FakeGh) -> None:
+    """Enough harmless files in front of a program, and nobody would see that it changes."""
+    gh.answer("pulls/42/files", [{"filename": f"docs/{number}"} for number in range(3000)])
+    comment(gh)
+    before, _, _ = posted(gh).partition("## What it changes")
+    assert "more files than GitHub lists" in before
 
 
 def test_findings_reach_code_scanning_in_our_name_alone(gh: FakeGh) -> None:

@@ -61,7 +61,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 def test_diff_takes_every_environment_there_is(checkout: Checkout) -> None:
     checkout.run("diff")
-    assert checkout.calls("agentstack") == ["diff --base origin/main --out build/diff dev prod"]
+    assert checkout.calls("agentstack") == ["diff --base origin/main --out build/diff -- dev prod"]
 
 
 def test_diff_passes_on_what_it_is_given(checkout: Checkout) -> None:

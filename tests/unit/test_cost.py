@@ -400,6 +400,11 @@ def configured(folder: pathlib.Path, **values: Any) -> Pricing:
     return Pricing.of(Policies.read(file).rules)
 
 
+def test_a_name_that_no_file_can_have_is_bad_input() -> None:
+    with pytest.raises(PriceError, match="cannot be read: not a path"):
+        read("prices\0.yaml")
+
+
 def test_an_environment_has_prices_of_its_own(tmp_path: pathlib.Path) -> None:
     pricing = configured(tmp_path, monthly=50.1, prices=price_file(tmp_path, GOOD))
     assert (pricing.prices.currency, pricing.budget) == ("EUR", Decimal("50.1"))

@@ -176,14 +176,16 @@ def test_secrets_are_never_shown(content: Any) -> None:
 
 
 def test_files_hashes_and_references_are_told_apart() -> None:
-    annotations = [{"agentstack.dev/config-hash": "1"}, {"agentstack.dev/config-hash": "2"}]
+    sums = "1b4041b091", "473835876d"
+    annotations = [{"agentstack.dev/config-hash": value, "example.com/hash-by": f"${value[0]}"} for value in sums]
     before, after = (
         {**manifest("X", "x", data={"a.sh": text}), "spec": {"annotations": each}}
         for text, each in zip(("a\nb\n", "a\nc\n"), annotations, strict=True)
     )
     found = differences(before, after)
     assert found['data["a.sh"]'] == ("a\nb\n", "a\nc\n", "text")
-    assert found['spec.annotations["agentstack.dev/config-hash"]'] == ("1", "2", "hash")
+    assert found['spec.annotations["agentstack.dev/config-hash"]'] == (*sums, "hash")
+    assert found['spec.annotations["example.com/hash-by"]'] == ("$1", "$4", "value")
     # A name that only says where a secret is.
     path = {"name": "PASSWORD_FILE", "value": "/etc/a"}
     moved = {**path, "value": "/etc/b"}
@@ -241,6 +243,31 @@ def test_an_agent_with_another_name_is_renamed_with_all_that_belongs_to_it() -> 
     changes = compare(snapshot(*agent("learner")), snapshot(*agent("tutor")))
     assert [change.action for change in changes] == ["renamed", "renamed"]
     assert {field.kind for change in changes for field in change.fields} == {"name"}
+
+
+@pytest.mark.parametrize(
+    ("line", "seen"),
+    [
+        ("password: hunter2 and more", "password: (secret)"),
+        ('  "password": "hunter2",', '  "password": (secret)'),
+        ("requirepass hunter2", "requirepass (secret)"),
+        ("rm -rf /data; password=hunter2; true", "rm -rf /data; password=(secret); true"),
+        ("curl https://h/?token=hunter2&b=1", "curl https://h/?token=(secret)&b=1"),
+        ("redis://:hunter2@h/0", "redis://:(secret)@h/0"),
+        ("password: $(PASSWORD)", "password: $(PASSWORD)"),
+        ("secretName: tokens", "secretName: tokens"),
+    ],
+)
+def test_a_line_of_a_file_hides_its_secret_and_nothing_else(line: str, seen: str) -> None:
+    before, after = (manifest("ConfigMap", "x", data={"a.conf": f"{one}\nb\n"}) for one in ("a", line))
+    [field] = fields(before, after)
+    assert field.after == f"{seen}\nb\n"
+
+
+def test_another_image_is_seen_even_where_it_follows_the_name() -> None:
+    changes = compare(snapshot(*agent("learner", "acme/learner:1")), snapshot(*agent("tutor", "acme/tutor:1")))
+    images = [field for change in changes for field in change.fields if field.path.endswith(".image")]
+    assert [(field.kind, field.after) for field in images] == [("value", "acme/tutor:1")]
 
 
 def test_another_agent_is_not_the_one_that_goes() -> None:

@@ -130,6 +130,49 @@ def test_each_revision_is_rendered_by_its_own_code(project: pathlib.Path) -> Non
     assert all(change["name"] == "deny-all" for change in found["dev"]["changes"])
 
 
+def test_what_a_change_does_to_its_own_judgement_is_seen(project: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Each of these makes something go that a reviewer would have seen."""
+    (project / "policies/config/prod.json").write_text(
+        '{\n\t"monthly-budget": {"monthly": 99999}, "secret-exists": "disabled"}'
+    )
+    (project / "policies/waivers.yaml").write_text(
+        "- {rule: cpu-limit, resource: Deployment/agents/none, owner: me, reason: later, until: 2999-01-01}\n"
+    )
+    with (project / "policies/rules/pods.py").open("a") as file:
+        file.write("# softer\n")
+    edit(project / "policies/prices.yaml", "vcpuHour:", "vcpuHour: 0 #")
+    edit(project / "Pulumi.yaml", "name: agentstack\n", "name: agentstack\nmain: elsewhere/\n")
+    edit(project / "Pulumi.prod.yaml", "config:\n", "encryptionsalt: v1:salt\nconfig:\n  kubernetes:context: other\n")
+    (project / "Pulumi.staging.yaml").unlink()
+    _, found = as_json(project, "prod")
+    steering = {(one["file"], one["path"]): (one["before"], one["after"]) for one in found["prod"]["steering"]}
+    assert steering[("policies/config/prod.json", "monthly-budget.monthly")] == (1200, 99999)
+    assert steering[("policies/config/prod.json", "secret-exists")] == (None, "disabled")
+    waiver = "waiver of cpu-limit for Deployment/agents/none"
+    assert steering[("policies/waivers.yaml", waiver)] == (None, "until 2999-01-01, me: later")
+    assert steering[("prices", "vcpuHour")][1] == "0"
+    assert steering[("Pulumi.yaml", "main")] == (None, "elsewhere/")
+    assert steering[("Pulumi.prod.yaml", "encryptionsalt")] == (None, "(secret)")
+    assert steering[("Pulumi.prod.yaml", '["kubernetes:context"]')] == (None, "other")
+    _, text, _ = diff(project, "prod", "--base", "main", "--out", str(tmp_path / "out"))
+    comment = (tmp_path / "out/comment.md").read_text()
+    for shown in (text, comment.replace("`", "")):
+        assert "policies/rules/pods.py" in shown
+        assert "staging: its file is gone" in shown
+        assert waiver in shown
+    assert "worth a look" in text or "policy errors" in text
+
+
+def test_commands_to_paste_are_quoted(project: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (project / "Pulumi.$(id).yaml").write_text("config: 3\n")
+    commit(project)
+    git(project, "branch", "--force", "main")
+    (project / "Pulumi.$(id).yaml").unlink()
+    _, text, _ = diff(project, "dev", "; x", "--base", "main")
+    assert "pulumi destroy --stack '$(id)'" in text
+    assert "agentstack diff dev '; x' --base main" in text
+
+
 def test_a_new_environment_and_one_that_is_gone(project: pathlib.Path) -> None:
     shutil.copy(project / "Pulumi.dev.yaml", project / "Pulumi.trial.yaml")
     (project / "Pulumi.staging.yaml").unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import io
 import re
@@ -242,3 +243,13 @@ def test_a_terminal_leaves_out_pictures_and_new_manifests() -> None:
     assert "Graph" not in text
     assert "New objects" not in text
     assert "write: this" in text
+
+
+def test_the_command_that_shows_the_rest_cannot_leave_its_code() -> None:
+    whole = long_document(3, 100, 200)
+    hostile = "agentstack diff 'a`<img src=x> @acme/team' --base main"
+    chapters = tuple(dataclasses.replace(chapter, command=hostile) for chapter in whole.chapters)
+    text = comment(dataclasses.replace(whole, chapters=chapters))
+    assert "not shown**: run <code>" in text
+    assert "<img" not in text
+    assert "@acme" not in text

@@ -12,7 +12,7 @@ import pytest
 
 from agentstack.diff.document import Code, Fenced, Fold, Lines, Table
 from agentstack.diff.losses import Loss, as_json, losses, section, unused
-from agentstack.diff.snapshot import Snapshot
+from agentstack.diff.snapshot import Object, Snapshot
 from components.platform.guard import _RULES
 
 from .revisions import ROOT, edited, revision, without
@@ -185,6 +185,92 @@ def test_a_change_that_the_engine_refuses_says_so_until_it_is_accepted() -> None
     # What cannot be prepared stays refused by the engine, whatever anybody writes.
     accept = {"kafka": {"controllers": 5}, "platform": {"safeguards": {"accept": ["kafka.controllers: 3 -> 5"]}}}
     assert not found(revision("prod"), revision("prod", accept))["kafka.controllers"].approved
+
+
+REDIS = "StatefulSet/data/redis"
+
+
+def _pods(changed: dict[str, Any]) -> dict[str, Any]:
+    """The Redis pods as a change of the program would make them, each container with `changed`."""
+    old = next(known for known in revision("prod").objects.values() if known.title == REDIS)
+    containers = [{**one, **changed} for one in old.manifest["spec"]["template"]["spec"]["containers"]]
+    return {"spec": {"template": {"spec": {"containers": containers}}}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "consequence"),
+    [
+        ({"manifest": {"spec": {"replicas": 1}}}, "spec.replicas", "whatever they hold; their claims stay"),
+        # What the engine ignores of an object says nothing of the rest.
+        (
+            {"manifest": {"spec": {"replicas": 0}}, "ignored": ("spec.volumeClaimTemplates",)},
+            "spec.replicas",
+            "whatever they hold",
+        ),
+        (
+            {
+                "manifest": {
+                    "spec": {"replicas": 3, "persistentVolumeClaimRetentionPolicy": {"whenScaled": "Delete"}},
+                }
+            },
+            "spec.replicas",
+            "their claims are deleted",
+        ),
+        (
+            {"manifest": {"spec": {"persistentVolumeClaimRetentionPolicy": {"whenScaled": "Delete"}}}},
+            "spec.persistentVolumeClaimRetentionPolicy.whenScaled",
+            "from then on",
+        ),
+        ({"manifest": _pods({"volumeMounts": []})}, "redis at /data", "without what is on the claim"),
+        ({"manifest": _pods({"volumeMounts": [], "name": "new"})}, "redis at /data", "without what is on the claim"),
+        (
+            {"manifest": {"spec": {"template": {"metadata": {"labels": {"a": "b"}}}}}, "replaced": ("*",)},
+            "spec.template.metadata.labels.a",
+            "the engine refuses to replace what is protected",
+        ),
+        (
+            {
+                "manifest": {"spec": {"template": {"metadata": {"labels": {"a": "b"}}}}},
+                "replaced": ("spec.template.metadata[*]",),
+            },
+            "spec.template.metadata.labels.a",
+            "the engine refuses to replace what is protected",
+        ),
+        ({"provider": ""}, "provider", "the engine refuses to replace what is protected"),
+    ],
+)
+def test_what_a_program_does_to_data_behind_the_settings(changed: dict[str, Any], field: str, consequence: str) -> None:
+    before = revision("prod")
+    named = [loss for loss in losses(before, edited(before, REDIS, **changed), today=TODAY) if loss.resource == REDIS]
+    [loss] = [loss for loss in named if field in [change.path for change in loss.what]]
+    assert consequence in loss.consequence
+    assert loss.needs_approval
+    assert not loss.approved
+
+
+def test_a_database_that_an_operator_runs_is_data() -> None:
+    metadata = {"name": "db", "namespace": "data"}
+    asked = {"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster", "metadata": metadata, "spec": {"instances": 3}}
+    for content, lost in (({**asked, "spec": {"storage": {"size": "1Gi"}}}, {"Cluster/data/db"}), (asked, set())):
+        database = Object(content)
+        before = replace(revision("dev"), objects={database.key: database})
+        assert needed(before, replace(before, objects={})) == lost
+
+
+def test_options_that_do_not_concern_a_change_replace_nothing() -> None:
+    before = revision("prod")
+    labels = {"manifest": {"spec": {"template": {"metadata": {"labels": {"a": "b"}}}}}}
+    assert found(before, edited(before, REDIS, **labels, replaced=("spec.template.spec.containers[0].image",))) == {}
+
+
+def test_another_context_is_named_and_a_changed_one_needs_an_approval() -> None:
+    one, other = (revision("prod", {"platform": {"kubeContext": name}}) for name in ("one", "other"))
+    assert "if that is another cluster" in found(one, other)["kubernetes/cluster"].consequence
+    assert needed(one, other) == {"kubernetes/cluster"}
+    assert needed(one, revision("prod")) == {"kubernetes/cluster"}
+    # To name it for the first time is what the documentation asks for; it is not passed over in silence.
+    assert found(revision("prod"), one)["kubernetes/cluster"].severity == "downtime"
+    assert needed(revision("prod"), one) == set()
 
 
 def test_taking_the_protection_away_is_one_decision() -> None:

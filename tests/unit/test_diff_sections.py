@@ -105,7 +105,7 @@ def fences(before: Snapshot, after: Snapshot) -> list[str]:
 
 def test_changes_read_as_a_diff() -> None:
     def script(text: str, **data: str) -> Snapshot:
-        hashed = {"agentstack.dev/config-hash": text[:1], "agentstack.dev/secret-hash": text[:1]}
+        hashed = dict.fromkeys(("agentstack.dev/config-hash", "agentstack.dev/secret-hash"), text.encode().hex()[:8])
         content = {"data": {"a.sh": text, **data}, "spec": {"annotations": hashed}}
         return snapshot(known("ConfigMap", "x", **content))
 
@@ -140,6 +140,9 @@ def test_new_objects_come_with_their_manifests_without_secrets() -> None:
     changes = compare(snapshot(), snapshot(known("Pod", "x", spec={"containers": [container]})))
     sections = changes_sections(changes)
     assert [section.title for section in sections] == ["Changes: 1 added", "New objects: 1"]
+    many = [known("Pod", f"x{number}", spec={}) for number in range(21)]
+    last = changes_sections(compare(snapshot(), snapshot(*many)))[-1]
+    assert "What is in the 21 new objects is not shown" in str(last.blocks)
     assert "value: (secret)" in repr(sections[1])
     assert "hunter2" not in repr(sections)
     assert changes_json(changes)[0]["action"] == "added"

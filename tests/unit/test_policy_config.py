@@ -69,6 +69,12 @@ def test_an_empty_file_is_no_configuration(tmp_path):
     assert read(tmp_path, " \n").rules == MINE
 
 
+def test_a_number_without_end_is_none(tmp_path):
+    (tmp_path / "config.json").write_text('{"named": {"ratio": 1e400}}')
+    with pytest.raises(SettingsError, match="ratio: must be a number"):
+        Policies.read(tmp_path / "config.json", rules=MINE)
+
+
 def test_properties_replace_defaults_and_reach_the_rule(tmp_path):
     policies = read(tmp_path, {"named": {"ratio": 2.5, "names": ["a"], "mode": "low", "count": 3.0}})
     assert judged(policies)["named", "warning"] == (
