@@ -26,6 +26,7 @@ from typing import Any, Final, Literal
 
 from components.platform.guard import Cost, losing
 from policies.rules.capacity import quantity
+from policies.rules.labels import TRACK
 from policies.rules.reading import get, mapping, objects, strings, text
 from policies.rules.stack import Stack
 from settings.approvals import ApprovedReplacement
@@ -194,7 +195,6 @@ _CONTENT: Final = ("binaryData", "data", "stringData")
 _IMMUTABLE: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("", "PersistentVolumeClaim"): ("spec.dataSource", "spec.dataSourceRef", "spec.volumeMode"),
 }
-_TRACK: Final = "agentstack.dev/track"
 
 
 def _group(known: Object) -> tuple[str, str]:
@@ -516,7 +516,7 @@ class _Judge:
                 return severity, f"all that is in it goes with it{claims}", deliberately
             case "Deployment" | "DaemonSet" | "PodTemplate":
                 labels = mapping(old.manifest, "spec", "template", "metadata", "labels")
-                if get(labels, _TRACK) in ("canary", "green"):
+                if get(labels, TRACK) in ("canary", "green"):
                     return "harmless", "the release is over: the candidate's pods end", ""
                 return "downtime", "its pods end", ""
             case "Service" | "PodDisruptionBudget" if self.holds_data(old) and self._pods_stay(old):

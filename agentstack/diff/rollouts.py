@@ -29,6 +29,7 @@ from datetime import timedelta
 from typing import Any, Final, Literal
 
 from policies.rules.capacity import Workload, capacity
+from policies.rules.labels import CONFIG_HASH, SECRET_HASH, TRACK
 from policies.rules.reading import get, mapping, objects, text
 from policies.rules.workloads import containers, pod_spec, pod_template, running_containers
 from settings.rollout import version_of, with_version
@@ -47,10 +48,9 @@ they read when they started."""
 
 _INTERESTING: Final[Mapping[Action, int]] = {"interrupts": 0, "restarts": 1, "starts": 2, "keeps": 3, "waits": 4}
 _ROLLING: Final = ("Deployment", "StatefulSet", "DaemonSet", "PodTemplate")
-_TRACK: Final = "agentstack.dev/track"
 _HASHES: Final = {
-    'metadata.annotations["agentstack.dev/config-hash"]': "configuration",
-    'metadata.annotations["agentstack.dev/secret-hash"]': "a secret's value",
+    f'metadata.annotations["{CONFIG_HASH}"]': "configuration",
+    f'metadata.annotations["{SECRET_HASH}"]': "a secret's value",
 }
 _CONTAINER: Final = re.compile(r"spec\.(?:initContainers|containers)\[([^\]]+)\](?:\.(.*))?")
 _VARIABLE: Final = re.compile(r"env\[([^\]]+)\]")
@@ -282,7 +282,7 @@ def _candidate(known: Object, workload: Workload) -> Rollout:
 
 
 def _track(known: Object) -> str:
-    return text(pod_template(known.manifest), "metadata", "labels", _TRACK)
+    return text(pod_template(known.manifest), "metadata", "labels", TRACK)
 
 
 def _rolled(known: Object, workload: Workload, after: Snapshot, causes: tuple[str, ...]) -> Rollout:

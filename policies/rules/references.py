@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from .labels import SECRET_KEYS
 from .model import Manifest, Rule, identity, manifest_rule, stack_rule
 from .reading import get, mapping, objects, text, whole
 from .stack import Stack
 from .workloads import WORKLOAD_KINDS, containers, kind_of, namespace_of, pod_spec, where
 
-SECRET_KEYS: Final = "agentstack.dev/secret-keys"
-"""The annotation of a Secret that was written without its values: the keys that it has in the cluster."""
 _OF_THE_CLUSTER: Final = "kube-root-ca.crt"
 """The ConfigMap that Kubernetes puts into every namespace."""
 
