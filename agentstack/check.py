@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from .exits import BAD_INPUT
+
 # Only what `--help` needs is imported here: see cli.py.
 if TYPE_CHECKING:
     from policies.rules import Manifest, Rule, Violation
@@ -23,9 +25,6 @@ STDIN: Final = "stdin"
 """What standard input, `-`, is called where a file would stand."""
 _STDIN: Final = "-"
 _MOST_NAMES: Final = 5
-_PLAIN_WIDTH: Final = 120
-"""The width of a pipe, which has none: the same everywhere, so that outputs can be compared."""
-_BAD_INPUT: Final = 2
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def check(
     for mistake in checked.contents.mistakes:
         typer.echo(mistake, err=True)
     if checked.contents.mistakes or checked.failed:
-        raise typer.Exit(_BAD_INPUT if checked.contents.mistakes else 1)
+        raise typer.Exit(BAD_INPUT if checked.contents.mistakes else 1)
 
 
 def _read(source: str) -> Contents:
@@ -238,15 +237,14 @@ def _as_json(checked: Checked) -> str:
 
 
 def _show(checked: Checked) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from settings.types import escaped
 
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=_PLAIN_WIDTH)
+    from .console import new_console
+
+    console = new_console()
     counts = f"{_number(len(checked.objects), 'object')} in {_number(checked.contents.files, 'file')}"
     title = Text.assemble((f"Agent Stack · check {escaped(checked.source)}", "bold"))
     console.print(title, Text(f"  {counts}, {_number(len(checked.rules), 'rule')}"))

@@ -27,7 +27,7 @@ _PARTS = {"fleet": "Fleet", "agent-canary": "Candidate", "agent-green": "Candida
 _FILES = "/etc/agent/"
 """Where an agent with `reload: file` finds its variables."""
 _PLAIN_WIDTH = 100
-"""The width of a pipe, which has none: the same everywhere, so that outputs can be compared."""
+"""Characters a line in a pipe."""
 
 PURPOSES: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
     ("Agent", "Deployment"): (
@@ -435,14 +435,12 @@ def _pods(value: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _show(explanation: Explanation) -> None:
-    from rich.console import Console
     from rich.text import Text
 
+    from .console import new_console
     from .report import SHORT_KINDS
 
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=_PLAIN_WIDTH)
+    console = new_console(plain_width=_PLAIN_WIDTH)
     console.print(Text(f"{explanation.agent} in {explanation.environment}", "bold"))
 
     console.print()

@@ -14,6 +14,7 @@ from policies.rules import Violation
 from policies.rules.capacity import RESOURCES, NamespaceCapacity, amount_text
 from policies.rules.nodes import Where
 
+from .console import new_console
 from .cost import Estimate
 from .cost import as_json as cost_json
 from .cost import line as cost_line
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
     from settings.platform import Safeguards
 
-_PLAIN_WIDTH = 120
-"""The width of a pipe, which has none: the same everywhere, so that outputs can be compared."""
 _MOST_SIBLINGS = 12
 """More components of one type are shown as one line."""
 _MOST_FINDINGS = 10
@@ -274,12 +273,9 @@ def _shown(value: Any) -> Any:
 
 def show(report: Report) -> None:
     """Print the report: one screen for a stack of ordinary size, with colours on a terminal."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=_PLAIN_WIDTH)
+    console = new_console()
     namespaces = len({manifest.namespace for manifest in report.manifests.items} - {""})
     counts = f"{len(report.manifests.items):,} objects in {namespaces} namespace{'' if namespaces == 1 else 's'}"
     console.print(Text.assemble((f"Agent Stack · {report.environment}", "bold"), f"   {counts}"))

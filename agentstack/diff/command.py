@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from agentstack.exits import BAD_INPUT, INTERRUPTED, is_bad_input
+
 # Only what `--help` needs is imported here, as in agentstack/cli.py.
 if TYPE_CHECKING:
     from .base import Base
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from .document import Chapter, Document, Mark, Section
     from .snapshot import Snapshot
 
-POLICIES, BAD_INPUT, DESTROYS, INTERRUPTED = 1, 2, 3, 130
+POLICIES: Final = 1
+DESTROYS: Final = 3
 _PRECEDENCE: Final = (BAD_INPUT, DESTROYS, POLICIES, 0)
 _VERSION: Final = 1
 """Of the form of diff.json; keys may be added without another."""
@@ -146,18 +149,10 @@ def _compare(project: pathlib.Path, environments: list[str], revision: str, *, l
                     ) from None
                 results.append(_result(base, environment, base.scratch / str(number), live=live))
             except Exception as error:
-                if not _is_bad_input(error):
+                if not is_bad_input(error):
                     raise
                 results.append(Result(name, error=str(error)))
         return base, results
-
-
-def _is_bad_input(error: Exception) -> bool:
-    from pulumi import RunError
-
-    from settings.errors import SettingsError
-
-    return isinstance(error, SettingsError | RunError)
 
 
 def _result(base: Base, environment: Any, folder: pathlib.Path, *, live: bool) -> Result:
