@@ -134,7 +134,7 @@ def judge(source: str, contents: Contents, policies: Policies, waivers: pathlib.
     violations, elsewhere = [], set()
     for violation in evaluate(manifests, rules, levels=policies.levels):
         if violation.kind and violation.subject is not WHOLE and id(violation.subject) not in read:
-            elsewhere.add(_title(violation))
+            elsewhere.add(violation.title)
         else:
             violations.append(violation)
     findings = []
@@ -186,10 +186,6 @@ def _notes(contents: Contents, objects: Sequence[Object], elsewhere: Collection[
             f"there more than once: {', '.join(twice[:_MOST_NAMES])}{', ...' if len(twice) > _MOST_NAMES else ''}; of "
             "overlays judge the result: `kubectl kustomize DIR | agentstack check -`"
         )
-
-
-def _title(violation: Violation) -> str:
-    return "/".join(word for word in (violation.kind, violation.namespace, violation.name) if word)
 
 
 def _number(number: int, noun: str) -> str:
@@ -255,7 +251,7 @@ def _show(checked: Checked) -> None:
         for finding in checked.findings:
             violation = finding.violation
             style = "dim" if violation.waived else "red" if violation.severity == "error" else "yellow"
-            what = f"{_title(violation)}: {violation.message}" if violation.kind else violation.message
+            what = f"{violation.title}: {violation.message}" if violation.kind else violation.message
             if violation.waived and (waiver := violation.waiver):
                 what += f" (waived until {waiver.until}, {waiver.owner}: {waiver.reason})"
             where = Text(escaped(f"{finding.file}:{finding.line}"))

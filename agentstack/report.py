@@ -392,10 +392,9 @@ def _findings(report: Report) -> list[Text]:
     found = sorted(report.violations, key=lambda v: (v.waived, v.severity != "error", v.rule))
     lines = []
     for violation in found[:_MOST_FINDINGS]:
-        place = "/".join(word for word in (violation.kind, violation.namespace, violation.name) if word)
         style = "dim" if violation.waived else "red" if violation.severity == "error" else "yellow"
         word = "waived" if violation.waived else violation.severity
-        what = f" {violation.rule}: {place}: {violation.message}"
+        what = f" {violation.rule}: {violation.title}: {violation.message}"
         if violation.waived and (waiver := violation.waiver):
             what += f" (until {waiver.until}, {waiver.owner}: {waiver.reason})"
         lines.append(Text.assemble((word, style), what))

@@ -30,6 +30,7 @@ from typing import Any, Final, Literal
 
 from policies.rules.capacity import Workload, capacity
 from policies.rules.labels import CONFIG_HASH, SECRET_HASH, TRACK
+from policies.rules.model import object_title
 from policies.rules.reading import get, mapping, objects, text
 from policies.rules.workloads import containers, pod_spec, pod_template, running_containers
 from settings.rollout import version_of, with_version
@@ -112,7 +113,7 @@ def rollouts(before: Snapshot, after: Snapshot, changes: Iterable[Change]) -> li
                 found[key], note="; ".join(filter(None, (found[key].note, f"scales as well: {words}")))
             )
         else:
-            found[key] = Rollout("/".join(filter(None, key)), "scales", (words,), new, note="restarts nothing")
+            found[key] = Rollout(object_title(*key), "scales", (words,), new, note="restarts nothing")
     for key in numbers[1].keys() & before.objects.keys() - found.keys() - gone:
         if (read := _reread(after.objects[key], numbers[1][key], configuration)) is not None:
             found[key] = read

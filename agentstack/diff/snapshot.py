@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from policies.rules import object_title
+
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Key = tuple[str, str, str]
@@ -45,7 +47,7 @@ class Object:
     @property
     def title(self) -> str:
         """Its identity as people write it: `StatefulSet/data/redis`, or `Namespace/data`."""
-        return "/".join(word for word in self.key if word)
+        return object_title(*self.key)
 
     @property
     def agent(self) -> str | None:
