@@ -304,10 +304,9 @@ def _origin(source: Source, file: pathlib.Path, content: Any, keys: Keys, prefix
 
 
 def _belongs(manifest: Manifest, agent: str, registrations: Mapping[str, Registration]) -> bool:
-    owner = registrations.get(manifest.registration.parent)
-    while owner is not None and (owner.type, owner.name) != (_AGENT, agent):
-        owner = registrations.get(owner.parent)
-    return owner is not None
+    from .render import owners
+
+    return any((owner.type, owner.name) == (_AGENT, agent) for owner in owners(manifest.registration, registrations))
 
 
 def _serves(manifest: Manifest, own: Sequence[Manifest]) -> bool:
@@ -338,10 +337,10 @@ def _named(value: Any, key: str = "") -> Iterator[str]:
 
 
 def _component(manifest: Manifest, registrations: Mapping[str, Registration]) -> str:
-    owner = registrations.get(manifest.registration.parent)
-    while owner is not None and not owner.component:
-        owner = registrations.get(owner.parent)
-    return owner.type.rpartition(":")[2] if owner else ""
+    from .render import owners
+
+    components = (owner for owner in owners(manifest.registration, registrations) if owner.component)
+    return next((owner.type.rpartition(":")[2] for owner in components), "")
 
 
 def _part(manifest: Manifest, component: str) -> str:

@@ -19,10 +19,10 @@ from .cost import Estimate
 from .cost import as_json as cost_json
 from .cost import line as cost_line
 from .graph.model import Graph
-from .locate import Place as Located
+from .locate import Location
 from .manifests import Manifests, Written
 from .policy import Policies, finding_json
-from .render import Registration, Rendered, Secret
+from .render import Registration, Rendered, Secret, owners
 from .where import Place, places
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Report:
     namespaces: Sequence[NamespaceCapacity]
     policies: Policies
     violations: Sequence[Violation]
-    located: Sequence[Located]
+    located: Sequence[Location]
     """For each violation the line to look at."""
     written: Written
     next_steps: Sequence[tuple[str, str]]
@@ -120,10 +120,9 @@ def _tree(registrations: Iterable[Registration], manifests: Manifests) -> list[C
         (parent.children if parent else roots).append(node)
     stack = Component("(no component)", "Stack")
     for manifest in manifests.items:
-        owner = manifest.registration.parent
-        while owner in by_urn and owner not in nodes:  # an object may be the parent of another
-            owner = by_urn[owner].parent
-        nodes.get(owner, stack).kinds[manifest.kind] += 1
+        # An object may be the parent of another.
+        components = (nodes[owner.urn] for owner in owners(manifest.registration, by_urn) if owner.urn in nodes)
+        next(components, stack).kinds[manifest.kind] += 1
     for node in (*nodes.values(), stack):
         node.children.sort(key=lambda child: (child.type, child.name))
     roots.sort(key=lambda root: (root.type, root.name))
@@ -199,15 +198,10 @@ def _objects_json(report: Report) -> Iterator[dict[str, Any]]:
 
 def _engine_json(registration: Registration, by_urn: Mapping[str, Registration]) -> dict[str, Any]:
     """Return what the engine knows of a resource."""
-    within: list[dict[str, str]] = []
-    owner = by_urn.get(registration.parent)
-    while owner is not None:
-        if owner.component:
-            within.insert(0, {"type": owner.type, "name": owner.name})
-        owner = by_urn.get(owner.parent)
+    within = [{"type": owner.type, "name": owner.name} for owner in owners(registration, by_urn) if owner.component]
     return {
         "urn": registration.urn,
-        "within": within,
+        "within": within[::-1],
         "protected": registration.protected,
         "retained": registration.retained,
         "deletedFirst": registration.deleted_first,

@@ -238,7 +238,7 @@ def _live(environment: Any, before: Snapshot, after: Snapshot, changes: list[Cha
         answer = engine.preview(environment)
     except SettingsError as error:
         return Part("live", {"error": str(error)}, (unknown(str(error)),), ("live", "unknown"), BAD_INPUT)
-    found = reconcile(answer, before, after, changes, losses(before, after, today=today), today=today)
+    found = reconcile(answer, after, changes, losses(before, after, today=today), today=today)
     code = BAD_INPUT if found.refusals else DESTROYS if found.needs_approval else 0
     return Part("live", as_json(found), (section(found),), ("live", summary(found)), code)
 

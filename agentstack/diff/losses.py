@@ -633,7 +633,7 @@ def section(found: Sequence[Loss], unused: Sequence[str] = ()) -> Section:
     if unused:
         blocks.append(Lines(tuple(unused), "warn"))
     if harmless:
-        rows = tuple((_what(loss), _marked(loss.consequence)) for loss in harmless)
+        rows = tuple((_what(loss), loss.consequence) for loss in harmless)
         title = f"{len(harmless)} harmless replacement{'s' if len(harmless) > 1 else ''}"
         blocks.append(Fold(title, (Table(("change", "what happens"), rows),)))
     if not blocks:
@@ -646,13 +646,7 @@ def _row(loss: Loss) -> tuple[Line, ...]:
     if loss.way:
         happens += f". What keeps it: {loss.way}" + (f" ({_DATA}#{loss.section})" if loss.section else "")
     approval = loss.approval or (f"missing; {loss.expired}" if loss.expired else "missing")
-    return loss.severity, _what(loss), _marked(happens), approval if loss.needs_approval else "not needed"
-
-
-def _marked(text_: str) -> Line:
-    """Turn what stands between backticks into code."""
-    parts = text_.split("`")
-    return tuple(Code(part) if at % 2 else part for at, part in enumerate(parts) if part)
+    return loss.severity, _what(loss), happens, approval if loss.needs_approval else "not needed"
 
 
 def _what(loss: Loss) -> Line:
