@@ -32,6 +32,7 @@ from policies.rules.capacity import Workload, capacity
 from policies.rules.labels import CONFIG_HASH, SECRET_HASH, TRACK
 from policies.rules.model import object_title
 from policies.rules.reading import get, mapping, objects, text
+from policies.rules.references import reads
 from policies.rules.workloads import containers, pod_spec, pod_template, running_containers
 from settings.rollout import version_of, with_version
 from settings.types import duration_text
@@ -223,29 +224,10 @@ def _keys(change: Change) -> set[str]:
 
 def _read(known: Object, configuration: Mapping[Key, Change]) -> Iterator[tuple[Change, bool]]:
     """Yield each changed ConfigMap or Secret that the pods read, and whether they see the change while they run."""
-    namespace, pod = known.key[1], pod_spec(known.manifest)
-    for volume in objects(pod, "volumes"):
-        fixed = _by_sub_path(known, text(volume, "name"))
-        sources = [volume, *objects(volume, "projected", "sources")]
-        for source in sources:
-            for kind, field, name in (("ConfigMap", "configMap", "name"), ("Secret", "secret", "secretName")):
-                part = mapping(source, field)
-                found = configuration.get((kind, namespace, text(part, name) or text(part, "name")))
-                items = {text(item, "key") for item in objects(part, "items")}
-                if found is not None and (keys := _keys(found)) and (not items or keys & items):
-                    yield found, not fixed
-    for container in containers(known.manifest):
-        for source in objects(container, "envFrom"):
-            for kind, field in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
-                found = configuration.get((kind, namespace, text(source, field, "name")))
-                if found is not None and _keys(found):
-                    yield found, False
-        for variable in objects(container, "env"):
-            for kind, field in (("ConfigMap", "configMapKeyRef"), ("Secret", "secretKeyRef")):
-                reference = mapping(variable, "valueFrom", field)
-                found = configuration.get((kind, namespace, text(reference, "name")))
-                if found is not None and text(reference, "key") in _keys(found):
-                    yield found, False
+    for reference in reads(known.manifest):
+        found = configuration.get((reference.kind, known.key[1], reference.name))
+        if found is not None and (keys := _keys(found)) and (not reference.key or reference.key in keys):
+            yield found, bool(reference.volume) and not _by_sub_path(known, reference.volume)
 
 
 def _by_sub_path(known: Object, volume: str) -> bool:
