@@ -11,8 +11,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from policies.rules import Violation
-from policies.rules.capacity import RESOURCES, NamespaceCapacity, amount_text
+from policies.rules.capacity import RESOURCES, NamespaceCapacity
 from policies.rules.nodes import Where
+from policies.rules.quantities import amount_text
 
 from .console import new_console
 from .cost import Estimate

@@ -31,6 +31,7 @@ from typing import Any, Final, Literal
 from policies.rules.capacity import Workload, capacity
 from policies.rules.labels import CONFIG_HASH, SECRET_HASH, TRACK
 from policies.rules.model import object_title
+from policies.rules.quantities import share_of
 from policies.rules.reading import get, mapping, objects, text
 from policies.rules.references import reads
 from policies.rules.workloads import containers, pod_spec, pod_template, running_containers
@@ -320,11 +321,7 @@ def _room(spec: Mapping[str, Any], replicas: int) -> tuple[int, int]:
 
 
 def _share(value: Any, of: int, default: int | str, *, up: bool) -> int:
-    value = default if value is None else value
-    if isinstance(value, str) and re.fullmatch(r"\d{1,3}%", value, re.ASCII):
-        exact = int(value[:-1]) * of
-        return -(-exact // 100) if up else exact // 100
-    return value if isinstance(value, int) else 0
+    return share_of(default if value is None else value, of, up=up) or 0
 
 
 def _stateful_set(rolled: Rollout, manifest: Mapping[str, Any], each: timedelta) -> Rollout:
