@@ -147,7 +147,7 @@ def single_replicas_owner(workload: Manifest, stack: Stack) -> Iterator[str]:
     source="polaris `hpaMaxAvailability`",
 )
 def autoscaler_range(manifest: Manifest) -> Iterator[str]:
-    """Fires where the most replicas are fewer than the fewest, which the API server refuses, or as many."""
+    """Fires where the most replicas are fewer than the fewest, which the API server refuses."""
     fields = {
         "HorizontalPodAutoscaler": ("minReplicas", "maxReplicas", 1),
         "ScaledObject": ("minReplicaCount", "maxReplicaCount", 0),
@@ -159,8 +159,6 @@ def autoscaler_range(manifest: Manifest) -> Iterator[str]:
     fewest = default if low is None else low
     if high is not None and high < fewest:
         yield f"{high_field} {high} is below {low_field} {fewest}; raise {high_field}"
-    elif high is not None and high == fewest:
-        yield f"never scales: both ends are {high}; raise {high_field}, or remove it and set spec.replicas"
 
 
 RULES: tuple[Rule, ...] = (

@@ -9,7 +9,7 @@ from typing import Final
 from .flows import Network, annotated_port, directions, mentions, opens, scraped_ports, scrapers, targets, unsure
 from .model import Manifest, Rule, manifest_rule, stack_rule
 from .reading import get, mapping, objects, strings, text, whole
-from .stack import Stack, selects
+from .stack import Stack, pod_labels, selects
 from .workloads import WORKLOAD_KINDS, container_ports, containers, kind_of, namespace_of, where
 
 _MADE_LATER: Final = frozenset({"acme.cert-manager.io/http01-solver", "batch.kubernetes.io/job-name", "job-name"})
@@ -262,7 +262,8 @@ def no_undeclared_flows(policy: Manifest, stack: Stack) -> Iterator[str]:
     """Fires on pods that may connect to a declared port of others, though nothing tells them to (see `flows-allowed`).
 
     Only between pods that policies isolate, the client in egress and the server in ingress, and only where all that the
-    client is told is known.
+    client is told is known. Versions of one application, by `app.kubernetes.io/name`, count as one: in a release the
+    Service leads to one of them at a time.
     """
     allowed = stack.once(undeclared).get(id(policy), {})
     for (client, server), ports in allowed.items():
@@ -281,27 +282,34 @@ def undeclared(stack: Stack) -> dict[int, dict[tuple[str, str], set[int]]]:
             service = mapping(stack.named("Service", mention.namespace, mention.service))
             selector = mapping(service, "spec", "selector")
             for server in stack.selected(mention.namespace, {"matchLabels": selector}) if selector else ():
-                declared |= {(id(client), id(server), port) for port in targets(service, mention.port, server)}
+                declared |= {
+                    (id(client), _application(server), port) for port in targets(service, mention.port, server)
+                }
     for scraper in stack.once(scrapers):
         for server in stack.of_kind(*WORKLOAD_KINDS):
             scraped = scraped_ports(server, scraper)
-            declared |= {(id(scraper.workload), id(server), port) for port in scraped}
+            declared |= {(id(scraper.workload), _application(server), port) for port in scraped}
     found: dict[int, dict[tuple[str, str], set[int]]] = defaultdict(lambda: defaultdict(set))
     for server in stack.of_kind(*WORKLOAD_KINDS):
         isolation = network.isolation(server, "Ingress")
-        ports = {number for _, number in container_ports(server)}
+        numbers = {number for _, number in container_ports(server)}
         for opening in isolation.openings if isolation else ():
             for client in (opening.peers or {}).values():
                 if network.isolation(client, "Egress") is None or id(client) in stack.once(unsure):
                     continue
-                for port in ports:
+                for port in numbers:
                     if (
-                        (id(client), id(server), port) not in declared
+                        (id(client), _application(server), port) not in declared
                         and opens(opening.rule, port, server)
                         and not network.allows(client, server, port)
                     ):
                         found[id(opening.policy)][_who(client), _who(server)].add(port)
     return found
+
+
+def _application(workload: Manifest) -> tuple[str, str] | int:
+    name = get(pod_labels(workload), "app.kubernetes.io/name")
+    return (namespace_of(workload), name) if isinstance(name, str) else id(workload)
 
 
 RULES: tuple[Rule, ...] = (

@@ -81,8 +81,12 @@ def exported(stack: Stack) -> Exported | None:
     if not found:
         return None
     names = {name for exporter in _ALWAYS for name in recorded(exporter)}
-    # What belongs to an exporter that is not scraped is exported by nobody.
     closed = {exporter.prefix for exporter in _EXPORTERS.values()}
+    # What the stack does not run, such as Redis in an external service, may be scraped by other means.
+    running = [known(c, "image") for workload in stack.of_kind(*WORKLOAD_KINDS) for c in containers(workload)]
+    here = {name for image in running if isinstance(image, str) for name in _named(image)}
+    absent = {name for name, exporter in _EXPORTERS.items() if name not in here and not _is_path(exporter)}
+    names |= {name for exporter in absent for name in recorded(exporter)}
     unknown = False
     for exporter, complete in _scraped(stack, found):
         if exporter is None:
@@ -99,7 +103,7 @@ def exported(stack: Stack) -> Exported | None:
 
 def _scraped(stack: Stack, found: list[Scraper]) -> Iterator[tuple[str | None, bool]]:
     """The exporters that are scraped, None for one that is not known, each with whether its names are complete."""
-    by_path = {exporter.image: name for name, exporter in _EXPORTERS.items() if exporter.image.startswith("/metrics")}
+    by_path = {exporter.image: name for name, exporter in _EXPORTERS.items() if _is_path(exporter)}
     for scraper in found:
         for job in scraper.jobs:
             if any(text(discovery, "role") == "node" for discovery in objects(job, "kubernetes_sd_configs")):
@@ -111,18 +115,26 @@ def _scraped(stack: Stack, found: list[Scraper]) -> Iterator[tuple[str | None, b
                 yield from _exporters(workload)
 
 
+def _is_path(exporter: _Exporter) -> bool:
+    return exporter.image.startswith("/metrics")
+
+
 def _exporters(workload: Manifest) -> Iterator[tuple[str | None, bool]]:
     known_image = False
     for container in containers(workload):
-        image = qualified(text(container, "image").partition("@")[0])
-        path = image.rpartition("/")[0] + "/" + image.rpartition("/")[2].partition(":")[0]
-        for name, exporter in _EXPORTERS.items():
-            if path.endswith(exporter.image):
-                known_image = True
-                arguments = (*strings(container, "command"), *strings(container, "args"))
-                yield name, any(argument.startswith(exporter.argument) for argument in (*arguments, ""))
+        for name in _named(text(container, "image")):
+            known_image = True
+            arguments = (*strings(container, "command"), *strings(container, "args"))
+            yield name, any(argument.startswith(_EXPORTERS[name].argument) for argument in (*arguments, ""))
     if not known_image:
         yield None, False
+
+
+def _named(image: str) -> list[str]:
+    """The exporters that an image is of."""
+    image = qualified(image.partition("@")[0])
+    path = image.rpartition("/")[0] + "/" + image.rpartition("/")[2].partition(":")[0]
+    return [name for name, exporter in _EXPORTERS.items() if path.endswith(exporter.image)]
 
 
 def _groups(stack: Stack) -> Iterator[Manifest]:

@@ -110,13 +110,14 @@ def read(name: str = DEFAULT_FILE) -> Prices:
     try:
         content = _parsed(path.read_text(encoding="utf-8"))
         return Prices.of(content)
-    except OSError as error:
-        mend = "correct `prices` of the rule `monthly-budget`"
-        raise PriceError(f"{shown}: cannot be read: {error.strerror}: {mend}") from None
     except UnicodeDecodeError:
         raise PriceError(f"{shown}: is not UTF-8 text: save it as UTF-8") from None
     except PriceError as error:
         raise PriceError(f"{shown}: {error}") from None
+    except (OSError, ValueError) as error:  # ValueError: no path at all, such as one with a null character
+        reason = error.strerror if isinstance(error, OSError) else "not a path"
+        mend = "correct `prices` of the rule `monthly-budget`"
+        raise PriceError(f"{shown}: cannot be read: {reason}: {mend}") from None
 
 
 def _parsed(text: str) -> Any:

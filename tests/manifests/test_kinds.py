@@ -81,4 +81,11 @@ def test_the_rules_judge_the_pods_of_a_fleet(stack: list[Manifest]) -> None:
     del container["readinessProbe"]
     template["metadata"]["labels"].pop("app.kubernetes.io/name")
     found = {violation.rule for violation in evaluate(worse) if violation.name == "watchdog"}
-    assert found == {"image-tag", "no-privileged-container", "readiness-probe", "pdb-selects-pods"}
+    assert found == {
+        "image-tag",
+        "no-privileged-container",
+        "readiness-probe",
+        "pdb-selects-pods",
+        "network-policy-selects-pods",
+        "flows-allowed",  # its own NetworkPolicy no longer lets it out
+    }

@@ -103,7 +103,7 @@ def test_up_deploys_with_the_policies_and_then_expects_nothing_more(checkout: Ch
     options = "--stack prod --non-interactive --color never --policy-pack policies"
     options += " --policy-pack-config policies/config/prod.json"
     assert checkout.calls("pulumi") == [
-        f"up --yes --refresh --diff {options}",
+        f"up --yes --diff {options}",
         f"preview --expect-no-changes {options}",
     ]
 
@@ -111,7 +111,7 @@ def test_up_deploys_with_the_policies_and_then_expects_nothing_more(checkout: Ch
 def test_preview_changes_nothing(checkout: Checkout) -> None:
     checkout.run("stack", "preview", "dev")
     assert checkout.calls("pulumi") == [
-        "preview --refresh --diff --stack dev --non-interactive --color never --policy-pack policies"
+        "preview --diff --stack dev --non-interactive --color never --policy-pack policies"
     ]
 
 
