@@ -164,22 +164,13 @@ def _result(base: Base, environment: Any, folder: pathlib.Path, *, live: bool) -
     with contextlib.ExitStack() as stack:
         # Both at the same time: the base in a process of its own.
         rendering = stack.enter_context(base.rendering(name, folder / "base")) if base.has(name) else None
-        after = _working_tree(environment, folder / "head")
+        after = Snapshot.rendered(environment, folder / "head")
         before = Snapshot(name, base.title, {}, {}, {}) if rendering is None else rendering.snapshot()
     changes = compare(before, after)
     parts = tuple(_parts(before, after, changes))
     if live:
         parts = (_live(environment, before, after, changes), *parts)
     return Result(name, None, rendering is None, before, after, tuple(changes), parts)
-
-
-def _working_tree(environment: Any, folder: pathlib.Path) -> Snapshot:
-    from agentstack.preview import run
-    from agentstack.report import as_json
-
-    from .snapshot import Snapshot
-
-    return Snapshot.read(as_json(run(environment, folder, command=())), folder, revision="working tree")
 
 
 def _parts(before: Snapshot, after: Snapshot, changes: list[Change]) -> Iterator[Part]:
