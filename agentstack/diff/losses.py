@@ -25,7 +25,6 @@ from functools import cached_property
 from typing import Any, Final, Literal
 
 from components.platform.guard import Cost, losing
-from policies.rules.labels import TRACK
 from policies.rules.quantities import quantity
 from policies.rules.reading import get, mapping, objects, strings, text
 from policies.rules.stack import Stack
@@ -195,6 +194,7 @@ _CONTENT: Final = ("binaryData", "data", "stringData")
 _IMMUTABLE: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("", "PersistentVolumeClaim"): ("spec.dataSource", "spec.dataSourceRef", "spec.volumeMode"),
 }
+_TRACK: Final = "agentstack.dev/track"
 
 
 def _group(known: Object) -> tuple[str, str]:
@@ -516,7 +516,7 @@ class _Judge:
                 return severity, f"all that is in it goes with it{claims}", deliberately
             case "Deployment" | "DaemonSet" | "PodTemplate":
                 labels = mapping(old.manifest, "spec", "template", "metadata", "labels")
-                if get(labels, TRACK) in ("canary", "green"):
+                if get(labels, _TRACK) in ("canary", "green"):
                     return "harmless", "the release is over: the candidate's pods end", ""
                 return "downtime", "its pods end", ""
             case "Service" | "PodDisruptionBudget" if self.holds_data(old) and self._pods_stay(old):
@@ -633,7 +633,7 @@ def section(found: Sequence[Loss], unused: Sequence[str] = ()) -> Section:
     if unused:
         blocks.append(Lines(tuple(unused), "warn"))
     if harmless:
-        rows = tuple((_what(loss), loss.consequence) for loss in harmless)
+        rows = tuple((_what(loss), _marked(loss.consequence)) for loss in harmless)
         title = f"{len(harmless)} harmless replacement{'s' if len(harmless) > 1 else ''}"
         blocks.append(Fold(title, (Table(("change", "what happens"), rows),)))
     if not blocks:
@@ -646,7 +646,13 @@ def _row(loss: Loss) -> tuple[Line, ...]:
     if loss.way:
         happens += f". What keeps it: {loss.way}" + (f" ({_DATA}#{loss.section})" if loss.section else "")
     approval = loss.approval or (f"missing; {loss.expired}" if loss.expired else "missing")
-    return loss.severity, _what(loss), happens, approval if loss.needs_approval else "not needed"
+    return loss.severity, _what(loss), _marked(happens), approval if loss.needs_approval else "not needed"
+
+
+def _marked(text_: str) -> Line:
+    """Turn what stands between backticks into code."""
+    parts = text_.split("`")
+    return tuple(Code(part) if at % 2 else part for at, part in enumerate(parts) if part)
 
 
 def _what(loss: Loss) -> Line:
