@@ -32,7 +32,8 @@ _VERSION: Final = 1
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
     app.command(
-        epilog="Exit codes: 0 fine, 1 policy errors, 2 bad input (also where a revision cannot be rendered), "
+        epilog="Exit codes: 0 fine, 1 policy errors, 2 bad input (also where a revision cannot be rendered, or with "
+        "--live the engine refuses the change or cannot be asked), "
         "3 something is destroyed that nobody approved, 130 interrupted; of several, 2 before 3 before 1."
     )(diff)
 
