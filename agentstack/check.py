@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from .exits import BAD_INPUT
+
 # Only what `--help` needs is imported here: see cli.py.
 if TYPE_CHECKING:
     from policies.rules import Manifest, Rule, Violation
@@ -24,9 +26,6 @@ STDIN: Final = "stdin"
 _STDIN: Final = "-"
 _MOST_NAMES: Final = 5
 _KUSTOMIZE: Final = "`kubectl kustomize DIR | agentstack check -`"
-_PLAIN_WIDTH: Final = 120
-"""The width of a pipe, which has none: the same everywhere, so that outputs can be compared."""
-_BAD_INPUT: Final = 2
 _INDENT: Final = "    "
 _MANY: Final = 10
 """With more findings, those of each rule are counted."""
@@ -101,7 +100,7 @@ def check(
     for mistake in checked.contents.mistakes:
         typer.echo(mistake, err=True)
     if checked.contents.mistakes or checked.failed:
-        raise typer.Exit(_BAD_INPUT if checked.contents.mistakes else 1)
+        raise typer.Exit(BAD_INPUT if checked.contents.mistakes else 1)
 
 
 def _read(source: str) -> Contents:
@@ -139,7 +138,7 @@ def judge(source: str, contents: Contents, policies: Policies, waivers: pathlib.
     violations, elsewhere = [], set()
     for violation in evaluate(manifests, rules, levels=policies.levels):
         if violation.kind and violation.subject is not WHOLE and id(violation.subject) not in read:
-            elsewhere.add(_title(violation))
+            elsewhere.add(violation.title)
         else:
             violations.append(violation)
     findings = []
@@ -196,10 +195,6 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join([*names[:_MOST_NAMES], *(["..."] if len(names) > _MOST_NAMES else [])])
 
 
-def _title(violation: Violation) -> str:
-    return "/".join(word for word in (violation.kind, violation.namespace, violation.name) if word)
-
-
 def _number(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
@@ -245,14 +240,13 @@ def _as_json(checked: Checked) -> str:
 
 
 def _show(checked: Checked) -> None:
-    from rich.console import Console
     from rich.text import Text
 
     from settings.types import escaped
 
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=_PLAIN_WIDTH)
+    from .console import new_console
+
+    console = new_console()
     counts = f"{_number(len(checked.objects), 'object')} in {_number(checked.contents.files, 'file')}"
     title = Text.assemble((f"Agent Stack · check {escaped(checked.source)}", "bold"))
     console.print(title, Text(f"  {counts}, {_number(len(checked.rules), 'rule')}"))
@@ -262,7 +256,7 @@ def _show(checked: Checked) -> None:
         style = {"error": "red", "warning": "yellow"}.get(word, "dim")
         where = escaped(f"{finding.file}:{finding.line}")
         console.print(Text.assemble(where, "  ", (f"{word}  {violation.rule}", style)), soft_wrap=True)
-        what = f"{_title(violation)}: {violation.message}" if violation.kind else violation.message
+        what = f"{violation.title}: {violation.message}" if violation.kind else violation.message
         if violation.waived and (waiver := violation.waiver):
             what += f" (waived until {waiver.until}, {waiver.owner}: {waiver.reason})"
         for line in Text(escaped(what)).wrap(console, max(20, console.width - len(_INDENT))):

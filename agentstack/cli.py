@@ -13,6 +13,7 @@ import typer
 from . import new
 from .check import check
 from .diff.command import register as register_diff
+from .exits import BAD_INPUT, BUG, is_bad_input
 from .explain import explain
 from .graph.command import graph
 from .live.command import register as register_drift
@@ -21,9 +22,6 @@ from .release.commands import register as register_releases
 # Only what `--help` needs is imported here: everything else takes more time than the rest of most commands.
 if TYPE_CHECKING:
     from .environment import Environment
-
-BAD_INPUT = 2
-BUG = 70  # EX_SOFTWARE of sysexits.h
 
 app = typer.Typer(
     help="AI agents on Kubernetes: the whole platform from typed settings.",
@@ -147,18 +145,8 @@ def main() -> NoReturn:
     try:
         app(prog_name="agentstack")
     except Exception as error:
-        if not _is_bad_input(error):
-            # With Python's own exit code, 1, a bug would pass for a policy violation.
+        if not is_bad_input(error):
             sys.excepthook(type(error), error, error.__traceback__)
             sys.exit(BUG)
         typer.echo(str(error), err=True)
     sys.exit(BAD_INPUT)
-
-
-def _is_bad_input(error: Exception) -> bool:
-    from settings.errors import SettingsError
-
-    if isinstance(error, SettingsError):
-        return True
-    pulumi = sys.modules.get("pulumi")
-    return pulumi is not None and isinstance(error, pulumi.RunError)

@@ -14,8 +14,6 @@ from policies.rules.cost import Cost, Costs, Share, Span, costs, money
 from policies.rules.prices import PriceError, Prices, read
 from settings.errors import SettingsError
 
-__all__ = ["Costs", "Estimate", "Pricing", "Span", "as_json", "change_text", "costs", "line", "span_text"]
-
 _MOST_TEAMS = 3
 
 

@@ -27,7 +27,7 @@ _PARTS = {"fleet": "Fleet", "agent-canary": "Candidate", "agent-green": "Candida
 _FILES = "/etc/agent/"
 """Where an agent with `reload: file` finds its variables."""
 _PLAIN_WIDTH = 100
-"""The width of a pipe, which has none: the same everywhere, so that outputs can be compared."""
+"""Characters a line in a pipe."""
 
 PURPOSES: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
     ("Agent", "Deployment"): (
@@ -304,10 +304,9 @@ def _origin(source: Source, file: pathlib.Path, content: Any, keys: Keys, prefix
 
 
 def _belongs(manifest: Manifest, agent: str, registrations: Mapping[str, Registration]) -> bool:
-    owner = registrations.get(manifest.registration.parent)
-    while owner is not None and (owner.type, owner.name) != (_AGENT, agent):
-        owner = registrations.get(owner.parent)
-    return owner is not None
+    from .render import owners
+
+    return any((owner.type, owner.name) == (_AGENT, agent) for owner in owners(manifest.registration, registrations))
 
 
 def _serves(manifest: Manifest, own: Sequence[Manifest]) -> bool:
@@ -338,10 +337,10 @@ def _named(value: Any, key: str = "") -> Iterator[str]:
 
 
 def _component(manifest: Manifest, registrations: Mapping[str, Registration]) -> str:
-    owner = registrations.get(manifest.registration.parent)
-    while owner is not None and not owner.component:
-        owner = registrations.get(owner.parent)
-    return owner.type.rpartition(":")[2] if owner else ""
+    from .render import owners
+
+    components = (owner for owner in owners(manifest.registration, registrations) if owner.component)
+    return next((owner.type.rpartition(":")[2] for owner in components), "")
 
 
 def _part(manifest: Manifest, component: str) -> str:
@@ -435,14 +434,12 @@ def _pods(value: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _show(explanation: Explanation) -> None:
-    from rich.console import Console
     from rich.text import Text
 
+    from .console import new_console
     from .report import SHORT_KINDS
 
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=_PLAIN_WIDTH)
+    console = new_console(plain_width=_PLAIN_WIDTH)
     console.print(Text(f"{explanation.agent} in {explanation.environment}", "bold"))
 
     console.print()

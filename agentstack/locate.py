@@ -37,7 +37,7 @@ _PATH: Final = re.compile(r"(?<![\w./-])(?:image|[a-z][A-Za-z]*(?:\[\d+\])?(?:\.
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """A line of a file."""
 
     file: str
@@ -74,7 +74,7 @@ class Settings:
         self._by_urn = {registration.urn: registration for registration in registrations}
         self._manifests = {(m.kind, m.namespace, m.name): m for m in manifests.items}
 
-    def place(self, violation: Violation) -> Place:
+    def place(self, violation: Violation) -> Location:
         """Return the line to look at: of the agent's file, of a section, of a waiver, or of the configuration.
 
         For the object of an agent, that of the field in the message, in the file that decides it.
@@ -92,19 +92,19 @@ class Settings:
             return self._place(file, line_of(file, ("config", f"agentstack:{section}")) if section else None)
         return self._made_by(manifest, violation.message)
 
-    def _place(self, file: pathlib.Path, line: int | None) -> Place:
-        return Place(relative(file, self._root), line or 1)
+    def _place(self, file: pathlib.Path, line: int | None) -> Location:
+        return Location(relative(file, self._root), line or 1)
 
-    def _made_by(self, manifest: Manifest, message: str) -> Place:
+    def _made_by(self, manifest: Manifest, message: str) -> Location:
+        from .render import owners  # `agentstack check` renders nothing, and needs no engine's SDK
+
         file = self._environment.file
-        owner = self._by_urn.get(manifest.registration.parent)
-        while owner is not None:
+        for owner in owners(manifest.registration, self._by_urn):
             if owner.type == _AGENT and owner.name in self._agents:
                 return self._of_agent(owner.name, message)
             if section := SECTIONS.get(owner.type):
                 keys = ("config", f"agentstack:{section}")
                 return self._place(file, line_of(file, keys) if section in self._sections else None)
-            owner = self._by_urn.get(owner.parent)
         return self._place(file, None)
 
     @cached_property
@@ -115,7 +115,7 @@ class Settings:
     def _sections(self) -> set[str]:
         return {key.removeprefix("agentstack:") for key in self._environment.config}
 
-    def _of_agent(self, agent: str, message: str) -> Place:
+    def _of_agent(self, agent: str, message: str) -> Location:
         declared, content = self._agents[agent]
         overrides = (self._environment.config.get("agentstack:agents") or {}).get(agent) or {}
         for keys in mentioned(message):

@@ -14,13 +14,11 @@ from typing import Any
 
 import yaml
 
+from policies.rules.labels import SECRET_KEYS
 from settings.errors import SettingsError
 
 from .environment import WITHHELD
 from .render import Registration, Secret
-
-SECRET_KEYS = "agentstack.dev/secret-keys"
-"""The annotation of a Secret whose file leaves out values: their keys."""
 
 INDEX = ".agentstack"
 """The file that marks a folder as written by this tool, and lists what is in it."""

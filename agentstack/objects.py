@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final, TypeAlias
 
 import yaml
 
+from settings.files import FastLoader
 from settings.types import escaped
 
 from .locate import mentioned
@@ -24,7 +25,6 @@ MOST_VALUES: Final = 1_000_000
 DEEPEST: Final = 200
 """Groups within each other; custom resource definitions have about 60."""
 
-_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Key: TypeAlias = str | int
 _TEMPLATE: Final = re.compile(r"\{\{|\{%")
 _WAYS: Final = ("spec", "template", "jobTemplate")
@@ -227,7 +227,7 @@ class _Composer:
     """Makes values of events, without recursion: the library's own goes as deep as the text, and crashes."""
 
     def __init__(self, text: str) -> None:
-        self._loader = _Loader(text)
+        self._loader = FastLoader(text)
         self._stack: list[_Open] = []
         self._anchors: dict[str, _Open] = {}
 

@@ -7,7 +7,7 @@ import contextvars
 import logging
 import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,6 +61,14 @@ class Registration:
     def is_kubernetes_object(self) -> bool:
         """Whether the inputs are a manifest; those of a patch are a part of an object that something else makes."""
         return self.type.startswith("kubernetes:") and not self.type.endswith("Patch")
+
+
+def owners(registration: Registration, by_urn: Mapping[str, Registration]) -> Iterator[Registration]:
+    """Yield what a resource belongs to, the innermost first; `by_urn` has all registrations of its program."""
+    owner = by_urn.get(registration.parent)
+    while owner is not None:
+        yield owner
+        owner = by_urn.get(owner.parent)
 
 
 @dataclass

@@ -11,17 +11,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from policies.rules import Violation
-from policies.rules.capacity import RESOURCES, NamespaceCapacity, amount_text
+from policies.rules.capacity import RESOURCES, NamespaceCapacity
 from policies.rules.nodes import Where
+from policies.rules.quantities import amount_text
 
+from .console import new_console
 from .cost import Estimate
 from .cost import as_json as cost_json
 from .cost import line as cost_line
 from .graph.model import Graph
-from .locate import Place as Located
+from .locate import Location
 from .manifests import Manifests, Written
 from .policy import Policies, finding_json
-from .render import Registration, Rendered, Secret
+from .render import Registration, Rendered, Secret, owners
 from .where import Place, places
 
 if TYPE_CHECKING:
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
 
     from settings.platform import Safeguards
 
-_PLAIN_WIDTH = 120
-"""The width of a pipe, which has none: the same everywhere, so that outputs can be compared."""
 _MOST_SIBLINGS = 12
 """More components of one type are shown as one line."""
 _MOST_FINDINGS = 10
@@ -71,7 +71,7 @@ class Report:
     namespaces: Sequence[NamespaceCapacity]
     policies: Policies
     violations: Sequence[Violation]
-    located: Sequence[Located]
+    located: Sequence[Location]
     """For each violation the line to look at."""
     written: Written
     next_steps: Sequence[tuple[str, str]]
@@ -121,10 +121,9 @@ def _tree(registrations: Iterable[Registration], manifests: Manifests) -> list[C
         (parent.children if parent else roots).append(node)
     stack = Component("(no component)", "Stack")
     for manifest in manifests.items:
-        owner = manifest.registration.parent
-        while owner in by_urn and owner not in nodes:  # an object may be the parent of another
-            owner = by_urn[owner].parent
-        nodes.get(owner, stack).kinds[manifest.kind] += 1
+        # An object may be the parent of another.
+        components = (nodes[owner.urn] for owner in owners(manifest.registration, by_urn) if owner.urn in nodes)
+        next(components, stack).kinds[manifest.kind] += 1
     for node in (*nodes.values(), stack):
         node.children.sort(key=lambda child: (child.type, child.name))
     roots.sort(key=lambda root: (root.type, root.name))
@@ -201,15 +200,10 @@ def _objects_json(report: Report) -> Iterator[dict[str, Any]]:
 
 def _engine_json(registration: Registration, by_urn: Mapping[str, Registration]) -> dict[str, Any]:
     """Return what the engine knows of a resource."""
-    within: list[dict[str, str]] = []
-    owner = by_urn.get(registration.parent)
-    while owner is not None:
-        if owner.component:
-            within.insert(0, {"type": owner.type, "name": owner.name})
-        owner = by_urn.get(owner.parent)
+    within = [{"type": owner.type, "name": owner.name} for owner in owners(registration, by_urn) if owner.component]
     return {
         "urn": registration.urn,
-        "within": within,
+        "within": within[::-1],
         "protected": registration.protected,
         "retained": registration.retained,
         "deletedFirst": registration.deleted_first,
@@ -277,12 +271,9 @@ def _shown(value: Any) -> Any:
 
 def show(report: Report) -> None:
     """Print the report: one screen for a stack of ordinary size, with colours on a terminal."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=_PLAIN_WIDTH)
+    console = new_console()
     namespaces = len({manifest.namespace for manifest in report.manifests.items} - {""})
     counts = f"{len(report.manifests.items):,} objects in {namespaces} namespace{'' if namespaces == 1 else 's'}"
     console.print(Text.assemble((f"Agent Stack · {report.environment}", "bold"), f"   {counts}"))
@@ -399,10 +390,9 @@ def _findings(report: Report) -> list[Text]:
     found = sorted(report.violations, key=lambda v: (v.waived, v.severity != "error", v.rule))
     lines = []
     for violation in found[:_MOST_FINDINGS]:
-        place = "/".join(word for word in (violation.kind, violation.namespace, violation.name) if word)
         style = "dim" if violation.waived else "red" if violation.severity == "error" else "yellow"
         word = "waived" if violation.waived else violation.severity
-        what = f" {violation.rule}: {place}: {violation.message}"
+        what = f" {violation.rule}: {violation.title}: {violation.message}"
         if violation.waived and (waiver := violation.waiver):
             what += f" (until {waiver.until}, {waiver.owner}: {waiver.reason})"
         lines.append(Text.assemble((word, style), what))

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 from urllib.parse import quote
 
-from policies.rules import FRAMEWORK, LEVELS, RULES, Rule
+from policies.rules import FRAMEWORK, LEVELS, RULES, Rule, object_title
 from settings.errors import SettingsError
 from settings.types import escaped
 
@@ -104,7 +104,7 @@ def _rule(name: str, description: str, severity: str, rule: Rule | None = None) 
 
 
 def _result(entry: Finding) -> dict[str, Any]:
-    title = "/".join(word for word in (entry["kind"], entry["namespace"], entry["name"]) if word)
+    title = object_title(entry["kind"], entry["namespace"], entry["name"])
     location: dict[str, Any] = {
         "physicalLocation": {
             "artifactLocation": {"uri": quote(entry["place"]["file"]), "uriBaseId": _ROOT},

@@ -11,8 +11,6 @@ import pulumi_kubernetes as k8s
 
 from settings import Resources
 
-CONFIG_HASH = "agentstack.dev/config-hash"
-SECRET_HASH = "agentstack.dev/secret-hash"
 CLAIM_TEMPLATES = "spec.volumeClaimTemplates"
 """For `ignore_changes` of a StatefulSet: only another one could have other templates. Claims grow by `sized_claims`."""
 

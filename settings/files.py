@@ -12,17 +12,18 @@ import yaml
 from .errors import Path, SettingsError, nearest
 from .types import quoted
 
-_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+FastLoader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""In C where PyYAML was built so: ten times as fast."""
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null", "merge")}
 
 
-class _StrictLoader(_Loader):  # type: ignore[misc]
+class _StrictLoader(FastLoader):  # type: ignore[misc]
     """Refuses all tags but plain YAML's, and a key that stands twice in one mapping, of which YAML keeps the last."""
 
     # What looks like a date stays text, as in the JSON that the engine makes of the file.
     yaml_implicit_resolvers: ClassVar = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+        for first, resolvers in FastLoader.yaml_implicit_resolvers.items()
     }
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
@@ -96,7 +97,7 @@ def line_of(path: pathlib.Path, keys: Path) -> int | None:
 
 @functools.lru_cache(maxsize=64)
 def _composed(path: pathlib.Path) -> yaml.Node | None:
-    return yaml.compose(path.read_text(encoding="utf-8"), _Loader)
+    return yaml.compose(path.read_text(encoding="utf-8"), FastLoader)
 
 
 def environments(project: pathlib.Path) -> list[str]:

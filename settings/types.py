@@ -24,15 +24,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from policies.rules.credentials import secret_in_plain_text
-
-_QUANTITY = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)(?P<suffix>m|[kMGTPE]|[KMGTPE]i|)")
-_FACTORS: dict[str, Decimal] = {
-    "": Decimal(1),
-    "m": Decimal("0.001"),
-    "k": Decimal(1000),
-    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("MGTPE", start=2)},
-    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)},
-}
+from policies.rules.quantities import quantity
 
 
 class _Quantity(str):
@@ -47,12 +39,11 @@ class _Quantity(str):
 
     def __new__(cls, text: str | float) -> Self:
         text = str(text)
-        match = _QUANTITY.fullmatch(text)
-        if match is None or not re.fullmatch(cls.pattern, text):
+        if not re.fullmatch(cls.pattern, text):
             raise ValueError(cls.explain(text))
-        quantity = super().__new__(cls, text)
-        quantity.amount = Decimal(match["number"]) * _FACTORS[match["suffix"]]
-        return quantity
+        written = super().__new__(cls, text)
+        written.amount = quantity(text)
+        return written
 
     @classmethod
     def explain(cls, text: str) -> str:

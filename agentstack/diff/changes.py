@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from decimal import Decimal, DecimalException
 from typing import Any, Final, Literal, TypeAlias
 
-from policies.rules.capacity import quantity
 from policies.rules.credentials import masked, secret_arguments, secret_in_plain_text
+from policies.rules.quantities import quantity
 from settings.types import escaped
 
 from .snapshot import Object, Snapshot

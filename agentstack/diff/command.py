@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from agentstack.exits import BAD_INPUT, INTERRUPTED, is_bad_input
+
 # Only what `--help` needs is imported here, as in agentstack/cli.py.
 if TYPE_CHECKING:
     from .base import Base
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from .document import Chapter, Document, Mark, Section
     from .snapshot import Snapshot
 
-POLICIES, BAD_INPUT, DESTROYS, INTERRUPTED = 1, 2, 3, 130
+POLICIES: Final = 1
+DESTROYS: Final = 3
 _PRECEDENCE: Final = (BAD_INPUT, DESTROYS, POLICIES, 0)
 _VERSION: Final = 1
 """Of the form of diff.json; keys may be added without another."""
@@ -30,7 +33,8 @@ _VERSION: Final = 1
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
     app.command(
-        epilog="Exit codes: 0 fine, 1 policy errors, 2 bad input (also where a revision cannot be rendered), "
+        epilog="Exit codes: 0 fine, 1 policy errors, 2 bad input (also where a revision cannot be rendered, or with "
+        "--live the engine refuses the change or cannot be asked), "
         "3 something is destroyed that nobody approved, 130 interrupted; of several, 2 before 3 before 1."
     )(diff)
 
@@ -146,18 +150,10 @@ def _compare(project: pathlib.Path, environments: list[str], revision: str, *, l
                     raise SettingsError(f"{error}; the base, {base.title}, has it: {mend}") from None
                 results.append(_result(base, environment, base.scratch / str(number), live=live))
             except Exception as error:
-                if not _is_bad_input(error):
+                if not is_bad_input(error):
                     raise
                 results.append(Result(name, error=str(error)))
         return base, results
-
-
-def _is_bad_input(error: Exception) -> bool:
-    from pulumi import RunError
-
-    from settings.errors import SettingsError
-
-    return isinstance(error, SettingsError | RunError)
 
 
 def _result(base: Base, environment: Any, folder: pathlib.Path, *, live: bool) -> Result:
@@ -169,7 +165,7 @@ def _result(base: Base, environment: Any, folder: pathlib.Path, *, live: bool) -
     with contextlib.ExitStack() as stack:
         # Both at the same time: the base in a process of its own.
         rendering = stack.enter_context(base.rendering(name, folder / "base")) if base.has(name) else None
-        after = _working_tree(environment, folder / "head")
+        after = Snapshot.rendered(environment, folder / "head")
         before = Snapshot(name, base.title, {}, {}, {}) if rendering is None else rendering.snapshot()
     changes = compare(before, after)
     parts = tuple(_parts(before, after, changes))
@@ -178,15 +174,6 @@ def _result(base: Base, environment: Any, folder: pathlib.Path, *, live: bool) -
     if live:
         parts = (_live(environment, before, after, changes), *parts)
     return Result(name, None, rendering is None, before, after, tuple(changes), parts)
-
-
-def _working_tree(environment: Any, folder: pathlib.Path) -> Snapshot:
-    from agentstack.preview import run
-    from agentstack.report import as_json
-
-    from .snapshot import Snapshot
-
-    return Snapshot.read(as_json(run(environment, folder, command=())), folder, revision="working tree")
 
 
 def _parts(before: Snapshot, after: Snapshot, changes: list[Change]) -> Iterator[Part]:
@@ -252,7 +239,7 @@ def _live(environment: Any, before: Snapshot, after: Snapshot, changes: list[Cha
         answer = engine.preview(environment)
     except SettingsError as error:
         return Part("live", {"error": str(error)}, (unknown(str(error)),), ("live", "unknown"), BAD_INPUT)
-    found = reconcile(answer, before, after, changes, losses(before, after, today=today), today=today)
+    found = reconcile(answer, after, changes, losses(before, after, today=today), today=today)
     code = BAD_INPUT if found.refusals else DESTROYS if found.needs_approval else 0
     return Part("live", as_json(found), (section(found),), ("live", summary(found)), code)
 

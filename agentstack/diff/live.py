@@ -44,7 +44,6 @@ class Live:
 
 def reconcile(
     answer: Answer,
-    before: Snapshot,
     after: Snapshot,
     changes: Sequence[Change],
     found: Sequence[Loss],

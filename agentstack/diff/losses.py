@@ -26,7 +26,7 @@ from functools import cached_property
 from typing import Any, Final, Literal
 
 from components.platform.guard import Cost, losing
-from policies.rules.capacity import quantity
+from policies.rules.quantities import quantity
 from policies.rules.reading import get, mapping, objects, strings, text
 from policies.rules.stack import Stack
 from settings.approvals import ApprovedReplacement

@@ -29,7 +29,11 @@ from datetime import timedelta
 from typing import Any, Final, Literal
 
 from policies.rules.capacity import Workload, capacity
+from policies.rules.labels import CONFIG_HASH, SECRET_HASH, TRACK
+from policies.rules.model import object_title
+from policies.rules.quantities import share_of
 from policies.rules.reading import get, mapping, objects, text
+from policies.rules.references import reads
 from policies.rules.workloads import containers, pod_spec, pod_template, running_containers
 from settings.rollout import version_of, with_version
 from settings.types import duration_text
@@ -47,10 +51,9 @@ they read when they started."""
 
 _INTERESTING: Final[Mapping[Action, int]] = {"interrupts": 0, "restarts": 1, "starts": 2, "keeps": 3, "waits": 4}
 _ROLLING: Final = ("Deployment", "StatefulSet", "DaemonSet", "PodTemplate")
-_TRACK: Final = "agentstack.dev/track"
 _HASHES: Final = {
-    'metadata.annotations["agentstack.dev/config-hash"]': "configuration",
-    'metadata.annotations["agentstack.dev/secret-hash"]': "a secret's value",
+    f'metadata.annotations["{CONFIG_HASH}"]': "configuration",
+    f'metadata.annotations["{SECRET_HASH}"]': "a secret's value",
 }
 _CONTAINER: Final = re.compile(r"spec\.(?:initContainers|containers)\[([^\]]+)\](?:\.(.*))?")
 _VARIABLE: Final = re.compile(r"env\[([^\]]+)\]")
@@ -112,7 +115,7 @@ def rollouts(before: Snapshot, after: Snapshot, changes: Iterable[Change]) -> li
                 found[key], note="; ".join(filter(None, (found[key].note, f"scales as well: {words}")))
             )
         else:
-            found[key] = Rollout("/".join(filter(None, key)), "scales", (words,), new, note="restarts nothing")
+            found[key] = Rollout(object_title(*key), "scales", (words,), new, note="restarts nothing")
     for key in numbers[1].keys() & before.objects.keys() - found.keys() - gone:
         if (read := _reread(after.objects[key], numbers[1][key], configuration)) is not None:
             found[key] = read
@@ -222,29 +225,10 @@ def _keys(change: Change) -> set[str]:
 
 def _read(known: Object, configuration: Mapping[Key, Change]) -> Iterator[tuple[Change, bool]]:
     """Yield each changed ConfigMap or Secret that the pods read, and whether they see the change while they run."""
-    namespace, pod = known.key[1], pod_spec(known.manifest)
-    for volume in objects(pod, "volumes"):
-        fixed = _by_sub_path(known, text(volume, "name"))
-        sources = [volume, *objects(volume, "projected", "sources")]
-        for source in sources:
-            for kind, field, name in (("ConfigMap", "configMap", "name"), ("Secret", "secret", "secretName")):
-                part = mapping(source, field)
-                found = configuration.get((kind, namespace, text(part, name) or text(part, "name")))
-                items = {text(item, "key") for item in objects(part, "items")}
-                if found is not None and (keys := _keys(found)) and (not items or keys & items):
-                    yield found, not fixed
-    for container in containers(known.manifest):
-        for source in objects(container, "envFrom"):
-            for kind, field in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
-                found = configuration.get((kind, namespace, text(source, field, "name")))
-                if found is not None and _keys(found):
-                    yield found, False
-        for variable in objects(container, "env"):
-            for kind, field in (("ConfigMap", "configMapKeyRef"), ("Secret", "secretKeyRef")):
-                reference = mapping(variable, "valueFrom", field)
-                found = configuration.get((kind, namespace, text(reference, "name")))
-                if found is not None and text(reference, "key") in _keys(found):
-                    yield found, False
+    for reference in reads(known.manifest):
+        found = configuration.get((reference.kind, known.key[1], reference.name))
+        if found is not None and (keys := _keys(found)) and (not reference.key or reference.key in keys):
+            yield found, bool(reference.volume) and not _by_sub_path(known, reference.volume)
 
 
 def _by_sub_path(known: Object, volume: str) -> bool:
@@ -282,7 +266,7 @@ def _candidate(known: Object, workload: Workload) -> Rollout:
 
 
 def _track(known: Object) -> str:
-    return text(pod_template(known.manifest), "metadata", "labels", _TRACK)
+    return text(pod_template(known.manifest), "metadata", "labels", TRACK)
 
 
 def _rolled(known: Object, workload: Workload, after: Snapshot, causes: tuple[str, ...]) -> Rollout:
@@ -337,11 +321,7 @@ def _room(spec: Mapping[str, Any], replicas: int) -> tuple[int, int]:
 
 
 def _share(value: Any, of: int, default: int | str, *, up: bool) -> int:
-    value = default if value is None else value
-    if isinstance(value, str) and re.fullmatch(r"\d{1,3}%", value, re.ASCII):
-        exact = int(value[:-1]) * of
-        return -(-exact // 100) if up else exact // 100
-    return value if isinstance(value, int) else 0
+    return share_of(default if value is None else value, of, up=up) or 0
 
 
 def _stateful_set(rolled: Rollout, manifest: Mapping[str, Any], each: timedelta) -> Rollout:

@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from agentstack.manifests import to_yaml
-from policies.rules.capacity import amount_text
+from policies.rules import object_title
+from policies.rules.quantities import amount_text
 
 from .changes import ABSENT, Change, FieldChange, shown
 from .document import Block, Code, Fenced, Fold, Line, Lines, Mark, Section, Table
@@ -117,7 +118,7 @@ def _findings_table(findings: Sequence[Finding]) -> Table:
             (
                 "waived" if _is_waived(finding) else finding.get("severity", ""),
                 Code(finding.get("rule", "")),
-                Code("/".join(word for key in ("kind", "namespace", "name") if (word := finding.get(key, "")))),
+                Code(object_title(*(finding.get(key, "") for key in ("kind", "namespace", "name")))),
                 finding.get("message", ""),
             )
             for finding in ordered

@@ -6,11 +6,16 @@ import json
 import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from policies.rules import object_title
+from settings.files import FastLoader
+
+if TYPE_CHECKING:
+    from agentstack.environment import Environment
+
 
 Key = tuple[str, str, str]
 """Kind, namespace (empty if it has none) and name of an object."""
@@ -49,7 +54,7 @@ class Object:
     @property
     def title(self) -> str:
         """Its identity as people write it: `StatefulSet/data/redis`, or `Namespace/data`."""
-        return "/".join(word for word in self.key if word)
+        return object_title(*self.key)
 
     @property
     def agent(self) -> str | None:
@@ -97,12 +102,23 @@ class Snapshot:
     """Empty for a revision too old to say it."""
 
     @classmethod
+    def rendered(cls, environment: Environment, folder: pathlib.Path, *, revision: str = "working tree") -> Snapshot:
+        """Render an environment into `folder`, as `agentstack preview` does, and return what it is.
+
+        Raises `SettingsError` or `pulumi.RunError` for bad input.
+        """
+        from agentstack.preview import run
+        from agentstack.report import as_json
+
+        return cls.read(as_json(run(environment, folder, command=())), folder, revision=revision)
+
+    @classmethod
     def read(cls, text: str, folder: pathlib.Path, *, revision: str) -> Snapshot:
         """Read what `agentstack preview --json --out FOLDER` left behind, of this version or an older one."""
         report = json.loads(text)
         objects = {}
         for entry in report["objects"]:
-            manifest = yaml.load((folder / entry["file"]).read_text(encoding="utf-8"), _Loader)
+            manifest = yaml.load((folder / entry["file"]).read_text(encoding="utf-8"), FastLoader)
             known = Object(manifest, **_engine(entry))
             objects[known.key] = known
         resources = tuple(

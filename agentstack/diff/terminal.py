@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Final, Literal
 
+from agentstack.console import new_console
+
 from .document import Block, Code, Document, Fenced, Fold, Line, Lines, Mark, Section, Table, parts, visible
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
-_PLAIN_WIDTH: Final = 120
-"""The width of a pipe, which has none: the same everywhere, so that outputs can be compared."""
 _UNBOUNDED: Final = 10_000
 _NARROWEST: Final = 20
 """Columns that text has on a terminal, however narrow that is."""
@@ -23,12 +23,9 @@ _DIFF_STYLES: Final = {"~": "bold", "+": "green", "-": "red", "!": "yellow", "@"
 
 def show(document: Document, file: IO[str] | None = None) -> None:
     """Print the document to `file`, stdout by default, with colours if that is a terminal."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False, markup=False, emoji=False, file=file)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, emoji=False, file=file, width=_PLAIN_WIDTH)
+    console = new_console(file)
     console.print(_text(document.title, "bold"))
     console.print()
     console.print(_table(document.summary, [_STYLES[chapter.mark] for chapter in document.chapters]))

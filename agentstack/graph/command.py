@@ -72,9 +72,6 @@ def _snapshot(environment: Environment) -> Snapshot:
     import tempfile
 
     from agentstack.diff.snapshot import Snapshot
-    from agentstack.preview import run
-    from agentstack.report import as_json
 
     with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        return Snapshot.read(as_json(run(environment, folder, command=[])), folder, revision="working tree")
+        return Snapshot.rendered(environment, pathlib.Path(name))

@@ -8,10 +8,11 @@ from typing import Annotated, Final
 
 import typer
 
+from agentstack.exits import INTERRUPTED
+
 # Only what `--help` needs is imported here, as in agentstack/cli.py.
 DRIFT: Final = 7
 """The exit code where something drifted; that of the engine's own `--expect-no-changes`."""
-INTERRUPTED: Final = 130
 
 
 def register(app: typer.Typer) -> None:

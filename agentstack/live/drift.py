@@ -78,7 +78,7 @@ def _drift(resource: Refreshed) -> Drift | None:
         first = min(entries, key=lambda entry: str(entry.get("time", "")), default=None)
         return Drift(resource.urn, title, "made anew", seen, _manager(first) if first else None)
     # A patch is of an object that something else makes.
-    beside = () if resource.type.endswith("Patch") else tuple(_beside(resource, after, owned, seen))
+    beside = () if resource.type.endswith("Patch") else tuple(_beside(resource, owned, seen))
     return Drift(resource.urn, title, "changed", seen + beside) if seen or beside else None
 
 
@@ -106,9 +106,7 @@ def _seen(resource: Refreshed, after: State, owned: Sequence[_Owned]) -> Iterato
         yield DriftedField(change, True, None if change.after is ABSENT else _setter(change.path, owned))
 
 
-def _beside(
-    resource: Refreshed, after: State, owned: Sequence[_Owned], seen: Iterable[DriftedField]
-) -> Iterator[DriftedField]:
+def _beside(resource: Refreshed, owned: Sequence[_Owned], seen: Iterable[DriftedField]) -> Iterator[DriftedField]:
     """Yield the fields that somebody set and nobody declared, those set last first."""
     known = {field.change.path for field in seen}
     declared = _declared(resource.before)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from agentstack.environment import Environment
+from policies.rules import object_title
 from settings.errors import SettingsError
 from settings.types import escaped
 
@@ -112,7 +113,7 @@ def title_of(urn: str, state: State | None = None) -> str:
     if "kind" not in manifest or not isinstance(metadata, Mapping) or "name" not in metadata:
         token, name = name_of(urn)
         return f"{token.rpartition(':')[2]}/{name}"
-    return "/".join(str(word) for word in (manifest["kind"], metadata.get("namespace"), metadata["name"]) if word)
+    return object_title(str(manifest["kind"]), str(metadata.get("namespace") or ""), str(metadata["name"]))
 
 
 def preview(environment: Environment, *, limit: float = _LIMIT) -> Answer:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agentstack.exits import INTERRUPTED
+
 # Only what `--help` needs is imported here, as in agentstack/cli.py.
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from .judge import Ask
 
 LOCKED = 5
-INTERRUPTED = 130
 
 _EXIT_CODES = (
     "Exit codes: 0 done, 1 rolled back, 2 bad input, 3 undecided (the release stays at its share), 4 the engine "

@@ -13,17 +13,13 @@ from components.connection import Connection
 from components.labels import labels, selector
 from components.namespaces import Namespace
 from components.network import Peer
-from policies.rules.labels import TEAM
+from policies.rules.labels import TEAM, TRACK
 from settings import AgentSettings, ExternalSecrets, NetworkSettings, Pool
 from settings.rollout import Track, tracks
 from settings.types import image_tag
 
 COMPONENT = "agent"
 """The value of the label `app.kubernetes.io/component` of every agent."""
-
-
-TRACK = "agentstack.dev/track"
-"""The label that tells the versions of an agent apart that run side by side."""
 
 
 def caller_label(agent: str) -> dict[str, str]:

@@ -13,7 +13,6 @@ import pulumi_kubernetes as k8s
 from components.labels import labels, selector
 from components.network import API_SERVER, Edge, network_policy
 from components.pods import (
-    CONFIG_HASH,
     config_hash,
     container_security,
     pod_security,
@@ -22,7 +21,7 @@ from components.pods import (
     variables,
 )
 from components.versions import PYTHON
-from policies.rules.labels import DEVICES
+from policies.rules.labels import CONFIG_HASH, DEVICES
 from settings import Fleet
 from settings.fleet import CONTROLLER_RESOURCES
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.pods import CONFIG_HASH, SECRET_HASH, config_hash, variables
+from components.pods import config_hash, variables
+from policies.rules.labels import CONFIG_HASH, SECRET_HASH
 
 from .configuration import own_secrets, plain_variables, secret_files, secret_variables
 from .declaration import Declaration

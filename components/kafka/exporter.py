@@ -11,8 +11,9 @@ from components.kafka.access import AUTH_DIR, EXPORTER_ARGUMENTS, EXPORTER_USER,
 from components.kafka.common import EXPORTER, TIMEOUTS, bootstrap_servers
 from components.labels import labels
 from components.namespaces import Namespace
-from components.pods import SECRET_HASH, container_security, pod_security, resource_requirements, scrape_annotations
+from components.pods import container_security, pod_security, resource_requirements, scrape_annotations
 from components.versions import KAFKA_EXPORTER
+from policies.rules.labels import SECRET_HASH
 from settings import KafkaSettings
 
 EXPORTER_PORT = 9308

@@ -29,7 +29,6 @@ from components.labels import labels
 from components.namespaces import Namespace
 from components.pods import (
     CLAIM_TEMPLATES,
-    CONFIG_HASH,
     claim,
     config_hash,
     container_security,
@@ -41,6 +40,7 @@ from components.pods import (
     variables,
 )
 from components.versions import KAFKA
+from policies.rules.labels import CONFIG_HASH
 from settings import KafkaSettings, Memory, Resources
 
 CONFIG_FILES = {

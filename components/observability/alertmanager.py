@@ -9,7 +9,6 @@ import yaml
 from components.network import ANYWHERE, Edge, Peer, network_policy
 from components.pods import (
     CLAIM_TEMPLATES,
-    CONFIG_HASH,
     claim,
     config_hash,
     container_security,
@@ -17,6 +16,7 @@ from components.pods import (
     resource_requirements,
     scrape_annotations,
 )
+from policies.rules.labels import CONFIG_HASH
 from settings import AlertmanagerSettings
 
 from .common import CONFIG, TIMEOUTS, Part, files, http_probe

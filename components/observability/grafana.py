@@ -8,7 +8,6 @@ import pulumi_random as random
 
 from components.network import Edge, network_policy
 from components.pods import (
-    CONFIG_HASH,
     config_hash,
     container_security,
     pod_security,
@@ -17,6 +16,7 @@ from components.pods import (
     secret_files,
     variables,
 )
+from policies.rules.labels import CONFIG_HASH
 from settings import GrafanaSettings
 
 from .common import CONFIG, ROOM, TIMEOUTS, Part, empty_dir, files, http_probe

@@ -12,7 +12,6 @@ from components.namespaces import Namespaces
 from components.network import ANYWHERE, API_SERVER, Edge, Peer, network_policy
 from components.pods import (
     CLAIM_TEMPLATES,
-    CONFIG_HASH,
     claim,
     config_hash,
     container_security,
@@ -21,6 +20,7 @@ from components.pods import (
     scrape_annotations,
     sized_claims,
 )
+from policies.rules.labels import CONFIG_HASH
 from settings import PrometheusSettings
 from settings.types import duration_text
 

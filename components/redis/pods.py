@@ -11,7 +11,6 @@ import pulumi_kubernetes as k8s
 
 from components.labels import labels, selector
 from components.pods import (
-    CONFIG_HASH,
     config_hash,
     container_security,
     field_variable,
@@ -24,6 +23,7 @@ from components.pods import (
     variables,
 )
 from components.versions import REDIS, REDIS_EXPORTER, VALKEY
+from policies.rules.labels import CONFIG_HASH
 from settings import RedisSettings
 from settings.types import image_tag
 

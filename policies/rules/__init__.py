@@ -29,7 +29,7 @@ from . import (
     references,
     security,
 )
-from .model import Config, ConfigSchema, Manifest, Outcome, Rule, Scope, Severity, Violation, identity
+from .model import Config, ConfigSchema, Manifest, Outcome, Rule, Scope, Severity, Violation, identity, object_title
 from .reading import UNKNOWN
 from .stack import Stack
 from .waivers import EXPIRED, UNUSED, Waiver, Waivers
@@ -54,6 +54,7 @@ __all__ = [
     "Waivers",
     "evaluate",
     "identity",
+    "object_title",
 ]
 
 RULES: tuple[Rule, ...] = (

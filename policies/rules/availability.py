@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Any
 
 from .model import Manifest, Rule, manifest_rule, stack_rule
+from .quantities import share_of
 from .reading import get, mapping, objects, text, whole
 from .stack import Stack
 from .workloads import SCALED_KINDS, effective_request, kind_of, namespace_of, running_containers, where
@@ -62,7 +61,8 @@ def pdb_allows_drain(budget: Manifest, stack: Stack) -> Iterator[str]:
     ranges = [stack.replicas(workload) for workload in stack.budgeted(budget)]
     fewest, most = sum(low for low, _ in ranges), sum(high for _, high in ranges)
     # Whatever it is, a share or a number: the more pods run, the more may be evicted.
-    blocked = next((pods - 1 for pods in range(fewest, most + 1) if _pods_needed(min_available, pods) < pods), most)
+    needed = ((pods, share_of(min_available, pods, up=True) or 0) for pods in range(fewest, most + 1))
+    blocked = next((pods - 1 for pods, least in needed if least < pods), most)
     if fewest and blocked >= fewest:
         pods_text = "1 pod" if blocked == 1 else f"{blocked} pods"
         yield (
@@ -70,17 +70,6 @@ def pdb_allows_drain(budget: Manifest, stack: Stack) -> Iterator[str]:
             f"{pods_text if blocked == fewest else f'{fewest} to {pods_text}'}, so nodes cannot be drained; "
             "set maxUnavailable: 1 instead"
         )
-
-
-def _count(value: Any, default: int) -> int:
-    return value if isinstance(value, int) else default
-
-
-def _pods_needed(min_available: Any, pods: int) -> int:
-    """Resolve `minAvailable`, a number or a percentage, as Kubernetes does: rounding up."""
-    if isinstance(min_available, str) and re.fullmatch(r"\d{1,3}%", min_available, re.ASCII):
-        return -(-int(min_available[:-1]) * pods // 100)
-    return _count(min_available, 0)
 
 
 @stack_rule(

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from .labels import DEVICES
 from .model import Manifest, identity
 from .nodes import Where
+from .quantities import amount, amount_text, share_of
 from .reading import get, mapping, objects, text
 from .workloads import WORKLOAD_KINDS, containers, kind_of, namespace_of, pod_spec, pod_template
 
 RESOURCES = ("requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
 """What is counted beside pods, as a ResourceQuota names it; CPU in cores, memory in bytes."""
-
-_SUFFIXES = {
-    "m": Decimal("0.001"),
-    "k": Decimal(1000),
-    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("MGTPE", start=2)},
-    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)},
-}
-
-_GREATEST = Decimal(2**63 - 1)
-"""Kubernetes takes this for everything above."""
 
 Amounts = dict[str, Decimal]
 
@@ -142,46 +131,6 @@ def capacity(manifests: Iterable[Manifest]) -> list[NamespaceCapacity]:
     return [found[name] for name in sorted(found)]
 
 
-@functools.lru_cache(maxsize=1024)
-def quantity(value: str | float) -> Decimal:
-    """Read a Kubernetes quantity, such as `500m`, `2Gi` or `1e3`, in its base unit.
-
-    https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
-    Raises `ValueError` for what is none.
-    """
-    number, factor = str(value), Decimal(1)
-    for length in (2, 1):
-        if number[-length:] in _SUFFIXES:
-            number, factor = number[:-length], _SUFFIXES[number[-length:]]
-            break
-    try:
-        read = Decimal(number)
-    except InvalidOperation:
-        read = Decimal("NaN")
-    if not read.is_finite():
-        raise ValueError("is not a Kubernetes quantity")
-    return min(min(read, _GREATEST) * factor, _GREATEST)
-
-
-def amount_text(amount: Decimal, resource: str) -> str:
-    """Write an amount in the unit that people use: cores, `Mi` or `Gi`, or a plain number."""
-    if not resource.endswith("memory"):
-        return f"{amount.normalize():f}"
-    mebibytes = float(amount) / 1024**2
-    return f"{mebibytes / 1024:.4g}Gi" if mebibytes >= 1024 else f"{mebibytes:.4g}Mi"
-
-
-def amount(value: Any, *path: str) -> Decimal | None:
-    """Return the quantity at `path`, or None where there is none; raises as `get` does."""
-    found = get(value, *path)
-    if isinstance(found, bool) or not isinstance(found, str | int | float):
-        return None
-    try:
-        return quantity(found)
-    except ValueError:
-        return None
-
-
 def _whole(value: Any, *path: str, default: int) -> int:
     """Return the whole number at `path`, never below zero."""
     found = amount(value, *path)
@@ -253,10 +202,7 @@ def _surge(manifest: Manifest, replicas: int) -> int:
     surge = get(strategy, "rollingUpdate", "maxSurge")
     if surge is None:
         surge = "25%" if kind == "Deployment" else 0
-    if isinstance(surge, str) and surge.endswith("%"):
-        percent = amount({"percent": surge[:-1]}, "percent") or Decimal(0)
-        return math.ceil(percent * replicas / 100)
-    return _whole({"surge": surge}, "surge", default=0)
+    return max(0, share_of(surge, replicas, up=True) or 0)
 
 
 def _devices(manifest: Manifest) -> dict[str, int]:

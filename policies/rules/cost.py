@@ -16,11 +16,12 @@ from decimal import Context, Decimal
 from functools import cached_property
 from typing import Any, Final
 
-from .capacity import NamespaceCapacity, Workload, amount, capacity
+from .capacity import NamespaceCapacity, Workload, capacity
 from .cron import runs_per_month
 from .labels import TEAM
-from .model import Manifest, identity
+from .model import Manifest, identity, object_title
 from .prices import DEFAULT_CLASS, Prices
+from .quantities import amount
 from .reading import get, mapping, objects, text
 from .workloads import kind_of, namespace_of, pod_spec, pod_template
 
@@ -116,7 +117,7 @@ class Item:
     @property
     def title(self) -> str:
         """Its identity as people write it: `StatefulSet/data/redis`."""
-        return "/".join((self.kind, self.namespace, self.name))
+        return object_title(self.kind, self.namespace, self.name)
 
 
 @dataclass(frozen=True)

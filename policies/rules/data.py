@@ -12,10 +12,10 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Final, Literal
 
-from .capacity import amount, amount_text
 from .documents import entries
 from .flows import Network
 from .model import Manifest, Rule, stack_rule
+from .quantities import amount, amount_text
 from .reading import get, known, objects, strings, text, whole
 from .stack import Stack
 from .workloads import namespace_of, pod_spec, running_containers

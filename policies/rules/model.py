@@ -67,6 +67,11 @@ class Violation:
     """The object itself, of which there may be several with the same name; it may hold secrets."""
 
     @property
+    def title(self) -> str:
+        """The object as people write it; empty where it is about none."""
+        return object_title(self.kind, self.namespace, self.name)
+
+    @property
     def waived(self) -> bool:
         """Whether it is accepted for now."""
         return self.waiver is not None and self.waiver.rule == self.rule
@@ -132,6 +137,11 @@ class Rule:
         else:  # not the error's text: it may quote a value
             message = f"not evaluated: the rule failed with {type(error).__name__}; please report this bug"
         return Violation(self.id, "error", *identity(subject), message, "not evaluated", subject=subject)
+
+
+def object_title(kind: str, namespace: str, name: str) -> str:
+    """Return an object as people write it: `StatefulSet/data/redis`, or `Namespace/data`."""
+    return "/".join(word for word in (kind, namespace, name) if word)
 
 
 def identity(manifest: Manifest) -> tuple[str, str, str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from .capacity import NamespaceCapacity, amount, amount_text
+from .capacity import NamespaceCapacity
 from .model import Manifest, Rule, manifest_rule, stack_rule
+from .quantities import amount, amount_text
 from .reading import get, mapping, objects, text
 from .stack import Stack
 from .workloads import WORKLOAD_KINDS, containers, namespace_of, pod_spec, where

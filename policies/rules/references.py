@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from .labels import SECRET_KEYS
 from .model import Config, Manifest, Rule, identity, manifest_rule, stack_rule
 from .reading import get, mapping, objects, text, whole
 from .stack import Stack
 from .workloads import WORKLOAD_KINDS, containers, kind_of, namespace_of, pod_spec, where
 
-SECRET_KEYS: Final = "agentstack.dev/secret-keys"
-"""The annotation of a Secret that was written without its values: the keys that it has in the cluster."""
 _OF_THE_CLUSTER: Final = "kube-root-ca.crt"
 """The ConfigMap that Kubernetes puts into every namespace."""
 
@@ -25,35 +24,51 @@ class Reference:
     name: str
     key: str
     where: str
+    volume: str = ""
+    """The name of the volume that shows it as files; empty for a variable."""
+    optional: bool = False
+    """Whether the pod starts without it."""
+
+
+def reads(workload: Manifest) -> Iterator[Reference]:
+    """What the pods of `workload` read from ConfigMaps and Secrets."""
+    for container in containers(workload):
+        for variable in objects(container, "env"):
+            place = f"{where(container)}: the variable {text(variable, 'name')}"
+            for kind, field in (("ConfigMap", "configMapKeyRef"), ("Secret", "secretKeyRef")):
+                if source := mapping(variable, "valueFrom", field):
+                    key = text(source, "key")
+                    yield Reference(kind, text(source, "name"), key, place, optional=_is_optional(source))
+        for entry in objects(container, "envFrom"):
+            for kind, field in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
+                if source := mapping(entry, field):
+                    place = f"{where(container)}: envFrom"
+                    yield Reference(kind, text(source, "name"), "", place, optional=_is_optional(source))
+    for volume in objects(pod_spec(workload), "volumes"):
+        yield from _of_volume(volume)
+
+
+def _of_volume(volume: Manifest) -> Iterator[Reference]:
+    name = text(volume, "name")
+    for part in (volume, *objects(volume, "projected", "sources")):
+        for kind, field, path in (
+            ("ConfigMap", "configMap", "name"),
+            ("Secret", "secret", "name" if part is not volume else "secretName"),
+        ):
+            if source := mapping(part, field):
+                for key in [text(item, "key") for item in objects(source, "items")] or [""]:
+                    yield Reference(
+                        kind, text(source, path), key, f'the volume "{name}"', name, optional=_is_optional(source)
+                    )
+
+
+def _is_optional(source: Manifest) -> bool:
+    return get(source, "optional") is True
 
 
 def references(workload: Manifest) -> Iterator[Reference]:
     """What the pods of `workload` read from ConfigMaps and Secrets and cannot start without."""
-    for container in containers(workload):
-        for variable in objects(container, "env"):
-            for kind, field in (("ConfigMap", "configMapKeyRef"), ("Secret", "secretKeyRef")):
-                source = mapping(variable, "valueFrom", field)
-                if source and get(source, "optional") is not True:
-                    place = f"{where(container)}: the variable {text(variable, 'name')}"
-                    yield Reference(kind, text(source, "name"), text(source, "key"), place)
-        for source in objects(container, "envFrom"):
-            for kind, field in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
-                found = mapping(source, field)
-                if found and get(found, "optional") is not True:
-                    yield Reference(kind, text(found, "name"), "", f"{where(container)}: envFrom")
-    for volume in objects(pod_spec(workload), "volumes"):
-        place = f'the volume "{text(volume, "name")}"'
-        for source in (volume, *objects(volume, "projected", "sources")):
-            for kind, field, name in (
-                ("ConfigMap", "configMap", "name"),
-                ("Secret", "secret", "name" if source is not volume else "secretName"),
-            ):
-                found = mapping(source, field)
-                if not found or get(found, "optional") is True:
-                    continue
-                yield Reference(kind, text(found, name), "", place)
-                for item in objects(found, "items"):
-                    yield Reference(kind, text(found, name), text(item, "key"), place)
+    return (reference for reference in reads(workload) if not reference.optional)
 
 
 def keys_of(manifest: Manifest) -> frozenset[str] | None:

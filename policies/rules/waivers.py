@@ -9,7 +9,7 @@ from datetime import date
 from functools import cached_property
 from typing import Final
 
-from .model import Severity, Violation
+from .model import Severity, Violation, object_title
 
 EXPIRED: Final = "waiver-expired"
 UNUSED: Final = "waiver-unused"
@@ -38,7 +38,7 @@ class Waiver:
     @property
     def resource(self) -> str:
         """The object as the file names it: `Kind/namespace/name`, or `Kind/name`."""
-        return "/".join(word for word in (self.kind, self.namespace, self.name) if word)
+        return object_title(self.kind, self.namespace, self.name)
 
     @cached_property
     def _names(self) -> re.Pattern[str]:

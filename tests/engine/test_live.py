@@ -61,7 +61,7 @@ def asked(stack: Project, monkeypatch: pytest.MonkeyPatch) -> Live:
     file = stack.folder / "Pulumi.live.yaml"
     answer = engine.preview(Environment(stack.folder, "live", file, stack.folder / "agents"))
     nothing = Snapshot("live", "both", {}, {}, {})
-    return reconcile(answer, nothing, nothing, [], [], today=date(2026, 1, 1))
+    return reconcile(answer, nothing, [], [], today=date(2026, 1, 1))
 
 
 def test_nothing_has_drifted_after_an_update(stack: Project) -> None:

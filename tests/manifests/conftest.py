@@ -13,6 +13,7 @@ import yaml
 
 from agentstack.environment import Environment
 from settings import Settings
+from settings.files import FastLoader
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ("dev", "staging", "prod", "everything")
@@ -50,7 +51,12 @@ def rendered(environment: str, base: Path) -> list[Manifest]:
     out = base / environment
     command = [sys.executable, "-m", "agentstack", "preview", environment, "--settings", str(file_of(environment))]
     subprocess.run([*command, "--out", str(out)], cwd=ROOT, check=True)
-    return [yaml.safe_load(path.read_text()) for path in sorted(out.rglob("*.yaml"))]
+    return read(out)
+
+
+def read(folder: Path) -> list[Manifest]:
+    """All objects that a preview wrote to a folder."""
+    return [yaml.load(path.read_text(), FastLoader) for path in sorted(folder.rglob("*.yaml"))]
 
 
 def pod_template(manifest: Manifest) -> Manifest | None:

@@ -13,7 +13,7 @@ import yaml
 
 from policies.rules import evaluate
 
-from .conftest import ROOT, Manifest
+from .conftest import ROOT, Manifest, read
 from .test_manifests import VERSIONS
 from .test_network import open_, pods
 
@@ -43,7 +43,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "10002 to 10003 of 10010" in done.stdout, "the devices, their controller, and the hub"
-    return [yaml.safe_load(path.read_text()) for path in sorted((folder / "out").rglob("*.yaml"))]
+    return read(folder / "out")
 
 
 @pytest.mark.parametrize("version", VERSIONS)

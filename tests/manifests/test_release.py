@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from .conftest import ROOT, Manifest
+from .conftest import ROOT, Manifest, read
 from .test_manifests import VERSIONS
 
 RELEASES = {
@@ -37,7 +37,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)
-    return [yaml.safe_load(path.read_text()) for path in sorted((folder / "out").rglob("*.yaml"))]
+    return read(folder / "out")
 
 
 def named(manifests: list[Manifest], kind: str) -> dict[str, Manifest]:

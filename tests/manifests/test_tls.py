@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from .conftest import ROOT, Manifest
+from .conftest import ROOT, Manifest, read
 
 
 @pytest.fixture(scope="module", params=["clusterIssuer", "existingSecret"])
@@ -22,7 +22,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     command = [sys.executable, "-m", "agentstack", "preview", "tls", "--settings", str(folder / "Pulumi.tls.yaml")]
     done = subprocess.run([*command, "--out", str(folder / "out")], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    return [yaml.safe_load(path.read_text()) for path in sorted((folder / "out").rglob("*.yaml"))]
+    return read(folder / "out")
 
 
 def mounted(manifest: Manifest) -> dict[str, set[str]]:

@@ -15,8 +15,6 @@ import yaml
 
 from agentstack.diff.snapshot import Object, Snapshot
 from agentstack.environment import Environment
-from agentstack.preview import run
-from agentstack.report import as_json
 from settings.model import merge
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -47,7 +45,7 @@ def _rendered(environment: str, settings: str, agents: str) -> Snapshot:
             if declared == {}:
                 path.unlink()
         found = Environment.find(ROOT, environment, file=folder / "settings.yaml", agents=folder / "agents")
-        return Snapshot.read(as_json(run(found, folder / "out", command=[])), folder / "out", revision="a revision")
+        return Snapshot.rendered(found, folder / "out", revision="a revision")
 
 
 def edited(snapshot: Snapshot, title: str, *, manifest: Mapping[str, Any] | None = None, **known: Any) -> Snapshot:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from policies.rules.capacity import NamespaceCapacity, amount_text, capacity, quantity
+from policies.rules.capacity import NamespaceCapacity, capacity
+from policies.rules.quantities import amount_text, quantity
 from policies.rules.reading import UNKNOWN, UnknownValueError
 
 MI = 1024**2

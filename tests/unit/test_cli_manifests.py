@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from agentstack.environment import WITHHELD
-from agentstack.manifests import INDEX, SECRET_KEYS, Manifests, Written, to_yaml, write
+from agentstack.manifests import INDEX, Manifests, Written, to_yaml, write
 from agentstack.render import Registration, Secret
+from policies.rules.labels import SECRET_KEYS
 from settings import SettingsError
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agentstack.locate import Place
+from agentstack.locate import Location
 from agentstack.manifests import Manifests, Written
 from agentstack.policy import Policies
 from agentstack.render import Registration, Rendered, Secret
@@ -50,7 +50,7 @@ def report(registrations: list[Registration], violations: list[Violation] | None
         namespaces=capacity(manifest.object for manifest in manifests.items),
         policies=Policies.read(None),
         violations=violations or [],
-        located=[Place("agents/api.yaml", 3) for _ in violations or []],
+        located=[Location("agents/api.yaml", 3) for _ in violations or []],
         written=Written(3, 1, 0),
         next_steps=[("pulumi up", "deploy")],
         safeguards=Safeguards(),

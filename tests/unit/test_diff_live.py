@@ -223,7 +223,7 @@ def changes_of(snapshot: Snapshot, *titles: str) -> list[Change]:
 def reconciled(*titles: str, found: tuple[Loss, ...] = (), approved: tuple[tuple[str, str], ...] = ()) -> Live:
     granted = [{"resource": resource, "until": until, "reason": "r"} for resource, until in approved]
     snapshot = stack(approvals={"approvedReplacements": granted})
-    return reconcile(answer("replaced"), snapshot, snapshot, changes_of(snapshot, *titles), found, today=TODAY)
+    return reconcile(answer("replaced"), snapshot, changes_of(snapshot, *titles), found, today=TODAY)
 
 
 LEARNER = "Deployment/agents/learner"
@@ -257,13 +257,13 @@ def test_a_step_beside_the_diff_was_not_deployed_and_a_change_without_one_was() 
     snapshot = stack()
     others = Object({"kind": "ConfigMap", "metadata": {"name": "other", "namespace": "n"}}, urn="urn:other")
     changes = [*changes_of(snapshot, LEARNER), Change("added", None, others)]
-    found = reconcile(answer("replaced"), snapshot, snapshot, changes, (), today=TODAY)
+    found = reconcile(answer("replaced"), snapshot, changes, (), today=TODAY)
     assert found.deployed == ("ConfigMap/n/other",)
 
 
 def test_a_refusal_is_told_and_nothing_is_taken_for_deployed() -> None:
     snapshot = stack()
-    found = reconcile(answer("refused"), snapshot, snapshot, changes_of(snapshot, STATEFUL), (), today=TODAY)
+    found = reconcile(answer("refused"), snapshot, changes_of(snapshot, STATEFUL), (), today=TODAY)
     (refusal,) = found.refusals
     assert refusal.title == "PersistentVolumeClaim/observability/data-prometheus-0"
     assert "spec is immutable" in refusal.message

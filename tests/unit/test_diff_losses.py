@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agentstack.diff.document import Code, Fenced, Fold, Lines, Table
+from agentstack.diff.document import Code, Fenced, Fold, Lines, Table, parts
 from agentstack.diff.losses import Loss, as_json, losses, section, unused
 from agentstack.diff.snapshot import Object, Snapshot
 from components.platform.guard import _RULES
@@ -601,7 +601,7 @@ def test_objects_are_named_with_their_fields_and_code_is_code() -> None:
     assert isinstance(table, Table)
     ((_, change, happens, _),) = table.rows
     assert change == (Code(REDIS), ": ", Code("spec.serviceName: redis-headless -> other"))
-    assert Code("retainOnDelete") in happens
+    assert Code("retainOnDelete") in parts(happens)
     (table, *_) = section(losses(before, without(before, "Namespace/data"), today=TODAY)).blocks
     assert isinstance(table, Table)
     assert table.rows[0][1] == (Code("Namespace/data"), " is removed")

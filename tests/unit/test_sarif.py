@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from agentstack.environment import Environment
-from agentstack.locate import Place, Settings, mentioned, relative, repository
+from agentstack.locate import Location, Settings, mentioned, relative, repository
 from agentstack.manifests import Manifests
 from agentstack.render import render
 from agentstack.sarif import sarif, write
@@ -218,10 +218,10 @@ def dev() -> Settings:
     return Settings(environment, rendered.registrations, Manifests.of(rendered.registrations))
 
 
-def line(file: str, text: str, after: str = "") -> Place:
+def line(file: str, text: str, after: str = "") -> Location:
     lines = (ROOT / file).read_text().splitlines()
     start = next(number for number, content in enumerate(lines) if content.startswith(after))
-    return Place(file, next(n for n, content in enumerate(lines, 1) if n > start and content.startswith(text)))
+    return Location(file, next(n for n, content in enumerate(lines, 1) if n > start and content.startswith(text)))
 
 
 def found(kind: str, namespace: str, name: str, message: str = "", **fields: Any) -> Violation:
@@ -251,8 +251,8 @@ def test_of_another_object_it_is_the_section_that_makes_it(dev: Settings, kind, 
 
 
 def test_of_anything_else_it_is_the_file_of_the_environment(dev: Settings) -> None:
-    assert dev.place(found("", "", "")) == Place("Pulumi.dev.yaml", 1)
-    assert dev.place(found("Deployment", "agents", "unknown")) == Place("Pulumi.dev.yaml", 1)
+    assert dev.place(found("", "", "")) == Location("Pulumi.dev.yaml", 1)
+    assert dev.place(found("Deployment", "agents", "unknown")) == Location("Pulumi.dev.yaml", 1)
 
 
 def test_of_a_waiver_it_is_its_line(dev: Settings) -> None:
@@ -260,7 +260,7 @@ def test_of_a_waiver_it_is_its_line(dev: Settings) -> None:
 
     waiver = Waiver("image-tag", "Deployment", "agents", "executor", "r", "o", date(2027, 1, 1), line=7)
     unused = found("Deployment", "agents", "executor", rule="waiver-unused", waiver=waiver)
-    assert dev.place(unused) == Place("policies/waivers.yaml", 7)
+    assert dev.place(unused) == Location("policies/waivers.yaml", 7)
     assert dev.place(found("Deployment", "agents", "executor", waiver=waiver)).file == "agents/executor.yaml"
 
 

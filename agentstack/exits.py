@@ -1,0 +1,23 @@
+"""What the commands have in common when they end: exit codes, and which errors are the user's to mend."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+BAD_INPUT: Final = 2
+"""The input cannot be used; stderr has a line per mistake."""
+BUG: Final = 70
+"""An error of this program: EX_SOFTWARE of sysexits.h. Python's own, 1, would pass for a policy violation."""
+INTERRUPTED: Final = 130
+"""Ended by Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+
+
+def is_bad_input(error: Exception) -> bool:
+    """Return whether the user's files caused an error, and its text says how to mend it."""
+    from settings.errors import SettingsError
+
+    if isinstance(error, SettingsError):
+        return True
+    pulumi = sys.modules.get("pulumi")  # not imported for this alone: what it raises has imported it
+    return pulumi is not None and isinstance(error, pulumi.RunError)
