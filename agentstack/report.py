@@ -89,8 +89,7 @@ class Report:
     @cached_property
     def warnings(self) -> list[str]:
         """What a person should know before going on."""
-        excesses = [excess for namespace in self.namespaces for excess in namespace.excesses()]
-        return [*self.rendered.warnings, *self.manifests.warnings, *excesses]
+        return [*self.rendered.warnings, *self.manifests.warnings]
 
     @cached_property
     def places(self) -> list[Place]:

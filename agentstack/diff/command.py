@@ -191,7 +191,7 @@ def _parts(before: Snapshot, after: Snapshot, changes: list[Change]) -> Iterator
     yield Part(
         "losses",
         losses.as_json(lost),
-        (losses.section(lost, losses.unused(lost, before, after)),),
+        (losses.section(lost, [*losses.unused(lost, before, after), *losses.unjudged(before)]),),
         ("destroys", ", ".join([str(len(serious)), *([f"{refused} not approved"] if refused else [])])),
         DESTROYS if refused else 0,
     )

@@ -778,7 +778,17 @@ def _of_provider(old: Resource, new: Resource) -> Iterator[Loss]:
 # --- what is said ---
 
 
-def section(found: Sequence[Loss], unused: Sequence[str] = ()) -> Section:
+def unjudged(before: Snapshot) -> list[str]:
+    """Say what cannot be compared with a revision whose own code did not tell it yet."""
+    if not before.objects or "facts" in before.report:
+        return []
+    return [
+        "The base is older than what it is compared by: changes of settings that hold data (shards, brokers, "
+        "partitions, retention) and of what the engine alone knows are not judged here, but by `pulumi preview`."
+    ]
+
+
+def section(found: Sequence[Loss], notes: Sequence[str] = ()) -> Section:
     """Return the part of the document about losses: those that need an approval first, harmless ones folded."""
     serious = [loss for loss in found if loss.severity != "harmless"]
     harmless = [loss for loss in found if loss.severity == "harmless"]
@@ -789,15 +799,15 @@ def section(found: Sequence[Loss], unused: Sequence[str] = ()) -> Section:
     missing = [loss for loss in serious if not loss.approved]
     if missing:
         blocks += _how_to_approve(missing)
-    if unused:
-        blocks.append(Lines(tuple(unused), "warn"))
+    if notes:
+        blocks.append(Lines(tuple(notes), "warn"))
     if harmless:
         rows = tuple((_what(alike, most=_MOST_NAMES), _marked(alike[0].consequence)) for alike in _alike(harmless))
         title = f"{len(harmless)} harmless replacement{'s' if len(harmless) > 1 else ''}"
         blocks.append(Fold(title, (Table(("change", "what happens"), rows),)))
     if not blocks:
         blocks.append(Lines(("Nothing is lost, and nothing made anew.",), "good"))
-    return Section("What it destroys", tuple(blocks), "bad" if missing else "warn" if serious or unused else "good")
+    return Section("What it destroys", tuple(blocks), "bad" if missing else "warn" if serious or notes else "good")
 
 
 def _alike(found: Iterable[Loss]) -> Iterable[Sequence[Loss]]:

@@ -69,9 +69,9 @@ class NamespaceCapacity:
         high = sum((workload.maximum * workload.pod.get(resource, zero) for workload in self.workloads), zero)
         return low, high
 
-    def excesses(self) -> list[str]:
-        """Say where the most that can be asked for exceeds the quota, and what asks for most of it."""
-        found = []
+    def excesses(self) -> dict[str, str]:
+        """Say by resource where the most that can be asked for exceeds the quota, and what asks for most of it."""
+        found = {}
         for resource, quota in self.quota.items():
             each = {"pods": Decimal(1)}  # a pod counts as one pod
             shares = [(w.maximum * (each | w.pod).get(resource, Decimal(0)), w.name) for w in self.workloads]
@@ -79,10 +79,9 @@ class NamespaceCapacity:
             if most > quota:
                 heaviest = sorted(shares, key=lambda share: (-share[0], share[1]))[:3]
                 named = ", ".join(f"{name} {amount_text(share, resource)}" for share, name in heaviest)
-                found.append(
-                    f"{self.name}: at most {amount_text(most, resource)} of {resource}, "
-                    f"{amount_text(most - quota, resource)} more than the quota of {amount_text(quota, resource)}: "
-                    f"the last pods will not start (heaviest: {named})"
+                found[resource] = (
+                    f"at most {amount_text(most, resource)} of {resource}, {amount_text(most - quota, resource)} more "
+                    f"than the quota of {amount_text(quota, resource)}: the last pods do not start (heaviest: {named})"
                 )
         return found
 

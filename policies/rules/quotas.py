@@ -82,15 +82,13 @@ def quota_fits(quota: Manifest, stack: Stack) -> Iterator[str]:
     for namespace in stack.capacity:
         if namespace.name != namespace_of(quota):
             continue
+        excesses = namespace.excesses()
         for resource, hard in namespace.quota.items():
             if not _limits(quota, resource):
                 continue
             most, rolling, who = _most(namespace, resource)
-            if most > hard:
-                yield (
-                    f"at their most the workloads ask for {amount_text(most, resource)} of {resource}, and the quota "
-                    f"is {amount_text(hard, resource)}: the last pods do not start; raise spec.hard or lower replicas"
-                )
+            if resource in excesses:
+                yield f"{excesses[resource]}; raise spec.hard or lower replicas"
             elif most + rolling > hard:
                 yield (
                     f"at their most, and while {who} is updated, the workloads ask for "

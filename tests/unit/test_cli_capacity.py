@@ -151,12 +151,12 @@ def test_a_quota_that_the_most_exceeds() -> None:
     # Job and Deployment may share a name.
     objects.append(workload("Job", "small"))
     namespace = only(*objects, quota(requests_cpu="1", limits_cpu="5", pods="10"))
-    assert namespace.excesses() == [
-        "space: at most 11 of pods, 1 more than the quota of 10: the last pods will not start "
+    assert namespace.excesses() == {
+        "pods": "at most 11 of pods, 1 more than the quota of 10: the last pods do not start "
         "(heaviest: big 8, job 1, small 1)",
-        "space: at most 1.1 of requests.cpu, 0.1 more than the quota of 1: the last pods will not start "
+        "requests.cpu": "at most 1.1 of requests.cpu, 0.1 more than the quota of 1: the last pods do not start "
         "(heaviest: big 0.8, job 0.1, small 0.1)",
-    ]
+    }
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_an_unknown_name_does_not_matter() -> None:
 
 
 def test_a_quota_that_is_just_enough() -> None:
-    assert only(workload("Deployment", replicas=10), quota(cpu="1", pods="10")).excesses() == []
+    assert only(workload("Deployment", replicas=10), quota(cpu="1", pods="10")).excesses() == {}
 
 
 def test_namespaces_come_by_name() -> None:

@@ -93,8 +93,6 @@ def test_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
         "policies  warning some-rule: Service/space/api: mend [it]",
         "warnings  mind the gap",
         "          ConfigMap space/one: data.x is a secret, and left out: let it be read from a Secret",
-        "          space: at most 2 of requests.cpu, 1 more than the quota of 1: "
-        "the last pods will not start (heaviest: api 2)",
         "outputs   password  (secret)",
         '          ports     {"a": 1}',
         "          url       http://x",
@@ -242,6 +240,6 @@ def test_json_has_documented_keys_and_no_secrets() -> None:
             "place": {"file": "agents/api.yaml", "line": 3},
         }
     ]
-    assert len(content["warnings"]) == 3
+    assert len(content["warnings"]) == 2
     assert content["outputs"] == {"password": None, "ports": {"a": 1}, "url": "http://x"}
     assert content["files"] == {"written": 3, "unchanged": 1, "removed": 0}

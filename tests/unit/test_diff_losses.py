@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agentstack.diff.document import Code, Fenced, Fold, Lines, Table, parts
-from agentstack.diff.losses import Loss, as_json, losses, section, unused
+from agentstack.diff.losses import Loss, as_json, losses, section, unjudged, unused
 from agentstack.diff.snapshot import Object, Snapshot
 from components.platform.guard import _RULES
 
@@ -467,6 +467,14 @@ def test_a_revision_without_urns_is_compared_by_names() -> None:
 
 
 # --- random values and the provider ---
+
+
+def test_a_base_that_is_too_old_says_what_is_not_judged() -> None:
+    known = revision("dev")
+    old = replace(known, facts={}, report={key: value for key, value in known.report.items() if key != "facts"})
+    assert unjudged(known) == []
+    assert unjudged(replace(old, objects={})) == []  # a new environment
+    assert "shards" in unjudged(old)[0]
 
 
 def changed_resource(snapshot: Snapshot, name: str, **known: Any) -> Snapshot:
