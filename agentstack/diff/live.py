@@ -10,10 +10,10 @@ from typing import Any
 from agentstack.live import drift
 from agentstack.live.engine import Answer, Refusal, Step, title_of
 
-from . import losses
+from . import losses, replacements
 from .changes import ABSENT, SECRET, Change, FieldChange, fields
 from .document import Block, Code, Fold, Line, Lines, Section, Table
-from .losses import Loss
+from .loss import Loss
 from .snapshot import Object, Snapshot
 
 _TITLE = "What only the live state knows"
@@ -135,7 +135,7 @@ def _replaced(step: Step, stack: Snapshot, after: Snapshot) -> Loss:
         anew = "the engine deletes it and makes another"
         return Loss(_title(step), "downtime", tuple(what), anew, needs_approval=True)
     new = next((known for known in after.objects.values() if known.urn == step.urn), old)
-    loss = losses.replacement(old, new, what, stack, after)
+    loss = replacements.replacement(old, new, what, stack, after)
     return replace(
         loss,
         consequence=f"replaced for what the engine finds in the cluster or in its state: {loss.consequence}",

@@ -40,7 +40,7 @@ from settings.types import duration_text
 
 from .changes import ABSENT, Change, FieldChange
 from .document import Block, Code, Fold, Line, Lines, Section, Table
-from .losses import is_replaced
+from .replacements import is_replaced
 from .snapshot import Key, Object, Snapshot
 
 Action = Literal["restarts", "interrupts", "waits", "starts", "scales", "reloads", "keeps"]

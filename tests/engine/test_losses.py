@@ -9,7 +9,8 @@ from datetime import date
 
 import pytest
 
-from agentstack.diff.losses import Loss, losses
+from agentstack.diff.loss import Loss
+from agentstack.diff.losses import losses
 from agentstack.diff.snapshot import Snapshot
 from agentstack.environment import Environment
 from agentstack.preview import run

@@ -23,7 +23,7 @@ from agentstack.diff import live, losses
 from agentstack.diff.changes import ABSENT, Change, FieldChange
 from agentstack.diff.document import Chapter, Document, Lines, Table
 from agentstack.diff.live import Live, reconcile
-from agentstack.diff.losses import Loss
+from agentstack.diff.loss import Loss
 from agentstack.diff.markdown import comment
 from agentstack.diff.snapshot import Object, Snapshot
 from agentstack.environment import Environment

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from agentstack.diff.document import Code, Fenced, Fold, Lines, Table, parts
-from agentstack.diff.losses import Loss, as_json, losses, section, unjudged, unused
+from agentstack.diff.loss import Loss
+from agentstack.diff.losses import as_json, losses, section, unjudged, unused
 from agentstack.diff.snapshot import Object, Snapshot
 from components.platform.guard import _RULES
 
