@@ -147,7 +147,10 @@ def test_what_a_change_does_to_its_own_judgement_is_seen(project: pathlib.Path, 
     _, found = as_json(project, "prod")
     steering = {(one["file"], one["path"]): (one["before"], one["after"]) for one in found["prod"]["steering"]}
     assert steering[("policies/config/prod.json", "monthly-budget.monthly")] == (1200, 99999)
-    assert steering[("policies/config/prod.json", "secret-exists")] == (None, "disabled")
+    assert steering[("policies/config/prod.json", "secret-exists")] == (
+        {"existing": ["agents/model-provider"]},
+        "disabled",
+    )
     waiver = "waiver of cpu-limit for Deployment/agents/none"
     assert steering[("policies/waivers.yaml", waiver)] == (None, "until 2999-01-01, me: later")
     assert steering[("prices", "vcpuHour")][1] == "0"
