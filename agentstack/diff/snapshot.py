@@ -21,14 +21,12 @@ Key = tuple[str, str, str]
 """Kind, namespace (empty if it has none) and name of an object."""
 
 
-@dataclass(frozen=True)
-class Object:
-    """One Kubernetes object of a revision."""
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """What the engine knows of a resource; empty as far as a revision is too old to say it."""
 
-    manifest: Mapping[str, Any]
-    """Plain data; `<withheld>` or nothing stands for a secret."""
     urn: str = ""
-    """Its name in the engine's state; this and everything below is empty for a revision too old to say it."""
+    """Its name in the engine's state."""
     within: tuple[tuple[str, str], ...] = ()
     """The components that it belongs to, type token and name, the outermost first."""
     protected: bool = False
@@ -44,6 +42,14 @@ class Object:
     """Paths of inputs whose changes make the engine replace the object, beside those of its provider."""
     provider: str | None = None
     """The URN of the engine's provider, empty for the default one; None for a revision too old to say it."""
+
+
+@dataclass(frozen=True)
+class Object(Registered):
+    """One Kubernetes object of a revision."""
+
+    manifest: Mapping[str, Any]
+    """Plain data; `<withheld>` or nothing stands for a secret."""
 
     @property
     def key(self) -> Key:
@@ -63,22 +69,13 @@ class Object:
 
 
 @dataclass(frozen=True)
-class Resource:
+class Resource(Registered):
     """What the engine keeps that is no Kubernetes object: a random value, or a provider."""
 
     type: str
     name: str
     inputs: Mapping[str, Any]
     """None stands for a secret."""
-    urn: str = ""
-    within: tuple[tuple[str, str], ...] = ()
-    protected: bool = False
-    retained: bool = False
-    deleted_first: bool = False
-    aliases: tuple[str, ...] = ()
-    ignored: tuple[str, ...] = ()
-    replaced: tuple[str, ...] = ()
-    provider: str | None = None
 
     @property
     def title(self) -> str:

@@ -1,8 +1,10 @@
-"""Pulumi's test monitor, recording every registration."""
+"""Pulumi's test monitor, recording every registration, and the command line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pulumi
@@ -41,3 +43,23 @@ def render() -> Callable[[Callable[[], object]], Recorder]:
         return recorder
 
     return run
+
+
+@pytest.fixture
+def call(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., tuple[int, str, str]]]:
+    """Run the command line; return exit code, output and error output."""
+    from agentstack.cli import main
+
+    thresholds = gc.get_threshold()  # which the command line sets for a whole process
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["agentstack", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    yield run
+    gc.set_threshold(*thresholds)

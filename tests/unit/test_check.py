@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import json
 import os
@@ -18,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentstack import check, objects
-from agentstack.cli import main
 from agentstack.objects import Contents, UnreadableError, documents
 
 Call = Callable[..., tuple[int, str, str]]
@@ -47,21 +45,15 @@ spec:
 
 
 @pytest.fixture
-def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> Iterator[Call]:
+def call(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> Call:
     """Run `agentstack check` in an empty folder; return exit code, output and error output."""
-    thresholds = gc.get_threshold()
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["agentstack", "check", *arguments])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
+        return call("check", *arguments)
 
-    yield run
-    gc.set_threshold(*thresholds)
+    return run
 
 
 @pytest.fixture(autouse=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import pathlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import yaml
@@ -36,22 +35,6 @@ container = {"name": "c", "image": "x:latest"}
 k8s.core.v1.Pod("pod", metadata={"name": "pod", "namespace": "space"}, spec={"containers": [container]})
 """
 DEV = "{'agentstack:platform': {safeguards: {requireSecrets: false}}}"
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
-    """Run the command line; return exit code, output and error output."""
-    thresholds = gc.get_threshold()
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["agentstack", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    yield run
-    gc.set_threshold(*thresholds)
 
 
 def written(folder: pathlib.Path) -> dict[str, str]:

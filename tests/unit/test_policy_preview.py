@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import gc
+import functools
 import json
 import pathlib
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from agentstack.cli import main
 from settings import files
 
 from .cli_program import write_project
@@ -40,19 +38,9 @@ def policies(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
 
 
 @pytest.fixture
-def preview(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
+def preview(call: Call) -> Call:
     """Run `agentstack preview dev`; return exit code, output and error output."""
-    thresholds = gc.get_threshold()
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["agentstack", "preview", "dev", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    yield run
-    gc.set_threshold(*thresholds)
+    return functools.partial(call, "preview", "dev")
 
 
 def test_a_finding_fails_unless_it_is_advisory_disabled_or_waived(policies: Callable[..., None], preview: Call) -> None:
