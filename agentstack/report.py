@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -185,7 +186,10 @@ def _resources_json(report: Report) -> Iterator[dict[str, Any]]:
     by_urn = {registration.urn: registration for registration in report.rendered.registrations}
     for _, registration in sorted(by_urn.items()):
         if not registration.component and not registration.type.startswith("kubernetes:"):
-            inputs = {key: _shown(value) for key, value in sorted(registration.inputs.items())}
+            # The provider's default is what this machine happens to have: no part of what the program declares.
+            ambient = {"kubeconfig": os.environ.get("KUBECONFIG")}
+            given = {key: value for key, value in registration.inputs.items() if ambient.get(key) != value}
+            inputs = {key: _shown(value) for key, value in sorted(given.items())}
             known = {"type": registration.type, "name": registration.name, "inputs": inputs}
             yield known | _engine_json(registration, by_urn)
 

@@ -17,6 +17,7 @@ from .cli_program import project, write_project
 
 __all__ = ["project"]
 
+ROOT = pathlib.Path(__file__).parents[2]
 Call = Callable[..., tuple[int, str, str]]
 SETTINGS_PROGRAM = """
 import pathlib
@@ -181,3 +182,16 @@ def test_help_needs_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     assert "preview" in done.stdout
+
+
+def test_the_kubeconfig_of_this_machine_is_no_part_of_what_is_declared(
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.chdir(ROOT)
+    found = []
+    for path in ("/one/config", "/another/config"):
+        monkeypatch.setenv("KUBECONFIG", path)
+        code, output, _ = call("preview", "prod", "--json", "--out", str(tmp_path / "out"))
+        assert code == 0
+        found.append(json.loads(output)["resources"])
+    assert found[0] == found[1] != []
