@@ -206,11 +206,12 @@ def _parts(before: Snapshot, after: Snapshot, changes: list[Change]) -> Iterator
     rolled = rollouts.rollouts(before, after, changes)
     restarts = sum(rollout.action in ("restarts", "interrupts") for rollout in rolled)
     yield Part("rollouts", rollouts.as_json(rolled), (rollouts.section(rolled),), ("restarts", str(restarts)))
+    costs = cost.compare(before, after)
     yield Part(
         "cost",
-        cost.as_json(before, after),
-        _present(cost.section(before, after)),
-        ("a month", cost.cell(before, after)),
+        cost.as_json(costs),
+        _present(cost.section(costs)),
+        ("a month", cost.cell(costs)),
     )
     yield Part("capacity", capacity_json(before, after), _present(capacity_section(before, after)))
     number = Counter(change.action for change in changes)

@@ -94,9 +94,8 @@ def compare(before: Snapshot, after: Snapshot) -> Comparison:
     return Comparison(earlier, later, before.report.get("cost"))
 
 
-def section(before: Snapshot, after: Snapshot) -> Section | None:
+def section(found: Comparison) -> Section | None:
     """Return what a change costs; None where it changes no cost, nothing that is asked for, no price and no budget."""
-    found = compare(before, after)
     if not (found.rows or found.other_prices or found.other_budget):
         return None
     mark: Mark = "bad" if found.after.over else "warn" if found.other_budget else "none"
@@ -108,21 +107,19 @@ def section(before: Snapshot, after: Snapshot) -> Section | None:
     return Section("What it costs", tuple(blocks), mark)
 
 
-def cell(before: Snapshot, after: Snapshot) -> str:
+def cell(found: Comparison) -> str:
     """Return what a month costs in a few words, with the change, for a table of environments."""
-    found = compare(before, after)
     total, was = found.after.costs.total, found.before.costs.total
     change = _change(total - was)
     return f"{span_text(total)} {found.after.costs.prices.currency}{f' ({change})' if change else ''}"
 
 
-def as_json(before: Snapshot, after: Snapshot) -> dict[str, Any]:
+def as_json(found: Comparison) -> dict[str, Any]:
     """Return both estimates, as `agentstack.cost.as_json` has them, under `before` and `after`.
 
     Both are at the prices, and with the budget, of the later revision; `saidBefore` is what the earlier one said of
     itself, or `null`.
     """
-    found = compare(before, after)
     return {
         "before": estimate_json(found.before),
         "after": estimate_json(found.after),

@@ -383,7 +383,7 @@ def test_amounts_beyond_all_measure_are_no_crash() -> None:
     huge = workload("StatefulSet", template(container("1e999999", "9E")), replicas=2**70, volumeClaimTemplates=[CLAIM])
     assert cost(huge).total.high > 10**30
     assert as_json(Pricing(PRICES).estimate([huge]))["max"]
-    assert diff.section(snapshot(), with_cost(huge, pricing=BUDGET)) is not None
+    assert diff.section(diff.compare(snapshot(), with_cost(huge, pricing=BUDGET))) is not None
 
 
 def test_a_price_file_that_is_not_there_or_no_text(tmp_path: pathlib.Path) -> None:
@@ -483,7 +483,7 @@ def test_a_change_is_reckoned_at_the_prices_of_the_head() -> None:
     after = with_cost(
         workload("Deployment", labels=AGENT), scaler(2, 20), workload("Deployment", name="same"), pricing=BUDGET
     )
-    section = diff.section(before, after)
+    section = diff.section(diff.compare(before, after))
     assert section is not None
     assert section.mark == "bad"
     summary, table, *folds = section.blocks
@@ -497,15 +497,15 @@ def test_a_change_is_reckoned_at_the_prices_of_the_head() -> None:
         (Code("search"), Code("a"), "1 → 2 to 20", "11.00 → 22.00", "11.00 → 220.00", "+11.00 to +209.00"),
     )
     assert [fold.title for fold in folds] == ["Requests, limits and storage", "By team"]
-    assert diff.cell(before, after) == "33.00 to 231.00 EUR (+11.00 to +209.00)"
-    content = diff.as_json(before, after)
+    assert diff.cell(diff.compare(before, after)) == "33.00 to 231.00 EUR (+11.00 to +209.00)"
+    content = diff.as_json(diff.compare(before, after))
     assert (content["before"]["max"], content["after"]["max"], content["saidBefore"]) == ("22.0000", "231.0000", None)
 
 
 def test_an_agent_that_changes_hands_is_one_row() -> None:
     before = snapshot(workload("Deployment", labels=agent_labels("a")), workload("DaemonSet", name="gone"))
     after = with_cost(workload("Deployment", labels=AGENT, replicas=2), pricing=BUDGET)
-    section = diff.section(before, after)
+    section = diff.section(diff.compare(before, after))
     assert section is not None
     table, _, teams = section.blocks[1:]
     assert isinstance(table, Table)
@@ -520,7 +520,7 @@ def test_an_agent_that_changes_hands_is_one_row() -> None:
 
 def test_no_change_is_no_section() -> None:
     objects = [workload("Deployment", labels=AGENT)]
-    assert diff.section(snapshot(*objects), with_cost(*objects, pricing=BUDGET)) is None
+    assert diff.section(diff.compare(snapshot(*objects), with_cost(*objects, pricing=BUDGET))) is None
 
 
 def test_a_changed_limit_costs_nothing_and_is_shown() -> None:
@@ -528,7 +528,7 @@ def test_a_changed_limit_costs_nothing_and_is_shown() -> None:
     after = with_cost(
         workload("Deployment", template(container(limits={"memory": "2Gi"})), labels=AGENT), pricing=BUDGET
     )
-    section = diff.section(before, after)
+    section = diff.section(diff.compare(before, after))
     assert section is not None
     assert section.blocks[1].rows[0][-1] == ""  # type: ignore[union-attr]
     assert section.blocks[2].blocks[0].rows[0][3] == "1Gi (0) → 1Gi (2Gi)"  # type: ignore[union-attr]
@@ -537,7 +537,7 @@ def test_a_changed_limit_costs_nothing_and_is_shown() -> None:
 def test_a_changed_price_list_is_told_apart() -> None:
     objects = [workload("Deployment", labels=AGENT)]
     dearer = Pricing(Prices.of({**PRICES.as_json(), "vcpuHour": "1", "currency": "USD"}), BUDGET.budget)
-    section = diff.section(with_cost(*objects, pricing=BUDGET), with_cost(*objects, pricing=dearer))
+    section = diff.section(diff.compare(with_cost(*objects, pricing=BUDGET), with_cost(*objects, pricing=dearer)))
     assert section is not None
     (summary,) = section.blocks
     assert isinstance(summary, Lines)
@@ -563,7 +563,7 @@ def test_a_changed_price_list_is_told_apart() -> None:
 )
 def test_a_changed_budget_does_not_go_unseen(before: Pricing, after: Pricing, lines: tuple[str, ...]) -> None:
     objects = [workload("Deployment", labels=AGENT)]
-    section = diff.section(with_cost(*objects, pricing=before), with_cost(*objects, pricing=after))
+    section = diff.section(diff.compare(with_cost(*objects, pricing=before), with_cost(*objects, pricing=after)))
     assert section is not None
     assert section.mark == "warn"
     (summary,) = section.blocks
