@@ -10,6 +10,10 @@ from itertools import pairwise
 _STEADY = ("plain", "events")
 
 
+def _prefix(client: str) -> str:
+    return "plain_" if client == "plain" else ""
+
+
 @dataclass
 class Outcome:
     """One fault. Times are in seconds."""
@@ -36,23 +40,24 @@ class Outcome:
     """How long before its client's longest wait the oldest of them was acknowledged."""
 
     def read(self, lines: str) -> None:
-        """Sum up the lines that the load ended with."""
+        """Sum up the lines that the load ended with; whatever else its programs printed is passed over."""
         acknowledged: dict[str, dict[int, int]] = {}  # by client: when, in milliseconds, by number of the batch
         lost_plain: set[int] = set()
         for line in lines.splitlines():
-            word, client, *rest = line.split(maxsplit=4)
-            plain = "plain_" if client == "plain" else ""
-            if word == "ack":
-                acknowledged.setdefault(client, {})[int(rest[1])] = int(rest[0])
-                self._add(f"{plain}acknowledged", int(rest[2]))
-            elif word in ("lost", "twice"):
-                self._add(f"{plain}{word}", 1)
-                if plain:
-                    lost_plain.add(int(rest[0]))
-            elif word == "retry":
-                self.retries += int(rest[1]) if rest[1].isdigit() else 1
-            elif word == "failed":
-                self.failures.append(line)
+            match line.split():
+                case ["ack", client, milliseconds, number, count]:
+                    acknowledged.setdefault(client, {})[int(number)] = int(milliseconds)
+                    self._add(f"{_prefix(client)}acknowledged", int(count))
+                case ["lost" | "twice" as word, client, number, *_]:
+                    self._add(f"{_prefix(client)}{word}", 1)
+                    if client == "plain":
+                        lost_plain.add(int(number))
+                case ["retry", _, _, count, *_]:
+                    self.retries += int(count)
+                case ["failed", *_]:
+                    self.failures.append(line)
+                case ["ack" | "lost" | "twice" | "retry", *_]:  # counting it as nothing would hide a loss
+                    raise ValueError(f"not a line of the load: {line!r}")
         self.written = self.acknowledged + len(self.failures)
         waits = [(b - a, a) for client in _STEADY for a, b in pairwise(sorted(acknowledged.get(client, {}).values()))]
         longest, since = max(waits, default=(0, 0))

@@ -8,7 +8,7 @@
 #
 # It ends with these lines:
 #   ack CLIENT MILLISECONDS NUMBER COUNT   a batch with that number of keys was acknowledged then
-#   retry CLIENT MILLISECONDS WHY
+#   retry CLIENT MILLISECONDS 1 WHY
 #   lost CLIENT NUMBER KEY
 set -eu
 cd /tmp
@@ -36,7 +36,7 @@ writer() {
       cli 3 <"$1.batch" >"$1.reply"
       [ "$(grep -c -x -e OK -e '[1-9]' "$1.reply")" -eq "$(wc -l <"$1.batch")" ]
     do
-      echo "retry $1 $(now) $(grep -v -x -e OK -e '[1-9]' -m 1 "$1.reply" || echo silence)" >>"$1.log"
+      echo "retry $1 $(now) 1 $(grep -v -x -e OK -e '[1-9]' -e '' -m 1 "$1.reply" || echo silence)" >>"$1.log"
       sleep 0.2
     done
     echo "ack $1 $(now) $number 50" >>"$1.log"

@@ -35,11 +35,23 @@ CALM = ("ack sure 1000 1 50", "ack sure 1500 2 50", "ack plain 1000 1 50", "ack 
 
 
 def test_what_the_load_says_is_summed_up() -> None:
-    outcome = read(*CALM, "retry plain 1200 Could not connect: refused", "retry transactions 1300 16")
+    outcome = read(*CALM, "retry plain 1200 1 Could not connect: refused", "retry transactions 1300 16")
     assert (outcome.acknowledged, outcome.plain_acknowledged) == (100, 100)
     assert outcome.retries == 17
     assert outcome.waited == 2.5
     outcome.check(recovered=1, waited=3)
+
+
+def test_a_retry_without_a_reason_and_a_strange_line_are_no_error() -> None:
+    outcome = read(*CALM, "retry sure 1200 1 ", "", "Terminated", "retry sure 1300 1 0")
+    assert outcome.retries == 2
+    outcome.check(recovered=1, waited=3)
+
+
+@pytest.mark.parametrize("line", ["ack sure 1700", "lost sure", "retry plain 1200 why"])
+def test_half_a_line_is_never_counted_as_nothing(line: str) -> None:
+    with pytest.raises(ValueError, match=r"not a line of the load|why"):
+        read(*CALM, line)
 
 
 @pytest.mark.parametrize(
