@@ -242,7 +242,7 @@ def _as_json(checked: Checked) -> str:
 def _show(checked: Checked) -> None:
     from rich.text import Text
 
-    from settings.types import escaped
+    from policies.rules.words import escaped
 
     from .console import new_console
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from settings.errors import SettingsError, nearest
+from policies.rules.words import nearest
+from settings.errors import SettingsError
 from settings.files import environment_file, line_of, read_agents, read_yaml
 
 if TYPE_CHECKING:

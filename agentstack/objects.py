@@ -6,31 +6,25 @@ import os
 import pathlib
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final, TypeAlias
 
 import yaml
 
-from settings.files import FastLoader
-from settings.types import escaped
+from policies.rules.loader import PLAIN_TAGS, BoundedLoader
+from policies.rules.words import escaped
 
 from .locate import mentioned
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 LARGEST_FILE: Final = 16 * 1024**2
 """Bytes of a file; longer ones are refused."""
-MOST_VALUES: Final = 1_000_000
-"""Values in a document, those that aliases repeat included."""
-DEEPEST: Final = 200
-"""Groups within each other; custom resource definitions have about 60."""
 
 _Key: TypeAlias = str | int
 _TEMPLATE: Final = re.compile(r"\{\{|\{%")
 _WAYS: Final = ("spec", "template", "jobTemplate")
 """The fields that lead from a workload to its containers."""
-_NONE: Final[Mapping[_Key, Lines]] = {}
-_TAG: Final = "tag:yaml.org,2002:"
 
 
 class UnreadableError(Exception):
@@ -47,7 +41,17 @@ class Lines:
 
     line: int
     """From 1: of its key, or of the value itself in a list."""
-    inner: Mapping[_Key, Lines] = field(default_factory=dict, repr=False)
+    node: yaml.Node = field(repr=False)
+
+    @property
+    def inner(self) -> Mapping[_Key, Lines]:
+        """Those of what is in a group, by key or index."""
+        match self.node:
+            case yaml.MappingNode(value=pairs):
+                return {key.value: Lines(_line(key), value) for key, value in pairs}
+            case yaml.SequenceNode(value=values):
+                return {index: Lines(_line(value), value) for index, value in enumerate(values)}
+        return {}
 
     def at(self, *keys: _Key) -> Lines | None:
         """Return those of the value at `keys`, or of the nearest group that is there; None without the first key."""
@@ -198,133 +202,41 @@ def documents(content: bytes) -> Iterator[tuple[Any, Lines]]:
     hint = ": a template? Render it first: `helm template CHART | agentstack check -`" if _TEMPLATE.search(text) else ""
     try:
         # Tabs are space in JSON, where a text cannot hold one.
-        yield from _Composer(text.replace("\t", " ") if text.lstrip()[:1] in ("{", "[") else text).documents()
+        loader = _Loader(text.replace("\t", " ") if text.lstrip()[:1] in ("{", "[") else text)
+        while loader.check_node():
+            node = loader.get_node()
+            if (value := loader.construct_document(node)) is not None:
+                yield value, Lines(_line(node), node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise UnreadableError(f"malformed YAML: {escaped(str(error.problem))}{hint}", line) from None
     except yaml.YAMLError as error:
         raise UnreadableError(f"malformed YAML: {escaped(' '.join(str(error).split()))}{hint}") from None
-    except UnreadableError as error:
-        raise UnreadableError(f"{error}{hint}", error.line) from None
 
 
-@dataclass
-class _Open:
-    """A group whose end is not reached; a scalar on its way to its place."""
+class _Loader(BoundedLoader):
+    """Takes for text what it knows no better: keys, and scalars that their tags do not fit; passes over other tags."""
 
-    value: Any
-    line: int
-    inner: Any
-    """Of a group: a `dict` from keys or indexes to `Lines`."""
-    anchor: str | None = None
-    size: int = 1
-    key: str | None = None
-    key_line: int = 0
-    merged: list[_Open] = field(default_factory=list)
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if node.tag not in PLAIN_TAGS:
+            node.tag = self.resolve(type(node), node.value, (False, False))
+        try:
+            return super().construct_object(node, deep=deep)
+        except yaml.MarkedYAMLError:
+            if isinstance(node, yaml.ScalarNode):
+                return node.value
+            raise
 
-
-class _Composer:
-    """Makes values of events, without recursion: the library's own goes as deep as the text, and crashes."""
-
-    def __init__(self, text: str) -> None:
-        self._loader = FastLoader(text)
-        self._stack: list[_Open] = []
-        self._anchors: dict[str, _Open] = {}
-
-    def documents(self) -> Iterator[tuple[Any, Lines]]:
-        while self._loader.check_event():
-            event = self._loader.get_event()
-            done: _Open | None = None
-            match event:
-                case yaml.DocumentStartEvent():
-                    self._stack, self._anchors = [], {}
-                case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
-                    self._begin(event)
-                case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
-                    done = self._stack.pop()
-                    _merge(done)
-                case yaml.ScalarEvent():
-                    if self._is_key():
-                        self._stack[-1].key = event.value
-                        self._stack[-1].key_line = _line(event)
-                        continue
-                    done = _Open(self._scalar(event), _line(event), _NONE, anchor=event.anchor)
-                case yaml.AliasEvent():
-                    done = self._repeated(event)
-            if done is None:
-                continue
-            if done.anchor:
-                self._anchors[done.anchor] = done
-            if self._stack:
-                self._put(done, event)
-            elif done.value is not None:
-                yield done.value, Lines(done.line, done.inner)
-
-    def _is_key(self) -> bool:
-        return bool(self._stack) and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is None
-
-    def _begin(self, event: Any) -> None:
-        if self._is_key():
-            raise UnreadableError("a key must be text", _line(event))
-        if len(self._stack) == DEEPEST:
-            raise UnreadableError(f"more than {DEEPEST} groups within each other", _line(event))
-        value: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
-        self._stack.append(_Open(value, _line(event), {}, anchor=event.anchor))
-
-    def _repeated(self, event: Any) -> _Open:
-        line = _line(event)
-        if self._is_key():
-            raise UnreadableError("a key must be text", line)
-        if event.anchor not in self._anchors:  # a group is known at its end: in itself it cannot be repeated
-            raise UnreadableError("malformed YAML: an alias for what is not there", line)
-        known = self._anchors[event.anchor]
-        return _Open(known.value, line, known.inner, size=known.size)
-
-    def _put(self, done: _Open, event: Any) -> None:
-        parent = self._stack[-1]
-        parent.size += done.size
-        if parent.size > MOST_VALUES:
-            raise UnreadableError(f"more than {MOST_VALUES:,} values, with what aliases repeat", _line(event))
-        if isinstance(parent.value, list):
-            parent.inner[len(parent.value)] = Lines(done.line, done.inner)
-            parent.value.append(done.value)
-            return
-        key, parent.key = str(parent.key), None
-        if key == "<<" and isinstance(done.value, dict | list):
-            parent.merged.append(done)
-        else:
-            parent.value[key] = done.value
-            parent.inner[key] = Lines(parent.key_line, done.inner)
-
-    def _scalar(self, event: Any) -> Any:
-        tag = event.tag
-        if tag is None or tag == "!":
-            tag = self._loader.resolve(yaml.ScalarNode, event.value, event.implicit)
-        kind = str(tag).removeprefix(_TAG)
-        if kind in ("null", "bool", "int", "float"):
-            try:
-                node = yaml.ScalarNode(tag, event.value)
-                return getattr(self._loader, f"construct_yaml_{kind}")(node)
-            except (ValueError, LookupError):  # a number too long for Python, or a tag that its text does not fit
-                return event.value
-        return event.value
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        self.flatten_mapping(node)
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self.refuse(key, "a key must be text")
+        return {key.value: self.construct_object(value, deep=deep) for key, value in node.value}
 
 
-def _line(event: Any) -> int:
-    return int(event.start_mark.line) + 1
-
-
-def _merge(group: _Open) -> None:
-    """Add what `<<` brings to a mapping; its own keys win, and of several the first."""
-    for source in group.merged:
-        parts = [(source.value, source.inner)]
-        if isinstance(source.value, list):
-            parts = [(value, source.inner[index].inner) for index, value in enumerate(source.value)]
-        for value, lines in parts:
-            for key, item in value.items() if isinstance(value, dict) else ():
-                if key not in group.value:
-                    group.value[key] = item
-                    group.inner[key] = lines[key]
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
 
 
 def _container(value: Any, lines: Lines, name: str) -> tuple[Lines | None, Lines | None]:

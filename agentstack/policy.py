@@ -23,10 +23,10 @@ from policies.rules import (
     Waivers,
     evaluate,
 )
+from policies.rules.words import nearest, quoted
 from policies.waiver_file import WaiverFileError, read_waivers
-from settings.errors import Path, Problem, SettingsError, nearest
+from settings.errors import Path, Problem, SettingsError
 from settings.files import environments, line_of
-from settings.types import quoted
 
 ENFORCEMENT: Final[Mapping[str, Severity | None]] = {"mandatory": "error", "advisory": "warning", "disabled": None}
 """The enforcement levels of the engine, and the severity that each stands for."""

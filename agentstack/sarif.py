@@ -16,8 +16,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from policies.rules import FRAMEWORK, LEVELS, RULES, Rule, object_title
+from policies.rules.words import escaped
 from settings.errors import SettingsError
-from settings.types import escaped
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _ROOT: Final = "%SRCROOT%"

@@ -6,15 +6,18 @@ import pathlib
 import re
 from collections.abc import Collection, Iterator
 from datetime import date
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import yaml
 
 if TYPE_CHECKING or __package__:
     from .rules import Waiver
+    from .rules.loader import BoundedLoader
+    from .rules.words import nearest, quoted
 else:  # the engine runs this folder, so it is what is on sys.path
     from rules import Waiver
+    from rules.loader import BoundedLoader
+    from rules.words import nearest, quoted
 
 _FIELDS = ("rule", "resource", "environments", "reason", "owner", "until")
 _OPTIONAL = ("environments",)
@@ -35,8 +38,7 @@ def read_waivers(file: pathlib.Path, rules: Collection[str]) -> tuple[Waiver, ..
         WaiverFileError: It cannot be read, or a waiver in it is incomplete or names no rule.
     """
     try:
-        # Not the faster loader in C, which crashes where lists are nested too deeply.
-        root = yaml.compose(file.read_text(encoding="utf-8"), yaml.SafeLoader)
+        root = yaml.compose(file.read_text(encoding="utf-8"), BoundedLoader)
     except FileNotFoundError:
         return ()
     except OSError as error:
@@ -46,7 +48,7 @@ def read_waivers(file: pathlib.Path, rules: Collection[str]) -> tuple[Waiver, ..
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise WaiverFileError(f"{file}{line}: malformed YAML: {error.problem}") from None
-    except (yaml.YAMLError, RecursionError):
+    except yaml.YAMLError:
         raise WaiverFileError(f"{file}: malformed YAML") from None
     if root is None:
         return ()
@@ -74,7 +76,7 @@ class _Entry:
         names = [name for name, _ in self._keys]
         for index, (name, key) in enumerate(self._keys):
             if name not in _FIELDS:
-                yield _line(key), f"unknown key {_quoted(name)}{_nearest(name, _FIELDS)}"
+                yield _line(key), f"unknown key {quoted(name)}{nearest(name, _FIELDS)}"
             elif name in names[:index]:
                 yield _line(key), f"the key `{name}` stands twice: remove one of them"
         for name in _FIELDS:
@@ -95,11 +97,11 @@ class _Entry:
         if not text:
             return "must be text: say it in a few words"
         if name == "rule" and text not in self._rules:
-            return f"unknown rule {_quoted(text)}{_nearest(text, self._rules)}"
+            return f"unknown rule {quoted(text)}{nearest(text, self._rules, 'docs/policies.md lists all')}"
         if name == "resource" and not re.fullmatch(r"[A-Za-z0-9]+(/[a-z0-9.-]+)?/[^/]+", text):
-            return f"{_quoted(text)} names no object: write `Kind/namespace/name`; only the name may hold `*`"
+            return f"{quoted(text)} names no object: write `Kind/namespace/name`; only the name may hold `*`"
         if name == "until" and _day(text) is None:
-            return f"{_quoted(text)} is no date: write the last day as `2026-12-31`"
+            return f"{quoted(text)} is no date: write the last day as `2026-12-31`"
         return None
 
     def waiver(self) -> Waiver:
@@ -136,16 +138,3 @@ def _day(text: str) -> date | None:
         return date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII) else None
     except ValueError:
         return None
-
-
-def _quoted(text: str) -> str:
-    """Repeat rejected input, on one line."""
-    shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-    return f"`{shown}`" if len(shown) <= 80 else "the given text"
-
-
-def _nearest(word: str, known: Collection[str]) -> str:
-    matches = get_close_matches(word, sorted(known), n=1, cutoff=0.5)
-    if matches:
-        return f", did you mean `{matches[0]}`?"
-    return f": known are {', '.join(known)}" if len(known) < 10 else ": docs/policies.md lists all"

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
+from policies.rules.words import quoted
+
 from .model import Model
-from .types import quoted
 
 
 def _date(value: Any) -> date:

@@ -8,9 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from policies.rules.words import quoted
+
 from .model import Model
 from .redis_backup import Schedule
-from .types import Duration, quoted
+from .types import Duration
 
 
 def _time_zone(name: str) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from difflib import get_close_matches
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from .types import duration_text, escaped, quoted
+from policies.rules.words import escaped, nearest, quoted
+
+from .types import duration_text
 
 Path = tuple[str | int, ...]
 """The keys and list positions that lead to a value."""
@@ -29,18 +30,6 @@ class Problem:
 
 class SettingsError(Exception):
     """The input cannot be used; the text has one line per mistake and never holds a secret."""
-
-
-def nearest(word: object, known: Iterable[str], otherwise: str | None = None) -> str:
-    """Return ", did you mean `...`?" for the known name nearest to `word`.
-
-    Where none is near: ": " and `otherwise`, by default the list of what is known.
-    """
-    names = sorted(known)
-    matches = get_close_matches(str(word), names, n=1, cutoff=0.5)
-    if matches:
-        return f", did you mean `{matches[0]}`?"
-    return f": {otherwise or 'known are ' + (', '.join(names) or 'none')}"
 
 
 def problems(error: ValidationError, root: type[BaseModel]) -> Iterator[Problem]:

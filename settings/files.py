@@ -4,50 +4,14 @@ from __future__ import annotations
 
 import functools
 import pathlib
-from collections.abc import Hashable
-from typing import Any, ClassVar, NoReturn
+from typing import Any
 
 import yaml
 
-from .errors import Path, SettingsError, nearest
-from .types import quoted
+from policies.rules.loader import BoundedLoader, StrictLoader
+from policies.rules.words import nearest
 
-FastLoader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""In C where PyYAML was built so: ten times as fast."""
-_PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null", "merge")}
-
-
-class _StrictLoader(FastLoader):  # type: ignore[misc]
-    """Refuses all tags but plain YAML's, and a key that stands twice in one mapping, of which YAML keeps the last."""
-
-    # What looks like a date stays text, as in the JSON that the engine makes of the file.
-    yaml_implicit_resolvers: ClassVar = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in FastLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        # A secret in plain text may begin with `!`: neither message repeats it.
-        if node.tag not in _PLAIN_TAGS:
-            self._refuse(node, "unknown tag: put the text in quotes")
-        try:
-            return super().construct_object(node, deep=deep)
-        except (ValueError, LookupError):  # a number too long for Python, or a tag that its text does not fit
-            self._refuse(node, "neither a number nor a switch: put the text in quotes")
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                self._refuse(key_node, "a key must be text: put `{{ ... }}` and the like in quotes")
-            if key_node.value in seen:
-                self._refuse(key_node, f"the key {quoted(key_node.value)} stands twice: remove one of them")
-            seen.add(key_node.value)
-        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
-        return mapping
-
-    def _refuse(self, node: yaml.Node, why: str) -> NoReturn:
-        raise yaml.constructor.ConstructorError(None, None, why, node.start_mark)
+from .errors import Path, SettingsError
 
 
 def read_yaml(path: pathlib.Path) -> dict[str, Any]:
@@ -57,7 +21,7 @@ def read_yaml(path: pathlib.Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        content = yaml.load(text, _StrictLoader)
+        content = yaml.load(text, StrictLoader)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -67,8 +31,6 @@ def read_yaml(path: pathlib.Path) -> dict[str, Any]:
         raise SettingsError(f"{path}{line}: malformed YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         raise SettingsError(f"{path}: malformed YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise SettingsError(f"{path}: malformed YAML: groups are nested too deeply") from None
     if content is None:
         raise SettingsError(f"{path}: is empty: write at least one `key: value` line, or remove the file")
     if not isinstance(content, dict):
@@ -97,7 +59,7 @@ def line_of(path: pathlib.Path, keys: Path) -> int | None:
 
 @functools.lru_cache(maxsize=64)
 def _composed(path: pathlib.Path) -> yaml.Node | None:
-    return yaml.compose(path.read_text(encoding="utf-8"), FastLoader)
+    return yaml.compose(path.read_text(encoding="utf-8"), BoundedLoader)
 
 
 def environments(project: pathlib.Path) -> list[str]:

@@ -11,8 +11,10 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
+from policies.rules.words import quoted
+
 from .model import Model, Resources
-from .types import Percent, quoted
+from .types import Percent
 
 MAX_DEVICES = 16_000
 """Devices of one fleet: so many ids of 63 characters fit into one ConfigMap, which holds 1 MiB.

@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from policies.rules.credentials import secret_arguments
+from policies.rules.words import quoted
 
 from .model import Demand, Model, Resources, SecretKey
 from .secrets import AgentSecret
-from .types import HOST_PATTERN, Cidr, Duration, GpuResource, ImageRef, Memory, quoted
+from .types import HOST_PATTERN, Cidr, Duration, GpuResource, ImageRef, Memory
 
 Backend = Literal["openai", "azure", "vllm", "ollama", "onnx"]
 _SERVERS: tuple[Backend, ...] = ("vllm", "ollama")

@@ -8,9 +8,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from policies.rules.words import quoted
+
 from .model import Demand, Model, Resources, SecretKey
 from .tls import Certificates, ExternalTls
-from .types import Cidr, Duration, ImageRef, Memory, TopicName, quoted
+from .types import Cidr, Duration, ImageRef, Memory, TopicName
 
 
 class TopicSettings(Model):

@@ -9,8 +9,10 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, model_validator
 
+from policies.rules.words import quoted
+
 from .model import Model
-from .types import Cidr, HostName, Port, quoted
+from .types import Cidr, HostName, Port
 
 
 def _or_text(schema: dict[str, Any]) -> None:

@@ -7,8 +7,10 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from policies.rules.words import quoted
+
 from .model import Model, Resources
-from .types import Cidr, DnsSubdomain, Memory, quoted
+from .types import Cidr, DnsSubdomain, Memory
 
 # The fields of a schedule as Kubernetes reads it: their names, least and greatest values, and words for values.
 _CRON = (

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, model_validator
 
+from policies.rules.words import quoted
+
 from .model import Model
-from .types import Duration, quoted
+from .types import Duration
 
 if TYPE_CHECKING:
     from .agents import AgentSettings

@@ -8,8 +8,9 @@ from typing import Self
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
+from policies.rules.words import nearest
+
 from .agents import AgentSettings
-from .errors import nearest
 from .inference import InferenceSettings
 from .kafka import KafkaSettings
 from .model import Demand, Model

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
-from .errors import nearest
+from policies.rules.words import nearest
+
 from .model import Model
 from .types import ConsumerGroup, Duration, Percent, RedisKey, TopicName
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from policies.rules.words import escaped, nearest, quoted
+
 from .agents import AgentFile
-from .errors import Problem, SettingsError, nearest, problems
+from .errors import Problem, SettingsError, problems
 from .files import line_of, read_agents
 from .fleet import FOLDER
 from .model import merge
 from .root import Settings
-from .types import escaped, quoted
 
 _SECTIONS = ("platform", "namespaces", "redis", "kafka", "observability", "gateway", "inference")
 

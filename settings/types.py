@@ -23,8 +23,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from policies.rules.credentials import secret_in_plain_text
 from policies.rules.quantities import quantity
+from policies.rules.words import quoted
 
 
 class _Quantity(str):
@@ -97,17 +97,6 @@ class Memory(_Quantity):
         if number:
             return f"{quoted(text)} is not a memory quantity: write `{number[1]}{number[2].upper()}i`"
         return f"{quoted(text)} is not a memory quantity: write a number with a unit such as `512Mi` or `2Gi`"
-
-
-def quoted(text: str) -> str:
-    """Repeat rejected input in a message, unless it may hold a password or key."""
-    suspicious = "@" in text or "://" in text or secret_in_plain_text("", text) or len(text) > 80
-    return "the given text" if suspicious else f"`{escaped(text)}`"
-
-
-def escaped(text: str) -> str:
-    """Write line breaks and other characters that cannot be shown as in Python: a message is one line."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -17,9 +17,9 @@ from types import FrameType
 
 import yaml
 
-from settings.errors import SettingsError, nearest
+from policies.rules.words import escaped, nearest
+from settings.errors import SettingsError
 from settings.files import environments
-from settings.types import escaped
 
 from .snapshot import Snapshot
 

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from policies.rules.credentials import masked, secret_arguments, secret_in_plain_text
 from policies.rules.quantities import quantity
-from settings.types import escaped
+from policies.rules.words import escaped
 
 from .snapshot import Object, Snapshot
 

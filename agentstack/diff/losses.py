@@ -14,8 +14,8 @@ from datetime import date
 from typing import Any, Final
 
 from components.platform.guard import Cost, losing
+from policies.rules.words import nearest
 from settings.approvals import ApprovedReplacement
-from settings.errors import nearest
 
 from .changes import ABSENT, FieldChange
 from .document import Block, Code, Fenced, Fold, Line, Lines, Section, Table

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from policies.rules import object_title
-from settings.files import FastLoader
+from policies.rules.loader import BoundedLoader
 
 if TYPE_CHECKING:
     from agentstack.environment import Environment
@@ -115,7 +115,7 @@ class Snapshot:
         report = json.loads(text)
         objects = {}
         for entry in report["objects"]:
-            manifest = yaml.load((folder / entry["file"]).read_text(encoding="utf-8"), FastLoader)
+            manifest = yaml.load((folder / entry["file"]).read_text(encoding="utf-8"), BoundedLoader)
             known = Object(manifest, **_engine(entry))
             objects[known.key] = known
         resources = tuple(

@@ -15,6 +15,7 @@ from typing import Any, Final
 import yaml
 
 from agentstack.policy import WAIVERS
+from policies.rules.loader import TextLoader
 
 from .changes import ABSENT, SECRET, FieldChange, fields
 from .document import Code, Line, Lines, Section
@@ -81,8 +82,8 @@ def _parsed(file: pathlib.Path) -> Any:
     try:
         text = file.read_text(encoding="utf-8")
         # Not all that is JSON is YAML: tabs are not.
-        return json.loads(text) if file.suffix == ".json" else yaml.load(text, yaml.BaseLoader)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return json.loads(text) if file.suffix == ".json" else yaml.load(text, TextLoader)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):  # the last one is JSON's
         return None
 
 

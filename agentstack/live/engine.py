@@ -19,8 +19,8 @@ from typing import Any, Final, Literal
 
 from agentstack.environment import Environment
 from policies.rules import object_title
+from policies.rules.words import escaped
 from settings.errors import SettingsError
-from settings.types import escaped
 
 SECRET: Final = "[secret]"
 """What the engine prints in the place of a secret."""

@@ -1,7 +1,7 @@
 """The rules, and `evaluate`, which runs them over Kubernetes objects.
 
-Standard library only: the same rules run in-process and in the policy pack, where this package is the
-top-level module `rules`. Hence the relative imports. Wrong types and unknown fields are the business of
+Standard library only, and PyYAML, which Pulumi brings: the same rules run in-process and in the policy pack, where this
+package is the top-level module `rules`. Hence the relative imports. Wrong types and unknown fields are the business of
 schema validation; the rules read past them.
 """
 

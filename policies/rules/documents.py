@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import yaml
+
+from .loader import BoundedLoader
 from .model import Manifest
 from .reading import UNKNOWN, get, known, known_objects, objects
 from .stack import Stack
@@ -53,21 +56,15 @@ def _entries(stack: Stack, namespace: str, name: object) -> Iterator[Entry]:
 
 @lru_cache(maxsize=256)
 def parsed(content: str) -> Any:
-    """The content of a YAML or JSON file, not to be changed; None for what is neither.
-
-    PyYAML is no part of the standard library, but Pulumi needs it, so it is there wherever the rules run.
-    """
+    """The content of a YAML or JSON file, not to be changed; None for what is neither."""
     if content.lstrip()[:1] == "{":
         try:
             return json.loads(content)
         except (ValueError, RecursionError):
             return None
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.load(content, loader)
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError):
+        return yaml.load(content, BoundedLoader)
+    except (yaml.YAMLError, ValueError, TypeError):
         return None
 
 

@@ -1,7 +1,4 @@
-"""A price list: what a vCPU, memory, storage and devices cost. Money is always `Decimal`.
-
-Needs PyYAML, which the SDKs bring, and only when a file is read; the rest of this package is standard library.
-"""
+"""A price list: what a vCPU, memory, storage and devices cost. Money is always `Decimal`."""
 
 from __future__ import annotations
 
@@ -10,9 +7,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+
+import yaml
+
+from .loader import TextLoader
+from .words import nearest, quoted
 
 FOLDER = Path(__file__).parent.parent
 """The folder that the configuration's names of price files are relative to: `policies`."""
@@ -56,19 +57,19 @@ class Prices:
             raise PriceError("must be a group of `key: value` lines: see policies/prices.yaml")
         for key in content:
             if key not in _KNOWN:
-                raise PriceError(f"unknown key {_quoted(key)}{_nearest(str(key))}")
+                raise PriceError(f"unknown key {_shown(key)}{nearest(key, _KNOWN)}")
         for key in _REQUIRED:
             if key not in content:
                 raise PriceError(f"{key}: is missing: see policies/prices.yaml")
         currency = content["currency"]
         if not isinstance(currency, str) or not re.fullmatch("[A-Z]{3}", currency):
-            raise PriceError(f"currency: {_quoted(currency)} is not a code of ISO 4217: write for example `USD`")
+            raise PriceError(f"currency: {_shown(currency)} is not a code of ISO 4217: write for example `USD`")
         storage = _by_name(content, "storageGibMonth", _MOST)
         if DEFAULT_CLASS not in storage:
             raise PriceError("storageGibMonth: has no `default`: add it, for claims of every other class")
         for name in (gpus := _by_name(content, "gpuHour", _MOST)):
             if "/" not in name:
-                raise PriceError(f"gpuHour: {_quoted(name)} has no domain: write for example `nvidia.com/gpu`")
+                raise PriceError(f"gpuHour: {quoted(name)} has no domain: write for example `nvidia.com/gpu`")
         factors = _by_name(content, "spotFactor", Decimal(1))
         for name, factor in factors.items():
             if not factor:
@@ -121,26 +122,12 @@ def read(name: str = DEFAULT_FILE) -> Prices:
 
 
 def _parsed(text: str) -> Any:
-    import yaml
-
-    class Loader(yaml.BaseLoader):
-        """Leaves numbers as they are written: they must not become binary fractions."""
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            for key in keys:
-                if keys.count(key) > 1:
-                    raise PriceError(f"the key {_quoted(key)} stands twice: remove one of them")
-            return super().construct_mapping(node, deep=deep)
-
     try:
-        return yaml.load(text, Loader)
+        return yaml.load(text, TextLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}: " if mark else ""
         raise PriceError(f"{place}malformed YAML: {getattr(error, 'problem', None) or 'correct it'}") from None
-    except (TypeError, RecursionError):  # a key that is a list, or a structure within itself
-        raise PriceError("must be a group of `key: value` lines: see policies/prices.yaml") from None
 
 
 def _by_name(content: Mapping[str, Any], key: str, most: Decimal) -> dict[str, Decimal]:
@@ -156,17 +143,11 @@ def _number(value: Any, path: str, most: Decimal) -> Decimal:
     except InvalidOperation:
         number = Decimal("NaN")
     if not number.is_finite():
-        raise PriceError(f"{path}: {_quoted(value)} is not a number: write for example 0.04")
+        raise PriceError(f"{path}: {_shown(value)} is not a number: write for example 0.04")
     if not 0 <= number <= most:
-        raise PriceError(f"{path}: {_quoted(value)} is not between 0 and {most:,}: correct the number or its unit")
+        raise PriceError(f"{path}: {_shown(value)} is not between 0 and {most:,}: correct the number or its unit")
     return number
 
 
-def _quoted(value: Any) -> str:
-    text = value if isinstance(value, str) else type(value).__name__
-    return f"`{ascii(text[:40])[1:-1]}`"
-
-
-def _nearest(key: str) -> str:
-    matches = get_close_matches(key, _KNOWN, n=1, cutoff=0.5)
-    return f", did you mean `{matches[0]}`?" if matches else f": known are {', '.join(_KNOWN)}"
+def _shown(value: Any) -> str:
+    return quoted(value) if isinstance(value, str) else f"`{type(value).__name__}`"

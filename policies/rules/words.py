@@ -1,0 +1,31 @@
+"""What messages are made of: rejected input, repeated safely, and the name that was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from .credentials import secret_in_plain_text
+
+
+def escaped(text: str) -> str:
+    """Write line breaks and other characters that cannot be shown as in Python: a message is one line."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def quoted(text: str) -> str:
+    """Repeat rejected input in a message, unless it may hold a password or key."""
+    suspicious = "@" in text or "://" in text or secret_in_plain_text("", text) or len(text) > 80
+    return "the given text" if suspicious else f"`{escaped(text)}`"
+
+
+def nearest(word: object, known: Iterable[str], otherwise: str | None = None) -> str:
+    """Return ", did you mean `...`?" for the known name nearest to `word`.
+
+    Where none is near: ": " and `otherwise`, by default the list of what is known.
+    """
+    names = sorted(known)
+    matches = get_close_matches(str(word), names, n=1, cutoff=0.5)
+    if matches:
+        return f", did you mean `{matches[0]}`?"
+    return f": {otherwise or 'known are ' + (', '.join(names) or 'none')}"
