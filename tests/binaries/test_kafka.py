@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -25,6 +26,8 @@ from components.kafka.common import FILES
 from components.versions import KAFKA
 from settings import AgentSettings
 from tests.unit.test_kafka import COMBINED, build, container, environment
+
+from .ports import free_port
 
 CLUSTER_ID = "-PdGMVGySpWtqKXk6X8vOA"
 """Begins with a hyphen, as one generated id in 64 does."""
@@ -82,12 +85,6 @@ def kafka_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def variables(kafka_home: Path, folder: Path, given: dict[str, str], **changed: str) -> dict[str, str]:
     """A pod's environment, with the paths of this machine."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -130,7 +127,9 @@ class Node:
     def start(self) -> None:
         with self.log.open("a") as out:
             command = ["/bin/sh", str(FILES / "start.sh")]
-            self.process = subprocess.Popen(command, env=self.variables, stdout=out, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                command, env=self.variables, stdout=out, stderr=subprocess.STDOUT, process_group=0
+            )
         end = time.monotonic() + STARTS_WITHIN
         while self.process.poll() is None and time.monotonic() < end:
             with socket.socket() as client:
@@ -144,9 +143,14 @@ class Node:
         self.process.terminate()
         try:
             return self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill it and what runs beside it, which in a pod ends with it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     def run(self, script: str, *arguments: str, given: str = "", login: str = "client") -> tuple[int, str]:
         """Run one of Kafka's tools, which logs in with the named properties; its exit code and all that it said."""
@@ -548,9 +552,7 @@ def separate(
         yield running
     finally:
         for node in running.values():
-            if node.process.poll() is None:
-                node.process.kill()
-                node.process.wait()
+            node.kill()
 
 
 def test_separate_roles_start(kafka_home: Path, tmp_path: Path) -> None:

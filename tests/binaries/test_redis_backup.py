@@ -24,6 +24,7 @@ import components.redis
 from components.redis.backup.cronjobs import rclone_environment
 from settings import BackupBucket
 
+from .ports import free_port
 from .redis_nodes import eventually
 
 ROOM = Path(components.redis.__file__).parent
@@ -208,12 +209,8 @@ class Backups:
         self, script: str, cluster: Cluster, path: Path | None = None, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a script to its end; commands in `path` go before others."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            # Below the ephemeral ports, with room for the bus above.
-            port = 10000 + free.getsockname()[1] % 10000
         environment = cluster.environment(
-            BACKUP_DIR=str(self.folder), WORK_DIR=str(self.work), KEEP="3", LOCAL_PORT=str(port), **variables
+            BACKUP_DIR=str(self.folder), WORK_DIR=str(self.work), KEEP="3", LOCAL_PORT=str(free_port()), **variables
         )
         if path:
             environment["PATH"] = f"{path}:{environment['PATH']}"
@@ -529,9 +526,7 @@ S3_KEYS = {"AWS_ACCESS_KEY_ID": "of-the-test", "AWS_SECRET_ACCESS_KEY": "of-the-
 @pytest.fixture
 def bucket(tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     """A folder that an S3 server serves as a bucket, and the environment in which rclone finds it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     folder = tmp_path / "s3" / "bucket"
     folder.mkdir(parents=True)
     keys = ",".join(S3_KEYS.values())

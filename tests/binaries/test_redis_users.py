@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 
 from components.redis.users import SYSTEM_RIGHTS, acl_file, agent_rights
 
+from .ports import free_port
 from .redis_nodes import Engine
 
 RIGHTS = SYSTEM_RIGHTS | {
@@ -28,7 +28,7 @@ class Server:
 
     def __init__(self, engine: Engine, folder: Path) -> None:
         self.cli = engine.cli
-        self.port = str(random.randint(20000, 40000))
+        self.port = str(free_port())
         self.file = folder / "users.acl"
         self.file.write_text(acl_file(RIGHTS, PASSWORDS))
         options = {"port": self.port, "bind": "127.0.0.1", "dir": str(folder), "aclfile": str(self.file), "save": ""}
