@@ -281,6 +281,8 @@ class Controller:
         self.whole = False
         """Whether every device that may not be missing has a ready pod of the template as it is now."""
         self.last_round = time.monotonic()
+        self.last_success = 0.0
+        """When a round was last done to its end, in seconds since 1970."""
 
     def round(self) -> None:
         """Watch for a while, compare, and change what differs."""
@@ -303,6 +305,7 @@ class Controller:
         for device in now.create[:AT_ONCE]:
             # 409: made already, which the watch has not told yet, or not gone yet.
             self._tolerating(409, "POST", "/pods", pod_of(self._fleet, device, template))
+        self.last_success = time.time()
 
     def _tolerating(self, status: int, method: str, path: str, body: Any = None) -> None:
         try:
@@ -319,6 +322,11 @@ class Controller:
             ("devices_ready", "Devices with a ready pod.", self.plan.ready),
             ("devices_outdated", "Devices with a pod of a former template.", self.plan.outdated),
             ("devices_max_unavailable", "Devices that may be without a ready pod.", self.plan.max_unavailable),
+            (
+                "last_success_timestamp_seconds",
+                "When a round was last done to its end.",
+                self.last_success,
+            ),
         ):
             metric = f"agentstack_fleet_{name}"
             lines += [f"# HELP {metric} {meaning}", f"# TYPE {metric} gauge"]
