@@ -27,7 +27,7 @@ lint: $(VENV)/dev ## ruff, mypy --strict, and whether generated files are curren
 	$(BIN)/agentstack schema --check
 
 unit: $(VENV)/dev ## The tests alone
-	$(BIN)/python -m pytest -n auto $(addprefix --ignore=,tests/cluster tests/chaos $(ENGINE_AND_CLUSTER))
+	$(BIN)/python -m pytest -n auto --dist worksteal $(addprefix --ignore=,tests/cluster tests/chaos $(ENGINE_AND_CLUSTER))
 
 test-cluster: $(VENV)/dev ## Deploy dev to the cluster of KUBECONFIG (by kubectl, and by pulumi if on PATH), test it, remove it
 	$(BIN)/python -m pytest tests/cluster
