@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from agentstack.environment import Environment
+from policies.rules.loader import BoundedLoader
 from settings import Settings
-from settings.files import FastLoader
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ("dev", "staging", "prod", "everything")
@@ -56,7 +56,7 @@ def rendered(environment: str, base: Path) -> list[Manifest]:
 
 def read(folder: Path) -> list[Manifest]:
     """All objects that a preview wrote to a folder."""
-    return [yaml.load(path.read_text(), FastLoader) for path in sorted(folder.rglob("*.yaml"))]
+    return [yaml.load(path.read_text(), BoundedLoader) for path in sorted(folder.rglob("*.yaml"))]
 
 
 def pod_template(manifest: Manifest) -> Manifest | None:
