@@ -32,11 +32,6 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _root() -> None:
-    """Stand for itself: with one command alone, typer would leave out its name."""
-
-
 @app.command()
 def preview(
     env: Annotated[str, typer.Argument(metavar="[ENV]", help="The environment: reads Pulumi.ENV.yaml.")] = "dev",

@@ -30,9 +30,9 @@ class DevSecrets:
                 raise SettingsError(f"{path}: cannot be read as JSON: remove it, and new secrets are made") from None
         self._changed = False
 
-    def value(self, name: str, inputs: Mapping[str, Any], make: Callable[[random.Random], str]) -> str:
-        """Return the secret of the resource `name`, made by `make` where it has none yet or its `inputs` changed."""
-        key = f"{name}@{hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:10]}"
+    def value(self, urn: str, inputs: Mapping[str, Any], make: Callable[[random.Random], str]) -> str:
+        """Return the secret of the resource `urn`, made by `make` where it has none yet or its `inputs` changed."""
+        key = f"{urn}@{hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:10]}"
         if key not in self._values:
             self._values[key] = make(random.SystemRandom())
             self._changed = True

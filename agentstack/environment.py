@@ -103,15 +103,15 @@ class Environment:
             config[f"preview:{key}"] = str(path if here else path.absolute())
         return config, secret_keys
 
-    def settings(self) -> Settings:
-        """Load the validated settings without running the program.
+    def settings(self, **sections: Any) -> Settings:
+        """Load the validated settings without running the program; `sections` stand in the place of the file's.
 
         Raises `SettingsError` with one line per mistake.
         """
         from settings.stack import load
 
-        sections = {key.removeprefix(_PREFIX): value for key, value in self.config.items() if key.startswith(_PREFIX)}
-        return load(sections, stack_file=self.file, agents_folder=self.agents_folder)
+        own = {key.removeprefix(_PREFIX): value for key, value in self.config.items() if key.startswith(_PREFIX)}
+        return load({**own, **sections}, stack_file=self.file, agents_folder=self.agents_folder)
 
     @property
     def platform(self) -> PlatformSettings:

@@ -249,9 +249,7 @@ def _container(value: Any, lines: Lines, name: str) -> tuple[Lines | None, Lines
                 for index, item in enumerate(_items(value.get(group))):
                     if isinstance(item, Mapping) and item.get("name") == name:
                         return lines.inner[group].inner[index], lines
-            pending += [
-                (value[key], lines.inner[key]) for key in ("spec", "template", "jobTemplate") if key in lines.inner
-            ]
+            pending += [(value[key], lines.inner[key]) for key in _WAYS if key in lines.inner]
     return None, None
 
 

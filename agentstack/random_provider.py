@@ -1,7 +1,7 @@
 """The values of pulumi-random's resources, in the formats of the real provider, without the provider.
 
-What is no secret follows from the resource's name, so that every preview shows the same. Secrets come from a
-`SecretStore` if there is one, and are withheld if not.
+What is no secret follows from the resource's URN, so that every preview shows the same. Secrets come from `DevSecrets`
+if there are any, and are withheld if not.
 """
 
 from __future__ import annotations
@@ -11,19 +11,13 @@ import hashlib
 import random
 import string
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+from .dev_secrets import DevSecrets
 from .environment import WITHHELD
 
 _SPECIAL = "!@#$%&*()-_=+[]{}<>:?"  # https://www.pulumi.com/registry/packages/random/api-docs/randompassword/
-
-
-class SecretStore(Protocol):
-    """Keeps random secrets from one preview to the next."""
-
-    def value(self, name: str, inputs: Mapping[str, Any], make: Callable[[random.Random], str]) -> str:
-        """Return the secret of a resource, made by `make` where it has none yet or its inputs changed."""
 
 
 class State(NamedTuple):
@@ -34,7 +28,7 @@ class State(NamedTuple):
     secret: frozenset[str] = frozenset()
 
 
-def create(token: str, urn: str, inputs: Mapping[str, Any], seed: str, store: SecretStore | None) -> State:
+def create(token: str, urn: str, inputs: Mapping[str, Any], seed: str, store: DevSecrets | None) -> State:
     """Return the state of a resource of type `token`, such as `random:index/randomId:RandomId`.
 
     `inputs` are those of the provider; `seed` and the `urn` make the values that are no secret.

@@ -17,8 +17,9 @@ from pulumi.runtime import mocks, rpc, set_all_config, settings
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.stack import run_in_stack
 
+from .dev_secrets import DevSecrets
 from .environment import Environment
-from .random_provider import SecretStore, State, create
+from .random_provider import State, create
 
 _STACK = "pulumi:pulumi:Stack"
 
@@ -83,7 +84,7 @@ class Rendered:
     """What the program logged as a warning or an error."""
 
 
-def render(environment: Environment, store: SecretStore | None = None) -> Rendered:
+def render(environment: Environment, store: DevSecrets | None = None) -> Rendered:
     """Run the project's `__main__.py` for `environment` and return what it registers.
 
     Raises `SettingsError` for files that cannot be read, `pulumi.RunError` where the program refuses its input,
@@ -159,7 +160,7 @@ class _Monitor(mocks.MockMonitor):
     The monitor it derives from hands on neither parents nor where exactly a secret is, and accepts a URN twice.
     """
 
-    def __init__(self, rendered: Rendered, *, seed: str, store: SecretStore | None) -> None:
+    def __init__(self, rendered: Rendered, *, seed: str, store: DevSecrets | None) -> None:
         super().__init__(_NoInvokes())
         self._rendered = rendered
         self._seed = seed

@@ -79,8 +79,9 @@ class Report:
     """Commands, each with what it is for."""
     safeguards: Safeguards
     """What the settings refuse, and let through."""
-    cost: Estimate | None = None
-    graph: Graph | None = None
+    cost: Estimate
+    graph: Graph | None
+    """None where the settings are those of another program."""
 
     @property
     def failed(self) -> bool:
@@ -166,7 +167,7 @@ def as_json(report: Report) -> str:
         "warnings": report.warnings,
         "outputs": {key: _shown(value) for key, value in sorted(report.rendered.outputs.items())},
         "files": {key: getattr(report.written, key) for key in ("written", "unchanged", "removed")},
-        "cost": cost_json(report.cost) if report.cost else None,
+        "cost": cost_json(report.cost),
         "graph": report.graph.as_json() if report.graph else None,
     }
     return json.dumps(content, indent=2)
@@ -284,8 +285,7 @@ def show(report: Report) -> None:
     _show_capacity(console, report.namespaces)
     if any(place.where != Where() for place in report.places):
         _show_places(console, report.places)
-    if report.cost:
-        _show_section(console, "cost", [Text(cost_line(report.cost), "yellow" if report.cost.over else "")])
+    _show_section(console, "cost", [Text(cost_line(report.cost), "yellow" if report.cost.over else "")])
     for label, lines in (
         ("policies", _findings(report)),
         ("warnings", [Text(warning, "yellow") for warning in report.warnings] or [Text("none", "green")]),

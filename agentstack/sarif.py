@@ -16,7 +16,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from policies.rules import FRAMEWORK, LEVELS, RULES, Rule, object_title
-from policies.rules.words import escaped
+from policies.rules.words import cut, escaped
 from settings.errors import SettingsError
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -138,6 +138,4 @@ def _fingerprint(entry: Finding, title: str) -> str:
 
 def _text(text: str) -> str:
     """Return plain text: no control characters, links (`[text](target)`) or placeholders (`{0}`)."""
-    plain = escaped(text)
-    plain = plain if len(plain) <= _LONGEST else f"{plain[: _LONGEST - 1]}…"
-    return re.sub(r"\{(\d+)\}", r"{{\1}}", plain.replace("](", "] ("))
+    return re.sub(r"\{(\d+)\}", r"{{\1}}", cut(escaped(text), _LONGEST).replace("](", "] ("))

@@ -17,7 +17,8 @@ from types import FrameType
 
 import yaml
 
-from policies.rules.words import escaped, nearest
+from agentstack.processes import is_running
+from policies.rules.words import cut, escaped, nearest
 from settings.errors import SettingsError
 from settings.files import environments
 
@@ -146,7 +147,7 @@ class Rendering:
         if tracebacks:  # what follows the frames, which are indented
             line = next((text for text in told[tracebacks[-1] + 1 :] if not text[0].isspace()), told[-1])
         line = escaped(line.replace(f"{self.base.project}{os.sep}", "").strip())
-        return line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]}…"
+        return cut(line, _LONGEST_REASON)
 
 
 @contextlib.contextmanager
@@ -271,19 +272,9 @@ class _Git:
         for line in self._run("worktree", "list", "--porcelain").stdout.splitlines():
             tree = pathlib.Path(line.removeprefix("worktree "))
             owner = re.match(rf"{_PREFIX}(\d+)-", tree.parent.name)
-            if line.startswith("worktree ") and owner and not _runs(int(owner[1])):
+            if line.startswith("worktree ") and owner and not is_running(int(owner[1])):
                 self.remove_worktree(tree)
                 shutil.rmtree(tree.parent, ignore_errors=True)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
 
 
 @contextlib.contextmanager

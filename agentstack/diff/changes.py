@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from policies.rules.credentials import masked, secret_arguments, secret_in_plain_text
 from policies.rules.quantities import quantity
-from policies.rules.words import escaped
+from policies.rules.words import cut, escaped
 
 from .snapshot import Object, Snapshot
 
@@ -91,6 +91,11 @@ def _key(known: Object) -> tuple[str, str, str]:
 
 
 # --- fields ---
+
+
+def is_at(path: str, *roots: str) -> bool:
+    """Whether a field is one of `roots`, or below one."""
+    return any(path == root or path.startswith((f"{root}.", f"{root}[")) for root in roots)
 
 
 def fields(
@@ -275,7 +280,7 @@ class _Comparison:
         common = [leaf for leaf in sides[0] if leaf in sides[-1]] or sides[0]
         words = [str(value) for path, value in common if value != {} and path[-1:] != ("app.kubernetes.io/part-of",)]
         label = " ".join(" ".join(words).split()) or "any"
-        return label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1] + "…"
+        return cut(label, _LONGEST_LABEL)
 
     def _now(self, text: str) -> str:
         """Return text of before with the name that is new by now."""

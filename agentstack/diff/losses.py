@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any, Final
 
 from components.platform.guard import Cost, losing
-from policies.rules.words import nearest
+from policies.rules.words import cut, nearest
 from settings.approvals import ApprovedReplacement
 
 from .changes import ABSENT, FieldChange
@@ -193,7 +193,7 @@ def _change(change: FieldChange) -> str:
 
 def _text(value: Any) -> str:
     shown = "none" if value is ABSENT else value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
+    return cut(shown, _LONGEST)
 
 
 def _how_to_approve(missing: Sequence[Loss]) -> list[Block]:

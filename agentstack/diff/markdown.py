@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from policies.rules.words import cut
+
 from .document import Block, Chapter, Code, Document, Fenced, Fold, Line, Lines, Mark, Section, Table, parts, visible
 
 _T = TypeVar("_T")
@@ -256,8 +258,7 @@ def _html_code(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    text = visible(text).replace("\n", "\\n").replace("\t", "\\t") or "(empty)"
-    return text if len(text) <= _LONGEST_CODE else f"{text[:_LONGEST_CODE]}…"
+    return cut(visible(text).replace("\n", "\\n").replace("\t", "\\t") or "(empty)", _LONGEST_CODE)
 
 
 def _size(text: str) -> int:

@@ -25,7 +25,7 @@ from policies.rules.quantities import quantity
 from policies.rules.reading import get, mapping, objects, strings, text
 from policies.rules.stack import Stack
 
-from .changes import ABSENT, Change, FieldChange, fields
+from .changes import ABSENT, Change, FieldChange, fields, is_at
 from .loss import Loss, Severity
 from .snapshot import Object, Resource, Snapshot
 
@@ -82,11 +82,6 @@ DESTINATION: Final = ("cluster", "context", "kubeconfig")
 
 def _group(known: Object) -> tuple[str, str]:
     return text(known.manifest, "apiVersion").rpartition("/")[0], text(known.manifest, "kind")
-
-
-def is_at(path: str, *roots: str) -> bool:
-    """Whether a field is one of `roots`, or below one."""
-    return any(path == root or path.startswith((f"{root}.", f"{root}[")) for root in roots)
 
 
 def _covers(root: str, path: str) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from .changes import ABSENT, FieldChange
+from .changes import ABSENT, FieldChange, is_at
 from .loss import Loss
-from .replacements import DESTINATION, is_at, lifts, unprotected, unprotected_by_setting
+from .replacements import DESTINATION, lifts, unprotected, unprotected_by_setting
 from .snapshot import Resource, Snapshot
 
 

@@ -38,7 +38,7 @@ from policies.rules.workloads import containers, pod_spec, pod_template, running
 from settings.rollout import version_of, with_version
 from settings.types import duration_text
 
-from .changes import ABSENT, Change, FieldChange
+from .changes import ABSENT, Change, FieldChange, is_at
 from .document import Block, Code, Fold, Line, Lines, Section, Table
 from .replacements import is_replaced
 from .snapshot import Key, Object, Snapshot
@@ -147,7 +147,7 @@ def _of_template(change: Change) -> Iterator[FieldChange]:
     """Yield the changes of the pod template that the engine does not pass over, with paths from there on."""
     root = "template." if change.object.key[0] == "PodTemplate" else "spec.template."
     for field in change.fields:
-        if field.path.startswith(root) and not any(field.path.startswith(path) for path in change.object.ignored):
+        if field.path.startswith(root) and not is_at(field.path, *change.object.ignored):
             yield replace(field, path=field.path.removeprefix(root))
 
 

@@ -107,7 +107,7 @@ def _is_waived(finding: Finding) -> bool:
 
 
 def _fails(finding: Finding) -> bool:
-    return not _is_waived(finding) and (finding.get("severity") == "error" or finding.get("outcome") != "violation")
+    return not _is_waived(finding) and finding.get("severity") == "error"
 
 
 def _findings_table(findings: Sequence[Finding]) -> Table:

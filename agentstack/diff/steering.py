@@ -16,6 +16,7 @@ import yaml
 
 from agentstack.policy import WAIVERS
 from policies.rules.loader import TextLoader
+from policies.rules.words import cut
 
 from .changes import ABSENT, SECRET, FieldChange, fields
 from .document import Code, Line, Lines, Section
@@ -171,7 +172,7 @@ def section(found: Iterable[Steered], programs: Iterable[str] = ()) -> Section |
 
 def _text(value: Any) -> Code:
     text = "none" if value is ABSENT else value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    return Code(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
+    return Code(cut(text, _LONGEST))
 
 
 def as_json(found: Iterable[Steered]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
-from agentstack.diff.changes import ABSENT, SECRET, FieldChange, fields
+from agentstack.diff.changes import ABSENT, SECRET, FieldChange, fields, is_at
 from agentstack.diff.document import Code, Fenced, Line, Lines, Section, Table
 from agentstack.diff.sections import field_lines
 
@@ -168,15 +168,14 @@ def _manager(entry: Mapping[str, Any]) -> Manager:
 
 def _setter(path: str, owned: Iterable[_Owned]) -> Manager | None:
     """Who set a field last."""
-    owners = [entry for entry, changes in owned if any(_overlap(path, change.path) for change in changes)]
+    owners = [
+        entry
+        for entry, changes in owned
+        if any(is_at(path, change.path) or is_at(change.path, path) for change in changes)
+    ]
     # The engine's own writes are what was deployed; who came later is named, or else who is left.
     owners.sort(key=lambda entry: (not str(entry.get("manager", "")).startswith(_ENGINE), entry.get("time", "")))
     return _manager(owners[-1]) if owners else None
-
-
-def _overlap(path: str, other: str) -> bool:
-    short, long = sorted((path, other), key=len)
-    return long == short or long.startswith((f"{short}.", f"{short}["))
 
 
 def _owned(manifest: Mapping[str, Any], entry: Mapping[str, Any]) -> list[FieldChange]:

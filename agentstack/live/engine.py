@@ -17,9 +17,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from agentstack.engine import MISSING, NO_CLUSTER, mend, one_line
 from agentstack.environment import Environment
 from policies.rules import object_title
-from policies.rules.words import escaped
 from settings.errors import SettingsError
 
 SECRET: Final = "[secret]"
@@ -41,7 +41,6 @@ _LIMIT: Final = 900.0
 """Seconds after which an answer is not waited for; a thousand objects take about a minute."""
 _GRACE: Final = 10.0
 """Seconds that the engine has to end by itself."""
-_LONGEST: Final = 600
 
 
 @dataclass(frozen=True)
@@ -154,9 +153,7 @@ def _run(environment: Environment, question: tuple[str, ...], limit: float) -> l
             start_new_session=True,
         )
     except FileNotFoundError:
-        raise SettingsError(
-            "pulumi: is not on PATH: install the engine (https://www.pulumi.com/docs/iac/download-install/)"
-        ) from None
+        raise SettingsError(MISSING) from None
     with process:
         try:
             output, error = process.communicate(timeout=limit)
@@ -172,7 +169,7 @@ def _run(environment: Environment, question: tuple[str, ...], limit: float) -> l
             event = json.loads(line)
             events += [event] if isinstance(event, dict) else []
     if process.returncode and not _refusals(events):
-        raise SettingsError(_mend(environment, question[0], _reason(events, error)))
+        raise SettingsError(mend(environment.name, question[0], _reason(events, error)))
     if not any("summaryEvent" in event for event in events):
         raise SettingsError(
             f"pulumi {question[0]}: printed no events: update the engine to 3.200 or newer (`pulumi version`)"
@@ -191,35 +188,6 @@ def _end(process: subprocess.Popen[str]) -> None:
             process.wait(_GRACE / 2)
 
 
-_NO_CLUSTER: Final = re.compile(r"unreachable cluster|cluster is unreachable", re.IGNORECASE)
-_MENDS: Final = (
-    (r"no stack named", "stack: the backend has none of this name: run `pulumi stack init {name}` and `pulumi up`, or "
-     "log in to the backend that has it"),
-    (r"PULUMI_ACCESS_TOKEN|not logged in|please login|pulumi login",
-     "backend: not logged in: run `pulumi login`, or set PULUMI_ACCESS_TOKEN or PULUMI_BACKEND_URL"),
-    (r"unable to open (?:state directory|bucket)|unable to (?:check|list) bucket",
-     "backend: cannot be read: log in to the one that has the stack (PULUMI_BACKEND_URL and its credentials)"),
-    (r"incorrect passphrase", "secrets: the passphrase is wrong: set PULUMI_CONFIG_PASSPHRASE to the stack's"),
-    (r"passphrase must be set", "secrets: no passphrase: set PULUMI_CONFIG_PASSPHRASE to the stack's"),
-    (r"No module named", "program: its .venv lacks packages: run `make preview`"),
-    (r"the stack is currently locked", "stack: an update of it is under way: try again when that has ended"),
-)  # fmt: skip
-
-
-def _mend(environment: Environment, command: str, reason: str) -> str:
-    if _NO_CLUSTER.search(reason):
-        detail = re.search(r"unreachable: (.+)", reason)
-        words = f" ({_one_line(detail[1])})" if detail else ""
-        return (
-            f"{environment.name}: cluster: does not answer{words}: set KUBECONFIG to that of this environment's "
-            "cluster, and see `kubectl get namespaces`"
-        )
-    for pattern, message in _MENDS:
-        if re.search(pattern, reason, re.IGNORECASE):
-            return f"{environment.name}: {message.format(name=environment.name)}"
-    return f"{environment.name}: pulumi {command}: {_one_line(reason) or 'failed without a reason'}"
-
-
 def _reason(events: list[Mapping[str, Any]], error: str) -> str:
     """What the engine says last, errors before the rest."""
     diagnostics = [event["diagnosticEvent"] for event in events if "diagnosticEvent" in event]
@@ -232,11 +200,6 @@ def _reason(events: list[Mapping[str, Any]], error: str) -> str:
     lines += [line.removeprefix("error: ").strip() for line in error.splitlines()]
     dull = r"(preview|refresh|update) failed|an unhandled error occurred: program exited.*|Traceback.*"
     return "\n".join(dict.fromkeys(line for line in lines if line and not re.fullmatch(dull, line)))
-
-
-def _one_line(text: str) -> str:
-    text = escaped(" ".join(text.split()))
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 # --- its events ---
@@ -325,10 +288,10 @@ def _refusals(events: list[Mapping[str, Any]]) -> tuple[Refusal, ...]:
         urn, message = diagnostic.get("urn", ""), diagnostic.get("message", "")
         if diagnostic.get("severity") != "error" or name_of(urn)[0] in ("", "pulumi:pulumi:Stack"):
             continue
-        if _NO_CLUSTER.search(message):
+        if NO_CLUSTER.search(message):
             return ()
         if name_of(urn)[0].endswith(":Secret"):  # the API server repeats what it does not like
             message = "its words are left out: it is a Secret"
-        message = _one_line(message.removeprefix("Preview failed: "))
+        message = one_line(message.removeprefix("Preview failed: "))
         found.setdefault(urn, Refusal(urn, titles.get(urn, title_of(urn)), message))
     return tuple(found.values())

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from settings.rollout import StateFormats
 
-    from .driver import Driver, Outcome
-    from .engine import Stack, Update
+    from .driver import Driver, Outcome, Update
+    from .engine import Stack
     from .judge import Ask
 
 LOCKED = 5
@@ -87,9 +87,9 @@ def releases(
     env: _Env = "dev",
 ) -> None:
     """List the versions that the stack's updates deployed: those that the environment's file names."""
-    from rich.console import Console
     from rich.table import Table
 
+    from agentstack.console import new_console
     from settings.errors import SettingsError
 
     stack = _stack(env, verbose=False)
@@ -99,7 +99,7 @@ def releases(
     for update, name, version, candidate in changes(list(stack.history()), agent):
         when = f"{update.when:%Y-%m-%d %H:%M}"
         table.add_row(str(update.number), when, update.result, name, version, candidate)
-    Console(soft_wrap=True).print(table)
+    new_console().print(table, soft_wrap=True)
 
 
 def changes(history: Iterable[Update], agent: str | None) -> list[tuple[Update, str, str, str]]:
@@ -137,14 +137,13 @@ def _stack(env: str, *, verbose: bool) -> Stack:
 @contextlib.contextmanager
 def _driver(env: str, ask: Ask | None, verbose: bool) -> Iterator[Driver]:
     """Give the driver of a stack; what ends it early becomes a line and an exit code."""
-    from .driver import Driver
-    from .engine import LockedError, UpdateFailedError
+    from .driver import Driver, LockedError
 
     def say(line: str) -> None:
         typer.echo(f"{datetime.now():%H:%M:%S} {line}")
 
     try:
-        yield Driver(_stack(env, verbose=verbose), UpdateFailedError, ask, say)
+        yield Driver(_stack(env, verbose=verbose), ask, say)
     except LockedError as error:
         typer.echo(
             f"{error}\nanother update of `{env}` is under way: wait for it and run the same command again; if nobody "

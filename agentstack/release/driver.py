@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from settings.agents import AgentSettings
 from settings.errors import SettingsError
@@ -19,9 +19,6 @@ from settings.rollout import StateFormats, incompatible, tracks, version_of, wit
 from settings.root import Settings
 
 from .judge import Ask, Figures, PrometheusError, Verdict, figures, judge
-
-if TYPE_CHECKING:
-    from .engine import Update
 
 KEEP_FOR = timedelta(minutes=15)
 _CHECKS = 10
@@ -37,6 +34,26 @@ class Outcome(enum.IntEnum):
     """The release stays as it is: too little speaks for it or against it, or somebody else has taken it over."""
     FAILED = 4
     """The file says what should run, and the engine could not bring it about: the same command tries again."""
+
+
+class UpdateFailedError(Exception):
+    """An update did not succeed; the text is what the engine said last."""
+
+
+class LockedError(Exception):
+    """Another update of the stack is under way."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """One update in the stack's history."""
+
+    number: int
+    when: datetime
+    succeeded: bool
+    result: str
+    agents: Mapping[str, Any]
+    """The agents' settings in the environment's file, as it was."""
 
 
 class Stack(Protocol):
@@ -59,8 +76,6 @@ class Driver:
     """Moves the agents of one stack from version to version."""
 
     stack: Stack
-    failure: type[Exception]
-    """What the stack raises where an update does not succeed."""
     ask: Ask | None
     """Asks Prometheus; None: a step is good once its pods are ready."""
     say: Callable[[str], None]
@@ -99,7 +114,7 @@ class Driver:
             self.say(f"{name} {version}: {_described(agent, share)}")
             try:
                 self.stack.up(f"agentstack: release {name} {version}, {share} %")
-            except self.failure as error:
+            except UpdateFailedError as error:
                 return self._back(name, str(error))
             last_of_two = agent.rollout.strategy == "blueGreen" and share == 100
             verdict, reason = self._watched(name, agent, agent.rollout.keep_for or KEEP_FOR if last_of_two else pause)
@@ -190,7 +205,7 @@ class Driver:
     def _finish(self, name: str | None, said: str) -> Outcome:
         try:
             self.stack.up(f"agentstack: {said}")
-        except self.failure as error:
+        except UpdateFailedError as error:
             self.say(f"{error}\nnot deployed yet: run the same command again")
             return Outcome.FAILED
         self.say(said)
@@ -203,7 +218,7 @@ class Driver:
         self.say(f"{name} goes back: {reason}")
         try:
             self.stack.up(f"agentstack: {name} goes back")
-        except self.failure as error:
+        except UpdateFailedError as error:
             self.say(f"{error}\nnot back yet: run the same command again")
             return Outcome.FAILED
         agents = self.stack.agents

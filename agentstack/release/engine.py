@@ -6,20 +6,21 @@ import contextlib
 import dataclasses
 import functools
 import json
-import os
 import re
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
 from pulumi import automation
 
+from agentstack.engine import MISSING, mend
 from agentstack.environment import Environment
+from agentstack.processes import is_running
 from settings.errors import SettingsError
 from settings.root import Settings
-from settings.stack import load
+
+from .driver import LockedError, Update, UpdateFailedError
 
 _AGENTS = "agentstack:agents"
 _REMEMBERED = 500
@@ -30,26 +31,6 @@ _TAKE_OVER = dict.fromkeys(("PULUMI_K8S_UPSERT_EXISTING_OBJECTS", "PULUMI_K8S_EN
 
 Agents = dict[str, Any]
 """The group `agentstack:agents` of the environment's file."""
-
-
-class UpdateFailedError(Exception):
-    """An update did not succeed; the text is what the engine said last."""
-
-
-class LockedError(Exception):
-    """Another update of the stack is under way."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Update:
-    """One update in the stack's history."""
-
-    number: int
-    when: datetime
-    succeeded: bool
-    result: str
-    agents: Mapping[str, Any]
-    """The agents' settings in the environment's file, as it was."""
 
 
 class Stack:
@@ -68,16 +49,9 @@ class Stack:
         try:
             return automation.select_stack(name, work_dir=str(folder))
         except FileNotFoundError:
-            raise SettingsError(
-                "pulumi: is not on PATH: install the engine (https://www.pulumi.com/docs/iac/download-install/)"
-            ) from None
-        except automation.StackNotFoundError:
-            raise SettingsError(
-                f"no stack `{name}` in this backend: run `pulumi stack init {name}` and `pulumi up`, or log in to the "
-                "backend that has it"
-            ) from None
+            raise SettingsError(MISSING) from None
         except automation.CommandError as error:
-            raise SettingsError(_last_words(str(error))) from None
+            raise SettingsError(mend(name, "stack select", _last_words(str(error)))) from None
 
     @property
     def agents(self) -> Agents:
@@ -90,9 +64,7 @@ class Stack:
 
         Raises `SettingsError`.
         """
-        config = {**self._environment.config, _AGENTS: agents}
-        sections = {key.removeprefix("agentstack:"): config[key] for key in config if key.startswith("agentstack:")}
-        return load(sections, stack_file=self._environment.file, agents_folder=self._environment.agents_folder)
+        return self._environment.settings(agents=agents)
 
     def write(self, agents: Agents) -> None:
         """Write the agents' settings to the environment's file in one go. Comments stay, empty lines go.
@@ -181,14 +153,4 @@ def _last_words(text: str) -> str:
 def _left_behind(message: str) -> bool:
     """Whether the lock is one of this machine whose process is gone: only file and bucket backends keep such locks."""
     owners = re.findall(r"created by \S+@(\S+) \(pid (\d+)\)", message)
-    return bool(owners) and all(host == socket.gethostname() and not _alive(int(pid)) for host, pid in owners)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return bool(owners) and all(host == socket.gethostname() and not is_running(int(pid)) for host, pid in owners)

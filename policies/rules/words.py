@@ -13,6 +13,11 @@ def escaped(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
+def cut(text: str, longest: int) -> str:
+    """Return at most `longest` characters of a text, with an ellipsis where some are left out."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def quoted(text: str) -> str:
     """Repeat rejected input in a message, unless it may hold a password or key."""
     suspicious = "@" in text or "://" in text or secret_in_plain_text("", text) or len(text) > 80

@@ -20,7 +20,7 @@ from .outcome import Outcome
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-DATA, AGENTS, COLLECTORS, OBSERVABILITY = NAMESPACES = (
+DATA, AGENTS, COLLECTORS, _ = NAMESPACES = (
     "chaos-data",
     "chaos-agents",
     "chaos-collectors",

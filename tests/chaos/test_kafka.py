@@ -13,7 +13,7 @@ from .stack import DATA, HERE, Stack, delete_pods, eventually, get, kubectl, nam
 
 WAITED = 60
 """Seconds that a producer waits at most while one node is gone, or all are on their way."""
-BROKERS, CONTROLLERS = SETS = ("statefulset/kafka-broker", "statefulset/kafka-controller")
+SETS = ("statefulset/kafka-broker", "statefulset/kafka-controller")
 NODES = "--selector=app.kubernetes.io/name=kafka,app.kubernetes.io/component in (broker,controller)"
 
 

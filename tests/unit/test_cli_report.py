@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agentstack.cost import Pricing
 from agentstack.locate import Location
 from agentstack.manifests import Manifests, Written
 from agentstack.policy import Policies
@@ -54,6 +55,8 @@ def report(registrations: list[Registration], violations: list[Violation] | None
         written=Written(3, 1, 0),
         next_steps=[("pulumi up", "deploy")],
         safeguards=Safeguards(),
+        cost=Pricing.of(()).estimate([]),
+        graph=None,
     )
 
 
@@ -90,6 +93,7 @@ def test_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
         "namespace          pods   Jobs' pods   CPU requested   memory requested",
         "space       2 to 4 of 9            -     1 to 2 of 1       512Mi to 1Gi",
         "",
+        "cost      0.00 USD a month",
         "policies  warning some-rule: Service/space/api: mend [it]",
         "warnings  mind the gap",
         "          ConfigMap space/one: data.x is a secret, and left out: let it be read from a Secret",

@@ -68,6 +68,13 @@ def test_everything_that_makes_other_pods_has_a_name() -> None:
     assert not any("[" in cause for cause in rollout.causes)
 
 
+def test_what_the_engine_passes_over_restarts_nothing_and_what_is_named_alike_does() -> None:
+    before, after = revision("prod"), agents(executor={"args": ["--fast"]})
+    containers = "spec.template.spec.containers"
+    for ignored, restarts in ((containers, False), ("spec.template", False), (containers[:-1], True)):
+        assert (EXECUTOR in found(before, edited(after, EXECUTOR, ignored=(ignored,)))) is restarts
+
+
 def test_a_configuration_file_is_named() -> None:
     after = revision("prod", {"observability": {"prometheus": {"scrapeInterval": "15s"}}})
     rollout = found(revision("prod"), after)["StatefulSet/observability/prometheus"]

@@ -44,7 +44,7 @@ def test_a_finding_goes_with_its_object_under_another_name() -> None:
 def test_warnings_and_waived_findings_do_not_fail() -> None:
     waived = finding("a", waived={"owner": "o", "reason": "r", "until": "2027-01-01"})
     marks = []
-    for one in (finding("a", severity="warning"), waived, finding("a", outcome="not evaluated", severity="warning")):
+    for one in (finding("a", severity="warning"), waived, finding("a", outcome="not evaluated")):
         section = Findings.of(snapshot(), snapshot(policies=[one])).section()
         assert section is not None
         marks.append(section.mark)

@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 from agentstack.cli import app
 from agentstack.environment import Environment
 from agentstack.release.commands import _ask, changes
-from agentstack.release.driver import Driver, Outcome, former
-from agentstack.release.engine import Stack, Update, _last_words, _left_behind
+from agentstack.release.driver import Driver, Outcome, Update, UpdateFailedError, former
+from agentstack.release.engine import Stack, _last_words, _left_behind
 from agentstack.release.judge import Figures, Prometheus, PrometheusError, Verdict, figures, judge
 from settings import Analysis, Settings, SettingsError, StateFormats
 from settings.rollout import tracks, version_of
@@ -38,10 +38,6 @@ GOOD = Figures(requests=1000, errors=0, p95=0.1, restarts=0)
 
 class Killed(BaseException):
     """As by SIGKILL: nothing after it runs."""
-
-
-class UpdateFailedError(Exception):
-    pass
 
 
 @dataclass
@@ -124,7 +120,7 @@ class World:
 
     @property
     def driver(self) -> Driver:
-        return Driver(self.stack, UpdateFailedError, self.ask, self.said.append, lambda: self.now, self.sleep)
+        return Driver(self.stack, self.ask, self.said.append, lambda: self.now, self.sleep)
 
     def release(self, version: str = "2", **options: Any) -> Outcome:
         return self.driver.release("a", version, **{"steps": [10, 50, 100], "pause": PAUSE} | options)
@@ -550,6 +546,14 @@ def test_bad_options_are_one_line(words: list[str], message: str) -> None:
     done = CliRunner().invoke(app, words)
     assert isinstance(done.exception, SettingsError)
     assert message in str(done.exception)
+
+
+def test_releases_are_listed_as_they_are_written(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "Pulumi.dev.yaml").write_text("config:\n  agentstack:gateway: {enabled: false}\n")
+    update = Update(7, datetime(2026, 1, 1, tzinfo=UTC), False, "failed", {"one[0]": {"image": "x/one:1[bold]"}})
+    monkeypatch.setattr(Stack, "history", lambda _: iter([update]))
+    lines = CliRunner().invoke(app, ["releases"]).stdout.splitlines()
+    assert lines[1].split() == ["7", "2026-01-01", "00:00", "failed", "one[0]", "1[bold]"]
 
 
 @pytest.mark.parametrize(
