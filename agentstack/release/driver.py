@@ -60,6 +60,9 @@ class Stack(Protocol):
     """What the driver needs of `engine.Stack`."""
 
     @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
     def agents(self) -> dict[str, Any]: ...  # noqa: D102
 
     def checked(self, agents: Mapping[str, Any]) -> Settings: ...  # noqa: D102
@@ -100,7 +103,7 @@ class Driver:
         elif agent.release.version != version:
             raise SettingsError(
                 f"agents.{name}.release.version: a release to {agent.release.version} is in progress: finish it with "
-                f"`--to {agent.release.version}`, or go back with `agentstack rollback {name}`"
+                f"`--to {agent.release.version}`, or go back with `{self._rollback(name)}`"
             )
         elif agent.release.aborted:
             return self._back(name, "an earlier run had decided so")
@@ -129,7 +132,7 @@ class Driver:
             if verdict is Verdict.UNDECIDED:
                 self.say(
                     f"{name} {version} stays at {share} %: run the same command to watch it again, or go back with "
-                    f"`agentstack rollback {name}`"
+                    f"`{self._rollback(name)}`"
                 )
                 return Outcome.UNDECIDED
         return self._promoted(name, agent)
@@ -154,7 +157,7 @@ class Driver:
         if running and version in (None, *(version_of(now[agent].image) for agent in running)):
             return max(self.back(agent) for agent in running)
         for agent in running:
-            raise SettingsError(f"agents.{agent}.release: in progress: first run `agentstack rollback {agent}`")
+            raise SettingsError(f"agents.{agent}.release: in progress: first run `{self._rollback(agent)}`")
         wanted = former(list(self.stack.history()), name, version)
         agents = self.stack.agents
         for agent, group in wanted.items():
@@ -226,6 +229,9 @@ class Driver:
         self.stack.write(agents)
         self.say(f"{name} runs {version_of(agents[name]['image'])} again")
         return Outcome.ROLLED_BACK
+
+    def _rollback(self, name: str) -> str:
+        return f"agentstack rollback {name} --env {self.stack.name}"
 
     def _watched(self, name: str, agent: AgentSettings, pause: timedelta) -> tuple[Verdict, str]:
         """Watch a step for `pause`, and once more so long where that has too few requests; end early if it is bad."""

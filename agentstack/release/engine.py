@@ -43,15 +43,20 @@ class Stack:
         self._environment = environment
         self._verbose = verbose
 
+    @property
+    def name(self) -> str:
+        """Its name, which is the environment's."""
+        return self._environment.name
+
     @functools.cached_property
     def _stack(self) -> automation.Stack:
-        name, folder = self._environment.name, self._environment.project.absolute()
+        folder = self._environment.project.absolute()
         try:
-            return automation.select_stack(name, work_dir=str(folder))
+            return automation.select_stack(self.name, work_dir=str(folder))
         except FileNotFoundError:
             raise SettingsError(MISSING) from None
         except automation.CommandError as error:
-            raise SettingsError(mend(name, "stack select", _last_words(str(error)))) from None
+            raise SettingsError(mend(self.name, "stack select", _last_words(str(error)))) from None
 
     @property
     def agents(self) -> Agents:

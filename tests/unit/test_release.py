@@ -45,6 +45,7 @@ class FakeStack:
     """A stack whose file and cluster are values."""
 
     folder: Path
+    name: str = "dev"
     agents_: dict[str, Any] = field(default_factory=dict)
     deployed: list[dict[str, str]] = field(default_factory=list)
     """The images that each update left running, by Deployment."""
