@@ -93,9 +93,15 @@ def test_a_bad_waiver_file_is_one_line(stack: Project) -> None:
     assert "Traceback" not in said
 
 
-def test_the_shipped_configurations_are_accepted(project: Project, stack: Project) -> None:
-    for config in sorted(Path(project.folder, "policies", "config").glob("*.json")):
-        said = stack.pulumi(
-            "preview", "--policy-pack", str(project.folder / "policies"), "--policy-pack-config", str(config), code=None
-        )
-        assert "validating policy config" not in said, config.name
+def test_the_shipped_configurations_are_accepted_and_a_wrong_one_is_not(
+    project: Project, stack: Project, tmp_path: Path
+) -> None:
+    def refused(config: Path) -> bool:
+        pack = ("--policy-pack", str(project.folder / "policies"), "--policy-pack-config", str(config))
+        return "validating policy config" in stack.pulumi("preview", *pack, code=None)
+
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text(json.dumps({"monthly-budget": {"monthly": "much"}}))
+    assert refused(wrong)
+    shipped = {config.stem: refused(config) for config in Path(project.folder, "policies", "config").glob("*.json")}
+    assert shipped == {"dev": False, "staging": False, "prod": False}
