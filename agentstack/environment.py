@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from policies.rules.words import nearest
+from policies.rules.words import nearest, quoted
 from settings.errors import SettingsError
 from settings.files import environment_file, line_of, read_agents, read_yaml
 
@@ -79,7 +79,7 @@ class Environment:
         for key in content:
             if key not in _STACK_FILE_KEYS:
                 place = f"{self.file}:{line_of(self.file, (key,))}"
-                raise SettingsError(f"{place}: unknown key `{key}`{nearest(str(key), _STACK_FILE_KEYS)}")
+                raise SettingsError(f"{place}: unknown key {quoted(str(key))}{nearest(key, _STACK_FILE_KEYS)}")
         config = content.get("config") or {}
         if not isinstance(config, dict):
             raise SettingsError(f"{self.file}: config: must be a group of `key: value` lines")

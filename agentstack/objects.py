@@ -8,11 +8,12 @@ import re
 import stat
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, BinaryIO, Final, TypeAlias
 
 import yaml
 
-from policies.rules.loader import PLAIN_TAGS, BoundedLoader
+from policies.rules.loader import BoundedLoader, MalformedError, load_all
 from policies.rules.words import escaped
 
 from .locate import mentioned
@@ -43,7 +44,7 @@ class Lines:
     """From 1: of its key, or of the value itself in a list."""
     node: yaml.Node = field(repr=False)
 
-    @property
+    @cached_property
     def inner(self) -> Mapping[_Key, Lines]:
         """Those of what is in a group, by key or index."""
         match self.node:
@@ -202,24 +203,27 @@ def documents(content: bytes) -> Iterator[tuple[Any, Lines]]:
     hint = ": a template? Render it first: `helm template CHART | agentstack check -`" if _TEMPLATE.search(text) else ""
     try:
         # Tabs are space in JSON, where a text cannot hold one.
-        loader = _Loader(text.replace("\t", " ") if text.lstrip()[:1] in ("{", "[") else text)
-        while loader.check_node():
-            node = loader.get_node()
-            if (value := loader.construct_document(node)) is not None:
+        spaced = text.replace("\t", " ") if text.lstrip()[:1] in ("{", "[") else text
+        for value, node in load_all(spaced, _Loader):
+            if value is not None:
                 yield value, Lines(_line(node), node)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise UnreadableError(f"malformed YAML: {escaped(str(error.problem))}{hint}", line) from None
-    except yaml.YAMLError as error:
-        raise UnreadableError(f"malformed YAML: {escaped(' '.join(str(error).split()))}{hint}") from None
+    except MalformedError as error:
+        raise UnreadableError(f"{error}{hint}", error.line) from None
 
 
 class _Loader(BoundedLoader):
     """Takes for text what it knows no better: keys, and scalars that their tags do not fit; passes over other tags."""
 
+    def inspect(self, node: yaml.Node) -> None:
+        try:
+            super().inspect(node)
+        except yaml.MarkedYAMLError:
+            node.tag = self.resolve(type(node), None, (False, False))
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key, yaml.ScalarNode):
+                self.refuse(key, "a key must be text: put `{{ ... }}` and the like in quotes")
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        if node.tag not in PLAIN_TAGS:
-            node.tag = self.resolve(type(node), node.value, (False, False))
         try:
             return super().construct_object(node, deep=deep)
         except yaml.MarkedYAMLError:
@@ -229,9 +233,6 @@ class _Loader(BoundedLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         self.flatten_mapping(node)
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                self.refuse(key, "a key must be text")
         return {key.value: self.construct_object(value, deep=deep) for key, value in node.value}
 
 

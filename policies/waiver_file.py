@@ -12,11 +12,11 @@ import yaml
 
 if TYPE_CHECKING or __package__:
     from .rules import Waiver
-    from .rules.loader import BoundedLoader
+    from .rules.loader import MalformedError, compose
     from .rules.words import nearest, quoted
 else:  # the engine runs this folder, so it is what is on sys.path
     from rules import Waiver
-    from rules.loader import BoundedLoader
+    from rules.loader import MalformedError, compose
     from rules.words import nearest, quoted
 
 _FIELDS = ("rule", "resource", "environments", "reason", "owner", "until")
@@ -38,18 +38,15 @@ def read_waivers(file: pathlib.Path, rules: Collection[str]) -> tuple[Waiver, ..
         WaiverFileError: It cannot be read, or a waiver in it is incomplete or names no rule.
     """
     try:
-        root = yaml.compose(file.read_text(encoding="utf-8"), BoundedLoader)
+        root = compose(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return ()
     except OSError as error:
         raise WaiverFileError(f"{file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise WaiverFileError(f"{file}: is not UTF-8 text: save it as UTF-8") from None
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise WaiverFileError(f"{file}{line}: malformed YAML: {error.problem}") from None
-    except yaml.YAMLError:
-        raise WaiverFileError(f"{file}: malformed YAML") from None
+    except MalformedError as error:
+        raise WaiverFileError(f"{file}{error.place}: {error}") from None
     if root is None:
         return ()
     if not isinstance(root, yaml.SequenceNode):

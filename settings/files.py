@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from policies.rules.loader import BoundedLoader, StrictLoader
-from policies.rules.words import nearest
+from policies.rules.loader import MalformedError, StrictLoader, compose, load
+from policies.rules.words import nearest, quoted
 
 from .errors import Path, SettingsError
 
@@ -20,17 +20,13 @@ def read_yaml(path: pathlib.Path) -> dict[str, Any]:
     Raises `SettingsError` if it is missing, empty, malformed, or has a key twice.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        content = yaml.load(text, StrictLoader)
+        content = load(path.read_text(encoding="utf-8"), StrictLoader)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise SettingsError(f"{path}: is not UTF-8 text: save it as UTF-8") from None
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise SettingsError(f"{path}{line}: malformed YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: malformed YAML: {' '.join(str(error).split())}") from None
+    except MalformedError as error:
+        raise SettingsError(f"{path}{error.place}: {error}") from None
     if content is None:
         raise SettingsError(f"{path}: is empty: write at least one `key: value` line, or remove the file")
     if not isinstance(content, dict):
@@ -42,7 +38,7 @@ def line_of(path: pathlib.Path, keys: Path) -> int | None:
     """Return the line, from 1, of the value at `keys` in a YAML file, or of its nearest parent; None without one."""
     try:
         node = _composed(path)
-    except (OSError, yaml.YAMLError):
+    except (OSError, MalformedError):
         return None
     line = None
     for key in keys:
@@ -59,7 +55,7 @@ def line_of(path: pathlib.Path, keys: Path) -> int | None:
 
 @functools.lru_cache(maxsize=64)
 def _composed(path: pathlib.Path) -> yaml.Node | None:
-    return yaml.compose(path.read_text(encoding="utf-8"), BoundedLoader)
+    return compose(path.read_text(encoding="utf-8"))
 
 
 def environments(project: pathlib.Path) -> list[str]:
@@ -99,7 +95,7 @@ def read_agents(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, dict[str,
             mistakes.append(f"{path}: name: is missing: write `name: {path.stem}`")
         elif name in agents:
             line = line_of(path, ("name",))
-            mistakes.append(f"{path}:{line}: name: {agents[name][0]} declares the agent `{name}` already: rename one")
+            mistakes.append(f"{path}:{line}: name: {agents[name][0]} has the agent {quoted(name)} already: rename one")
         else:
             agents[name] = path, content
     if mistakes:

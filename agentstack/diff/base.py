@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 
-import yaml
-
 from agentstack.processes import is_running
 from policies.rules.words import cut, escaped, nearest
 from settings.errors import SettingsError
@@ -133,7 +131,7 @@ class Rendering:
         if code in (0, 1):  # 1: its policies found something
             try:
                 return Snapshot.read(report, self.folder / "files", revision=self.base.title)
-            except (ValueError, KeyError, TypeError, OSError, yaml.YAMLError):
+            except (ValueError, KeyError, TypeError, OSError):
                 raise self.base.refusal(self.environment, "its report is of a form that is not known here") from None
         raise self.base.refusal(self.environment, self._reason(code))
 

@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from policies.rules import object_title
-from policies.rules.loader import BoundedLoader
+from policies.rules.loader import load
 
 if TYPE_CHECKING:
     from agentstack.environment import Environment
@@ -115,7 +113,7 @@ class Snapshot:
         report = json.loads(text)
         objects = {}
         for entry in report["objects"]:
-            manifest = yaml.load((folder / entry["file"]).read_text(encoding="utf-8"), BoundedLoader)
+            manifest = load((folder / entry["file"]).read_text(encoding="utf-8"))
             known = Object(manifest, **_engine(entry))
             objects[known.key] = known
         resources = tuple(

@@ -12,10 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import yaml
-
 from agentstack.policy import WAIVERS
-from policies.rules.loader import TextLoader
+from policies.rules.loader import TextLoader, load
 from policies.rules.words import cut
 
 from .changes import ABSENT, SECRET, FieldChange, fields
@@ -83,8 +81,8 @@ def _parsed(file: pathlib.Path) -> Any:
     try:
         text = file.read_text(encoding="utf-8")
         # Not all that is JSON is YAML: tabs are not.
-        return json.loads(text) if file.suffix == ".json" else yaml.load(text, TextLoader)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError):  # the last one is JSON's
+        return json.loads(text) if file.suffix == ".json" else load(text, TextLoader)
+    except (OSError, ValueError, RecursionError):  # the last one is JSON's
         return None
 
 

@@ -19,7 +19,7 @@ _PLAIN_NAME: Final = re.compile(r"_(FILE|PATH|DIR|NAME)$|PUBLIC_KEY$", re.IGNORE
 _SECRET_VALUE: Final = re.compile(
     r"""
       -----BEGIN\ [A-Z ]*PRIVATE\ KEY
-    | \beyJ[\w-]{10,}\.eyJ[\w-]{10,}                    # JSON Web Token
+    | (?<![\w-])eyJ[\w-]{10,}\.eyJ[\w-]{10,}            # JSON Web Token
     | \b(?:AKIA|ASIA)[0-9A-Z]{16}\b                     # AWS
     | \bAIza[\w-]{35}                                   # Google
     | \bgh[opsur]_[A-Za-z0-9]{36} | \bgithub_pat_\w{22} # GitHub

@@ -7,9 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import yaml
-
-from .loader import BoundedLoader
+from .loader import MalformedError, load
 from .model import Manifest
 from .reading import UNKNOWN, get, known, known_objects, objects
 from .stack import Stack
@@ -63,8 +61,8 @@ def parsed(content: str) -> Any:
         except (ValueError, RecursionError):
             return None
     try:
-        return yaml.load(content, BoundedLoader)
-    except (yaml.YAMLError, ValueError, TypeError):
+        return load(content)
+    except (MalformedError, TypeError):  # TypeError: a key that is a list
         return None
 
 

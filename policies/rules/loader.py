@@ -2,74 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import contextlib
+from collections.abc import Iterator
 from typing import Any, ClassVar, Final, NoReturn
 
 import yaml
 
-from .words import quoted
+from .words import escaped, quoted
 
 DEEPEST: Final = 200
 """Levels of groups within each other; custom resource definitions have about 60."""
 MOST_VALUES: Final = 1_000_000
-"""Values in a document, those that aliases repeat included."""
+"""Keys and values in a text, and in each of its documents those that aliases repeat as well."""
+LONGEST_NUMBER: Final = 40
+"""Characters; Python reads longer ones slowly, and writes them out not at all."""
 
-PLAIN_TAGS: Final = frozenset(
-    f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null", "merge")
-)
+_TAG: Final = "tag:yaml.org,2002:"
+_FITTING: Final[dict[type[yaml.Node], frozenset[str]]] = {
+    yaml.MappingNode: frozenset({f"{_TAG}map"}),
+    yaml.SequenceNode: frozenset({f"{_TAG}seq"}),
+    yaml.ScalarNode: frozenset(f"{_TAG}{name}" for name in ("str", "int", "float", "bool", "null", "merge")),
+}
+# The library's words, and those that say how to mend it.
+_MENDS: Final = {
+    "second occurrence": "an anchor stands twice: give one of them another name",
+    "found undefined alias": "an alias for what is not there: name an anchor above it",
+    "but found another document": "more than one document: remove all but one",
+}
 
 _Fastest: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, ten times as fast, where PyYAML has it
 
 
-class BoundedLoader(_Fastest):  # type: ignore[misc]
-    """Reads plain YAML up to `DEEPEST` and `MOST_VALUES`; what looks like a date stays text, as in JSON.
+class MalformedError(ValueError):
+    """A text is no YAML, or more than is read; the text is one line and repeats no value."""
 
-    Raises `yaml.YAMLError` for anything else, and never repeats a value. The library's loaders end the process at some
-    50,000 levels.
+    def __init__(self, text: str, line: int | None) -> None:
+        super().__init__(f"malformed YAML: {escaped(' '.join(text.split()))}")
+        self.line = line
+        """From 1, where it is known."""
+
+    @property
+    def place(self) -> str:
+        """What follows the name of the file: `:LINE`, or nothing."""
+        return f":{self.line}" if self.line else ""
+
+
+class BoundedLoader(_Fastest):  # type: ignore[misc]
+    """Reads plain YAML within the bounds above; what looks like a date stays text, as in JSON.
+
+    For `compose`, `load` and `load_all`. The library's loaders end the process at some 50,000 levels.
     """
 
     yaml_implicit_resolvers: ClassVar = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != f"{_TAG}timestamp"]
         for first, resolvers in _Fastest.yaml_implicit_resolvers.items()
     }
-    _level = 0
+    _level = _count = 0
 
     def descend_resolver(self, parent: yaml.Node | None, index: Any) -> None:
-        """Count a level; the library calls this before every value that it composes."""
+        """Count a value and a level; the library calls this before all that it composes."""
         self._level += 1
+        self._count += 1
         if parent is not None and self._level > DEEPEST:
             self.refuse(parent, f"more than {DEEPEST} levels")
+        if parent is not None and self._count > MOST_VALUES:
+            self.refuse(parent, f"more than {MOST_VALUES:,} values")
         super().descend_resolver(parent, index)
 
     def ascend_resolver(self) -> None:
-        """Count a level less; the library calls this after every value."""
+        """Count a level less; the library calls this after all that it composes."""
         self._level -= 1
         super().ascend_resolver()
 
-    def construct_document(self, node: yaml.Node) -> Any:
-        """Make the values of a document, if they are not too many."""
-        self._measure(node, {})
-        return super().construct_document(node)
+    def inspect(self, node: yaml.Node) -> None:
+        """Refuse what cannot be read; each node is inspected once, before merges mix its keys with others'."""
+        if node.tag not in _FITTING[type(node)]:
+            self.refuse(node, "unknown tag, or one that does not fit: put the text in quotes")
+        if node.tag in (f"{_TAG}int", f"{_TAG}float") and len(node.value) > LONGEST_NUMBER:
+            self.refuse(node, f"a number of more than {LONGEST_NUMBER} characters: put it in quotes")
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Make the value of a node with one of `PLAIN_TAGS`."""
-        # A secret in plain text may begin with `!`: neither message repeats it.
-        if node.tag not in PLAIN_TAGS:
-            self.refuse(node, "unknown tag: put the text in quotes")
+        """Make the value of a node."""
         try:
             return super().construct_object(node, deep=deep)
-        except (ValueError, LookupError):  # a number too long for Python, or a tag that its text does not fit
+        except (ValueError, LookupError, ArithmeticError):  # the text does not fit its tag: it may hold a secret
             self.refuse(node, "neither a number nor a switch: put the text in quotes")
 
     def refuse(self, node: yaml.Node, why: str) -> NoReturn:
         """Raise `yaml.MarkedYAMLError` for what is wrong with a node, at its line."""
         raise yaml.MarkedYAMLError(problem=why, problem_mark=node.start_mark)
 
-    def _measure(self, node: yaml.Node, known: dict[yaml.Node, tuple[int, int] | None]) -> tuple[int, int]:
-        """Return how many values and levels are in a node, with what aliases repeat; each node is counted once."""
+    def measure(self, node: yaml.Node, known: dict[yaml.Node, tuple[int, int] | None]) -> tuple[int, int]:
+        """Inspect a node and all in it; return how many values and levels that is, with what aliases repeat."""
         if node not in known:
             known[node] = None
-            inner = [self._measure(child, known) for child in _children(node)]
+            self.inspect(node)
+            inner = [self.measure(child, known) for child in _children(node)]
             values, levels = 1 + sum(size for size, _ in inner), 1 + max((depth for _, depth in inner), default=0)
             if values > MOST_VALUES:
                 self.refuse(node, f"more than {MOST_VALUES:,} values, with what aliases repeat")
@@ -85,23 +113,69 @@ class BoundedLoader(_Fastest):  # type: ignore[misc]
 class StrictLoader(BoundedLoader):
     """Refuses keys that are no text, and a key that stands twice in one mapping, of which YAML keeps the last."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Make a mapping whose keys are clear."""
+    def inspect(self, node: yaml.Node) -> None:
+        """Refuse keys that are not clear, too."""
+        super().inspect(node)
         seen: set[str] = set()
-        for key, _ in node.value:
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if not isinstance(key, yaml.ScalarNode):
                 self.refuse(key, "a key must be text: put `{{ ... }}` and the like in quotes")
             if key.value in seen:
                 self.refuse(key, f"the key {quoted(key.value)} stands twice: remove one of them")
             seen.add(key.value)
-        made: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
-        return made
 
 
 class TextLoader(StrictLoader):
     """Leaves all values as they are written: numbers must not become binary fractions, nor `1.0` the same as `1`."""
 
     yaml_implicit_resolvers: ClassVar = {}
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Make the value of a node; a scalar is its text, whatever its tag."""
+        return node.value if isinstance(node, yaml.ScalarNode) else super().construct_object(node, deep=deep)
+
+
+def compose(text: str, loader: type[BoundedLoader] = BoundedLoader) -> yaml.Node | None:
+    """Return the nodes of a document; None for an empty text. Raises `MalformedError`."""
+    with _explained():
+        reader = loader(text)
+        node: yaml.Node | None = reader.get_single_node()
+        if node is not None:
+            reader.measure(node, {})
+        return node
+
+
+def load(text: str, loader: type[BoundedLoader] = BoundedLoader) -> Any:
+    """Return the value of a document; None for an empty text. Raises `MalformedError`."""
+    with _explained():
+        reader = loader(text)
+        node = reader.get_single_node()
+        if node is None:
+            return None
+        reader.measure(node, {})
+        return reader.construct_document(node)
+
+
+def load_all(text: str, loader: type[BoundedLoader] = BoundedLoader) -> Iterator[tuple[Any, yaml.Node]]:
+    """Yield the value of each document with its node, in which merges are done. Raises `MalformedError`."""
+    with _explained():
+        reader = loader(text)
+        while reader.check_node():
+            node = reader.get_node()
+            reader.measure(node, {})
+            yield reader.construct_document(node), node
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except yaml.MarkedYAMLError as error:
+        problem = str(error.problem)
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise MalformedError(_MENDS.get(problem, problem), line) from None
+    except yaml.YAMLError as error:
+        raise MalformedError(str(error), None) from None
 
 
 def _children(node: yaml.Node) -> list[yaml.Node]:

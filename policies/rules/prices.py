@@ -10,10 +10,8 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from .loader import TextLoader
-from .words import nearest, quoted
+from .loader import MalformedError, TextLoader, load
+from .words import escaped, nearest, quoted
 
 FOLDER = Path(__file__).parent.parent
 """The folder that the configuration's names of price files are relative to: `policies`."""
@@ -123,18 +121,16 @@ def read(name: str = DEFAULT_FILE) -> Prices:
 
 def _parsed(text: str) -> Any:
     try:
-        return yaml.load(text, TextLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}: " if mark else ""
-        raise PriceError(f"{place}malformed YAML: {getattr(error, 'problem', None) or 'correct it'}") from None
+        return load(text, TextLoader)
+    except MalformedError as error:
+        raise PriceError(f"line {error.line}: {error}" if error.line else str(error)) from None
 
 
 def _by_name(content: Mapping[str, Any], key: str, most: Decimal) -> dict[str, Decimal]:
     found = content.get(key) or {}
     if not isinstance(found, Mapping):
         raise PriceError(f"{key}: must be a group of `name: number` lines")
-    return {str(name): _number(value, f"{key}.{name}", most) for name, value in found.items()}
+    return {str(name): _number(value, f"{key}.{escaped(str(name))}", most) for name, value in found.items()}
 
 
 def _number(value: Any, path: str, most: Decimal) -> Decimal:

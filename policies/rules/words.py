@@ -20,7 +20,7 @@ def cut(text: str, longest: int) -> str:
 
 def quoted(text: str) -> str:
     """Repeat rejected input in a message, unless it may hold a password or key."""
-    suspicious = "@" in text or "://" in text or secret_in_plain_text("", text) or len(text) > 80
+    suspicious = len(text) > 80 or "@" in text or "://" in text or secret_in_plain_text("", text)
     return "the given text" if suspicious else f"`{escaped(text)}`"
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from agentstack.environment import Environment
-from policies.rules.loader import BoundedLoader
+from policies.rules.loader import load
 from settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +55,7 @@ def rendered(environment: str, base: Path) -> list[Manifest]:
 
 def read(folder: Path) -> list[Manifest]:
     """All objects that a preview wrote to a folder."""
-    return [yaml.load(path.read_text(), BoundedLoader) for path in sorted(folder.rglob("*.yaml"))]
+    return [load(path.read_text()) for path in sorted(folder.rglob("*.yaml"))]
 
 
 def pod_template(manifest: Manifest) -> Manifest | None:

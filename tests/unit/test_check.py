@@ -270,9 +270,9 @@ BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
         (HELM.encode(), ":3: malformed YAML: while parsing a block mapping"),
         (
             b"a: {{ .Values.x }}",
-            ":1: malformed YAML: a key must be text: a template? Render it first: `helm template CHART |",
+            ":1: malformed YAML: a key must be text: put `{{ ... }}` and the like in quotes: a template? Render it",
         ),
-        (b"a: *b", ":1: malformed YAML: found undefined alias"),
+        (b"a: *b", ":1: malformed YAML: an alias for what is not there: name an anchor above it"),
         (b"a: &a {b: *a}", ":1: malformed YAML: an alias repeats the group that it is in"),
         (BOMB.encode(), ":6: malformed YAML: more than 1,000,000 values, with what aliases repeat"),
         (b"- " * 1000 + b"a", ":1: malformed YAML: more than 200 levels"),
@@ -430,3 +430,18 @@ def test_refusals_name_the_line() -> None:
     with pytest.raises(UnreadableError) as caught:
         list(documents(b"a: 1\n---\nb: [\n"))
     assert caught.value.line == 4
+
+
+def test_a_long_list_takes_no_longer_for_each_item() -> None:
+    item = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
+    text = json.dumps({"kind": "List", "apiVersion": "v1", "items": [item] * 20_000})
+    contents = Contents()
+    contents.read_stream(io.BytesIO(text.encode()), "x")
+    assert len(contents.objects) == 20_000
+    assert contents.objects[-1].line("metadata.name") == 1
+
+
+@pytest.mark.parametrize("name", ["0x" + "f" * 5000, "1" + ":1" * 300_000, "1" + ":00" * 250 + ":0.5", "!!map foo"])
+def test_what_is_no_number_is_text(call: Call, name: str) -> None:
+    code, _, error = call("-", stdin=POD.replace("name: web", f"name: {name}", 1).encode())
+    assert (code, error) == (0, "")
