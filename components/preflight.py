@@ -71,12 +71,7 @@ class Preflight(pulumi.ComponentResource):
             opts=child,
         )
         policy = network_policy(
-            object_name,
-            namespace=namespace.ref,
-            object_name=object_name,
-            pod_labels=pod_labels,
-            egress=connection.egress,
-            opts=child,
+            object_name, namespace=namespace.ref, pod_labels=pod_labels, egress=connection.egress, opts=child
         )
         job(
             object_name,

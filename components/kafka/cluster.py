@@ -202,16 +202,10 @@ def _policies(
     prometheus = Peer(observability.name, selector("prometheus", "metrics"))
 
     def policy(
-        object_name: str, pod_labels: dict[str, str], ingress: list[Edge], egress: list[Edge]
+        name: str, pod_labels: dict[str, str], ingress: list[Edge], egress: list[Edge]
     ) -> k8s.networking.v1.NetworkPolicy:
         return network_policy(
-            object_name,
-            namespace=namespace.ref,
-            object_name=object_name,
-            pod_labels=pod_labels,
-            ingress=ingress,
-            egress=egress,
-            opts=opts,
+            name, namespace=namespace.ref, pod_labels=pod_labels, ingress=ingress, egress=egress, opts=opts
         )
 
     policies = [

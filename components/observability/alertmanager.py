@@ -105,7 +105,6 @@ def deploy(
     network_policy(
         part.name,
         namespace=part.namespace.ref,
-        object_name=part.name,
         pod_labels=part.selector(),
         ingress=[Edge(clients, (part.port,))],
         egress=[Edge((ANYWHERE,), (443,))] if webhook is not None else [],

@@ -107,7 +107,6 @@ def kube_state_metrics(
     network_policy(
         part.name,
         namespace=part.namespace.ref,
-        object_name=part.name,
         pod_labels=part.selector(),
         ingress=[Edge(clients, (part.port,))],
         egress=[API_SERVER],
@@ -172,7 +171,6 @@ def node_exporter(part: Part, resources: Resources, *, clients: tuple[Peer, ...]
     network_policy(
         part.name,
         namespace=part.namespace.ref,
-        object_name=part.name,
         pod_labels=part.selector(),
         ingress=[Edge(clients, (part.port,))],
         opts=child,

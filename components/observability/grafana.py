@@ -114,7 +114,6 @@ def deploy(
     network_policy(
         part.name,
         namespace=part.namespace.ref,
-        object_name=part.name,
         pod_labels=part.selector(),
         ingress=[Edge((prometheus.peer(),), (part.port,))],
         egress=[Edge((prometheus.peer(),), (prometheus.port,))],

@@ -203,7 +203,6 @@ class RedisCluster(pulumi.ComponentResource):
             network_policy(
                 "redis",
                 namespace=self._namespace.ref,
-                object_name="redis",
                 pod_labels=NODE,
                 ingress=[among_nodes, Edge(asking, (PORT,)), Edge((prometheus,), (METRICS_PORT,))],
                 egress=[among_nodes],
@@ -212,7 +211,6 @@ class RedisCluster(pulumi.ComponentResource):
             network_policy(
                 "redis-keeper",
                 namespace=self._namespace.ref,
-                object_name="redis-keeper",
                 pod_labels=KEEPER,
                 egress=[Edge((nodes,), (PORT,))],
                 opts=self._child,

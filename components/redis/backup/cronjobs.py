@@ -124,7 +124,6 @@ def _policies(target: RedisBackup, namespace: Namespace, child: pulumi.ResourceO
     network_policy(
         "redis-backup",
         namespace=namespace.ref,
-        object_name="redis-backup",
         pod_labels=BACKUP,
         egress=[Edge((Peer(namespace.name, NODE),), (PORT,)), *to_bucket],
         opts=child,
@@ -132,7 +131,6 @@ def _policies(target: RedisBackup, namespace: Namespace, child: pulumi.ResourceO
     network_policy(
         "redis-from-backup",
         namespace=namespace.ref,
-        object_name="redis-from-backup",
         pod_labels=NODE,
         ingress=[Edge((Peer(namespace.name, BACKUP),), (PORT,))],
         opts=child,
