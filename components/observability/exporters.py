@@ -7,10 +7,10 @@ import pulumi_kubernetes as k8s
 
 from components.namespaces import Namespaces
 from components.network import API_SERVER, Edge, Peer, network_policy
-from components.pods import container_security, pod_security, resource_requirements, scrape_annotations
+from components.pods import container_security, http_probe, pod_security, resource_requirements, scrape_annotations
 from settings import Resources
 
-from .common import TIMEOUTS, Part, cluster_name, grant, http_probe
+from .common import TIMEOUTS, Part, cluster_name, grant
 
 # What rules and dashboards ask for, by API group.
 _OBJECTS = {

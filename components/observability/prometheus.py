@@ -15,7 +15,9 @@ from components.pods import (
     claim,
     config_hash,
     container_security,
+    http_probe,
     pod_security,
+    read_only_mount,
     resource_requirements,
     scrape_annotations,
     sized_claims,
@@ -24,7 +26,7 @@ from policies.rules.labels import CONFIG_HASH
 from settings import PrometheusSettings
 from settings.types import duration_text
 
-from .common import CONFIG, Part, cluster_name, files, grant, http_probe, subject
+from .common import CONFIG, Part, cluster_name, files, grant, subject
 
 _REDIS_EXPORTER, _KAFKA_EXPORTER, _KUBELET = 9121, 9308, 10250
 
@@ -86,7 +88,7 @@ def deploy(
         liveness_probe=http_probe("/-/healthy", failures=6),
         security_context=container_security(),
         volume_mounts=[
-            k8s.core.v1.VolumeMountArgs(name="config", mount_path="/etc/prometheus", read_only=True),
+            read_only_mount("config", "/etc/prometheus"),
             k8s.core.v1.VolumeMountArgs(name="data", mount_path="/prometheus"),
         ],
     )
