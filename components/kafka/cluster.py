@@ -27,7 +27,7 @@ from components.kafka.common import (
 from components.kafka.exporter import EXPORTER_PORT, exporter
 from components.kafka.nodes import CLUSTER_ID_KEY, CONFIG_FILES, Role, nodes
 from components.kafka.topics import topics_job
-from components.labels import labels, selector
+from components.labels import labels
 from components.namespaces import Namespace
 from components.network import Edge, Peer, network_policy
 from settings import AgentSettings, KafkaSettings
@@ -53,7 +53,7 @@ class KafkaCluster(pulumi.ComponentResource):
         clients: Mapping[str, AgentSettings],
         namespace: Namespace,
         agents: Namespace,
-        observability: Namespace,
+        prometheus: Peer,
         keda: Peer | None = None,
         cluster_domain: str = "cluster.local",
         storage_class: str | None = None,
@@ -80,7 +80,7 @@ class KafkaCluster(pulumi.ComponentResource):
             opts=child,
         )
         asking = keda if any(queue.topic for queue in queues(clients).values()) else None
-        policies = _policies(spec, namespace, agents, observability, asking, child)
+        policies = _policies(spec, namespace, agents, prometheus, asking, child)
         roles = _roles(spec)
         users = {agent: settings for agent, settings in clients.items() if settings.uses_kafka}
         host = bootstrap_host(namespace, cluster_domain)
@@ -184,7 +184,7 @@ def _policies(
     spec: KafkaSettings,
     namespace: Namespace,
     agents: Namespace,
-    observability: Namespace,
+    prometheus: Peer,
     keda: Peer | None,
     opts: pulumi.ResourceOptions,
 ) -> list[k8s.networking.v1.NetworkPolicy]:
@@ -199,7 +199,6 @@ def _policies(
     ]
     to_brokers = Edge((brokers(namespace),), (BROKER_PORT,))
     to_controllers = Edge((controllers,), (CONTROLLER_PORT,))
-    prometheus = Peer(observability.name, selector("prometheus", "metrics"))
 
     def policy(
         name: str, pod_labels: dict[str, str], ingress: list[Edge], egress: list[Edge]
