@@ -55,16 +55,6 @@ def brokers(namespace: Namespace) -> Peer:
     return Peer(namespace.name, BROKER)
 
 
-def bootstrap_host(namespace: Namespace, cluster_domain: str) -> str:
-    """The name by which clients find the brokers, from any namespace."""
-    return f"{BOOTSTRAP}.{namespace.name}.svc.{cluster_domain}"
-
-
-def bootstrap_servers(namespace: Namespace, cluster_domain: str) -> str:
-    """The same as `host:port`."""
-    return f"{bootstrap_host(namespace, cluster_domain)}:{BROKER_PORT}"
-
-
 _LARGEST_HEAP = 6 * 1024
 """In mebibytes: what Kafka's authors recommend. https://kafka.apache.org/41/operations/java-version/"""
 
