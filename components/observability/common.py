@@ -81,8 +81,7 @@ def grant(
     opts: pulumi.ResourceOptions,
 ) -> None:
     """Bind `role` to `account` in the four namespaces of the stack, and nowhere else."""
-    for key in ("agents", "data", "observability", "collectors"):
-        namespace: Namespace = getattr(namespaces, key)
+    for key, namespace in namespaces.all.items():
         k8s.rbac.v1.RoleBinding(
             f"{part.name}-{key}",
             metadata=k8s.meta.v1.ObjectMetaArgs(name=part.name, namespace=namespace.ref, labels=part.labels()),

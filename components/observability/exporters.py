@@ -59,14 +59,13 @@ def kube_state_metrics(
         opts=child,
     )
     grant(role, account, part=part, namespaces=namespaces, opts=child)
-    stack = (namespaces.agents, namespaces.data, namespaces.observability, namespaces.collectors)
     container = k8s.core.v1.ContainerArgs(
         name=part.name,
         image=part.image.reference,
         args=[
             f"--port={part.port}",
             f"--telemetry-port={_TELEMETRY}",
-            f"--namespaces={','.join(namespace.name for namespace in stack)}",
+            f"--namespaces={','.join(namespace.name for namespace in namespaces.all.values())}",
             f"--resources={','.join(sorted(kind for kinds in _OBJECTS.values() for kind in kinds))}",
             f"--metric-labels-allowlist={','.join(f'{kind}=[{names}]' for kind, names in _LABELS.items())}",
         ],

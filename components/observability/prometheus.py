@@ -35,10 +35,7 @@ def configuration(spec: PrometheusSettings, namespaces: Namespaces) -> dict[str,
     """Return the files below /etc/prometheus by path: the configuration with the settings put in, and the rules."""
     config = yaml.load((CONFIG / "prometheus.yml").read_text(), yaml.CSafeLoader)
     config["global"]["scrape_interval"] = config["global"]["scrape_timeout"] = duration_text(spec.scrape_interval)
-    stack = [
-        namespace.name
-        for namespace in (namespaces.agents, namespaces.data, namespaces.observability, namespaces.collectors)
-    ]
+    stack = [namespace.name for namespace in namespaces.all.values()]
     for job in config["scrape_configs"]:
         for discovery in job["kubernetes_sd_configs"]:
             if "names" in discovery.get("namespaces", {}):

@@ -161,10 +161,5 @@ class Platform(pulumi.ComponentResource):
             "--output jsonpath='{.data.admin-password}' | base64 --decode",
             "prometheus": forward(parts.prometheus_service, 9090),
             "alertmanager": forward(parts.alertmanager_service, 9093),
-            "namespaces": {
-                "agents": self._namespaces.agents.name,
-                "data": self._namespaces.data.name,
-                "observability": observability,
-                "collectors": self._namespaces.collectors.name,
-            },
+            "namespaces": {key: namespace.name for key, namespace in self._namespaces.all.items()},
         }
