@@ -10,7 +10,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from .network import Edge
-from .pods import secret_files
+from .pods import read_only_mount, secret_files
 
 _FILES_DIR = "/etc/agentstack"
 
@@ -74,8 +74,5 @@ def mounted_files(connections: Iterable[Connection]) -> MountedFiles:
         secret_files(f"connection-{number}", secret, sorted(wanted))
         for number, (secret, wanted) in enumerate(keys.items())
     ]
-    mounts = [
-        k8s.core.v1.VolumeMountArgs(name=f"connection-{number}", mount_path=f"{_FILES_DIR}/{secret}", read_only=True)
-        for number, secret in enumerate(keys)
-    ]
+    mounts = [read_only_mount(f"connection-{number}", f"{_FILES_DIR}/{secret}") for number, secret in enumerate(keys)]
     return MountedFiles(paths, volumes, mounts)

@@ -8,6 +8,20 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 
+def drains_ignored() -> k8s.batch.v1.PodFailurePolicyArgs:
+    """Count no pod that a drained node took: it says nothing about what the Job does."""
+    return k8s.batch.v1.PodFailurePolicyArgs(
+        rules=[
+            k8s.batch.v1.PodFailurePolicyRuleArgs(
+                action="Ignore",
+                on_pod_conditions=[
+                    k8s.batch.v1.PodFailurePolicyOnPodConditionsPatternArgs(type="DisruptionTarget", status="True")
+                ],
+            )
+        ]
+    )
+
+
 def job(
     name: str,
     *,
@@ -36,19 +50,7 @@ def job(
         spec=k8s.batch.v1.JobSpecArgs(
             # Not by a policy that fails a Job on some exit codes: the engine goes on waiting for one that failed so.
             backoff_limit=0,
-            pod_failure_policy=k8s.batch.v1.PodFailurePolicyArgs(
-                rules=[
-                    # A drained node says nothing about what the Job does.
-                    k8s.batch.v1.PodFailurePolicyRuleArgs(
-                        action="Ignore",
-                        on_pod_conditions=[
-                            k8s.batch.v1.PodFailurePolicyOnPodConditionsPatternArgs(
-                                type="DisruptionTarget", status="True"
-                            )
-                        ],
-                    )
-                ]
-            ),
+            pod_failure_policy=drains_ignored(),
             # A Secret that does not exist keeps the pod from starting.
             active_deadline_seconds=deadline_minutes * 60,
             template=k8s.core.v1.PodTemplateSpecArgs(

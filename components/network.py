@@ -72,7 +72,6 @@ def network_policy(
     name: str,
     *,
     namespace: pulumi.Input[str],
-    object_name: str,
     pod_labels: Mapping[str, str],
     ingress: Sequence[Edge] = (),
     egress: Sequence[Edge] = (),
@@ -81,7 +80,7 @@ def network_policy(
     """Allow the given edges to the pods with `pod_labels`, on top of the namespace's default deny."""
     return k8s.networking.v1.NetworkPolicy(
         name,
-        metadata=k8s.meta.v1.ObjectMetaArgs(name=object_name, namespace=namespace),
+        metadata=k8s.meta.v1.ObjectMetaArgs(name=name, namespace=namespace),
         spec=k8s.networking.v1.NetworkPolicySpecArgs(
             pod_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=dict(pod_labels)),
             policy_types=[*(["Ingress"] if ingress else []), *(["Egress"] if egress else [])],

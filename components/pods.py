@@ -87,6 +87,26 @@ def secret_files(
     return k8s.core.v1.VolumeArgs(name=volume, secret=source)
 
 
+def empty_dir(name: str, size: str) -> k8s.core.v1.VolumeArgs:
+    """Scratch space that goes with the pod, of `size` at most: a quantity such as `64Mi`, or bytes."""
+    return k8s.core.v1.VolumeArgs(name=name, empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs(size_limit=size))
+
+
+def read_only_mount(volume: str, path: str) -> k8s.core.v1.VolumeMountArgs:
+    """A volume at `path`, where the container can only read it."""
+    return k8s.core.v1.VolumeMountArgs(name=volume, mount_path=path, read_only=True)
+
+
+def http_probe(path: str, *, failures: int = 3) -> k8s.core.v1.ProbeArgs:
+    """An HTTP probe of the port `http` every 10 seconds, which fails after `failures` of them in a row."""
+    return k8s.core.v1.ProbeArgs(
+        http_get=k8s.core.v1.HTTPGetActionArgs(path=path, port="http"),
+        period_seconds=10,
+        timeout_seconds=5,
+        failure_threshold=failures,
+    )
+
+
 def scrape_annotations(port: int, path: str = "/metrics") -> dict[str, str]:
     """The annotations by which Prometheus finds a pod's metrics."""
     return {"prometheus.io/scrape": "true", "prometheus.io/port": str(port), "prometheus.io/path": path}

@@ -17,7 +17,9 @@ from components.network import network_policy
 from components.pods import (
     config_hash,
     container_security,
+    empty_dir,
     pod_security,
+    read_only_mount,
     resource_requirements,
     secret_variable,
     variables,
@@ -71,12 +73,7 @@ class Preflight(pulumi.ComponentResource):
             opts=child,
         )
         policy = network_policy(
-            object_name,
-            namespace=namespace.ref,
-            object_name=object_name,
-            pod_labels=pod_labels,
-            egress=connection.egress,
-            opts=child,
+            object_name, namespace=namespace.ref, pod_labels=pod_labels, egress=connection.egress, opts=child
         )
         job(
             object_name,
@@ -120,7 +117,7 @@ def _pod(connection: Connection, attempt: Attempt, script: pulumi.Input[str]) ->
                 resources=resource_requirements(attempt.resources),
                 security_context=container_security(),
                 volume_mounts=[
-                    k8s.core.v1.VolumeMountArgs(name="script", mount_path=_SCRIPT_DIR, read_only=True),
+                    read_only_mount("script", _SCRIPT_DIR),
                     k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp"),
                     *mounts,
                 ],
@@ -128,7 +125,7 @@ def _pod(connection: Connection, attempt: Attempt, script: pulumi.Input[str]) ->
         ],
         volumes=[
             k8s.core.v1.VolumeArgs(name="script", config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=script)),
-            k8s.core.v1.VolumeArgs(name="tmp", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs(size_limit="128Mi")),
+            empty_dir("tmp", "128Mi"),
             *volumes,
         ],
     )

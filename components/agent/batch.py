@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.jobs import drains_ignored
+
 from .declaration import Declaration
 from .pod import declared_hash, pod_template
 
@@ -74,17 +76,7 @@ def _job_spec(agent: Declaration) -> k8s.batch.v1.JobSpecArgs:
         ttl_seconds_after_finished=None
         if run.ttl_after_finished is None
         else int(run.ttl_after_finished.total_seconds()),
-        pod_failure_policy=k8s.batch.v1.PodFailurePolicyArgs(
-            rules=[
-                # A drained node says nothing about what the agent does.
-                k8s.batch.v1.PodFailurePolicyRuleArgs(
-                    action="Ignore",
-                    on_pod_conditions=[
-                        k8s.batch.v1.PodFailurePolicyOnPodConditionsPatternArgs(type="DisruptionTarget", status="True")
-                    ],
-                )
-            ]
-        ),
+        pod_failure_policy=drains_ignored(),
         template=pod_template(agent),
     )
 

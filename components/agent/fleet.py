@@ -161,7 +161,6 @@ class _Fleet:
         return network_policy(
             self._controller_name,
             namespace=self._namespace.ref,
-            object_name=self._controller_name,
             pod_labels=selector(self._agent.name, COMPONENT),
             ingress=[Edge((prometheus,), (_PORT,))] if prometheus else [],
             egress=[API_SERVER],

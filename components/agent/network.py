@@ -42,7 +42,6 @@ def agent_policies(agent: Declaration, opts: pulumi.ResourceOptions) -> list[pul
     policy = network_policy(
         agent.name,
         namespace=namespace.ref,
-        object_name=agent.name,
         pod_labels=agent.all_pods,
         ingress=ingress,
         egress=egress,

@@ -12,6 +12,7 @@ from components.connection import mounted_files
 from components.pods import (
     config_hash,
     container_security,
+    empty_dir,
     field_variable,
     pod_security,
     resource_requirements,
@@ -85,9 +86,7 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
         priority_class_name=settings.placement.priority_class,
         containers=[container],
         volumes=[
-            k8s.core.v1.VolumeArgs(
-                name="scratch", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs(size_limit=str(settings.scratch))
-            ),
+            empty_dir("scratch", str(settings.scratch)),
             *files.volumes,
             *given.volumes,
         ],

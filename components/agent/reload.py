@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.pods import config_hash, variables
+from components.pods import config_hash, read_only_mount, variables
 from policies.rules.labels import CONFIG_HASH, SECRET_HASH
 
 from .configuration import own_secrets, plain_variables, secret_files, secret_variables
@@ -48,14 +48,10 @@ def _as_variables(agent: Declaration) -> Inputs:
 def _as_files(agent: Declaration) -> Inputs:
     # Whole volumes: the kubelet renews their files, never those mounted by subPath.
     config = k8s.core.v1.VolumeArgs(name="config", config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=agent.name))
-    volumes, mounts = [config], [_mount("config", _CONFIG)]
+    volumes, mounts = [config], [read_only_mount("config", _CONFIG)]
     if sources := secret_files(agent):
         projected = k8s.core.v1.ProjectedVolumeSourceArgs(sources=sources)
         volumes.append(k8s.core.v1.VolumeArgs(name="secrets", projected=projected))
-        mounts.append(_mount("secrets", _SECRETS))
+        mounts.append(read_only_mount("secrets", _SECRETS))
     fixed = variables({key: value for key, value in plain_variables(agent).items() if key in ("AGENT_NAME", "PORT")})
     return Inputs([], fixed, volumes, mounts, {})
-
-
-def _mount(volume: str, path: str) -> k8s.core.v1.VolumeMountArgs:
-    return k8s.core.v1.VolumeMountArgs(name=volume, mount_path=path, read_only=True)

@@ -64,7 +64,6 @@ class Gateway(pulumi.ComponentResource):
                 network_policy(
                     "acme-http01",
                     namespace=namespace.ref,
-                    object_name="acme-http01",
                     pod_labels={"acme.cert-manager.io/http01-solver": "true"},
                     ingress=[Edge((controller(spec),), (8089,))],
                     opts=pulumi.ResourceOptions(parent=self),

@@ -11,6 +11,8 @@ import pulumi_kubernetes as k8s
 from components.pods import (
     container_security,
     device_tolerations,
+    empty_dir,
+    http_probe,
     pod_security,
     resource_requirements,
     secret_variable,
@@ -71,8 +73,8 @@ def _vllm(
         volume_mounts=[*_mounts(), k8s.core.v1.VolumeMountArgs(name="shared-memory", mount_path="/dev/shm")],
         ports=[k8s.core.v1.ContainerPortArgs(name="http", container_port=8000)],
         startup_probe=_startup("/health", server),
-        readiness_probe=_probe("/health"),
-        liveness_probe=_probe("/health", failures=6),
+        readiness_probe=http_probe("/health"),
+        liveness_probe=http_probe("/health", failures=6),
         resources=resource_requirements(server.resources, _devices(server)),
         security_context=container_security(),
     )
@@ -100,8 +102,8 @@ def _ollama(
         volume_mounts=_mounts(),
         ports=[k8s.core.v1.ContainerPortArgs(name="http", container_port=11434)],
         startup_probe=_startup("/", server),
-        readiness_probe=_probe("/"),
-        liveness_probe=_probe("/", failures=6),
+        readiness_probe=http_probe("/"),
+        liveness_probe=http_probe("/", failures=6),
         resources=resource_requirements(server.resources, _devices(server)),
         security_context=container_security(),
     )
@@ -116,7 +118,6 @@ def _pod(
     volumes: list[k8s.core.v1.VolumeArgs] | None = None,
     init: list[k8s.core.v1.ContainerArgs] | None = None,
 ) -> k8s.core.v1.PodSpecArgs:
-    scratch = k8s.core.v1.EmptyDirVolumeSourceArgs(size_limit="4Gi")
     return k8s.core.v1.PodSpecArgs(
         automount_service_account_token=False,
         # Without it a Service named `vllm` sets VLLM_PORT, which vLLM takes for its own.
@@ -126,7 +127,7 @@ def _pod(
         tolerations=device_tolerations(_devices(server)) or None,
         init_containers=init,
         containers=containers,
-        volumes=[k8s.core.v1.VolumeArgs(name="tmp", empty_dir=scratch), *(volumes or [])],
+        volumes=[empty_dir("tmp", "4Gi"), *(volumes or [])],
     )
 
 
@@ -141,14 +142,5 @@ def _mounts() -> list[k8s.core.v1.VolumeMountArgs]:
     ]
 
 
-def _probe(path: str, *, failures: int = 3) -> k8s.core.v1.ProbeArgs:
-    return k8s.core.v1.ProbeArgs(
-        http_get=k8s.core.v1.HTTPGetActionArgs(path=path, port="http"),
-        period_seconds=10,
-        timeout_seconds=5,
-        failure_threshold=failures,
-    )
-
-
 def _startup(path: str, server: InferenceServer) -> k8s.core.v1.ProbeArgs:
-    return _probe(path, failures=int(server.startup.total_seconds()) // 10)
+    return http_probe(path, failures=int(server.startup.total_seconds()) // 10)

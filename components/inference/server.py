@@ -81,7 +81,6 @@ class ModelServer(pulumi.ComponentResource):
         policy = network_policy(
             backend,
             namespace=namespace.ref,
-            object_name=backend,
             pod_labels=own,
             ingress=clients,
             egress=[_DOWNLOADS],

@@ -13,7 +13,7 @@ from components.certificates import CertificateSecret, certificates
 from components.connection import SecretRef
 from components.labels import labels
 from components.namespaces import Namespace
-from components.pods import config_hash, secret_files, secret_variable, variables
+from components.pods import config_hash, read_only_mount, secret_files, secret_variable, variables
 from settings import AgentSettings, KafkaSettings
 
 AUTH_SECRET = "kafka-auth"
@@ -88,8 +88,7 @@ class Access:
 def _mounted(volume: str, secret: pulumi.Input[str] | None, keys: Sequence[str], folder: str) -> _Mounted:
     if secret is None:
         return [], []
-    mount = k8s.core.v1.VolumeMountArgs(name=volume, mount_path=folder, read_only=True)
-    return [secret_files(volume, secret, keys)], [mount]
+    return [secret_files(volume, secret, keys)], [read_only_mount(volume, folder)]
 
 
 def acls(clients: Mapping[str, AgentSettings]) -> str:

@@ -6,17 +6,17 @@ import pulumi
 
 from components.connection import Connection, SecretRef
 from components.kafka.access import Access
-from components.kafka.common import BROKER_PORT, CLIENT_LABELS, ZONE_FIELD, bootstrap_servers, brokers
+from components.kafka.common import BROKER_PORT, CLIENT_LABELS, ZONE_FIELD, brokers
 from components.namespaces import Namespace
 from components.network import Edge
 
 
 def internal(
-    agent: str, access: Access, namespace: Namespace, cluster_domain: str, ready: tuple[pulumi.Resource, ...]
+    agent: str, access: Access, namespace: Namespace, servers: str, ready: tuple[pulumi.Resource, ...]
 ) -> Connection:
-    """The connection of one agent to the stack's own brokers."""
+    """The connection of one agent to the stack's own brokers, at `servers` (`host:port`)."""
     environment = {
-        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers(namespace, cluster_domain),
+        "KAFKA_BOOTSTRAP_SERVERS": servers,
         "KAFKA_SECURITY_PROTOCOL": access.protocol,
     }
     files = {}

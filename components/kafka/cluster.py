@@ -20,14 +20,13 @@ from components.kafka.common import (
     CONTROLLER_PORT,
     EXPORTER,
     TOPICS,
-    bootstrap_host,
     brokers,
     version,
 )
 from components.kafka.exporter import EXPORTER_PORT, exporter
 from components.kafka.nodes import CLUSTER_ID_KEY, CONFIG_FILES, Role, nodes
 from components.kafka.topics import topics_job
-from components.labels import labels, selector
+from components.labels import labels
 from components.namespaces import Namespace
 from components.network import Edge, Peer, network_policy
 from settings import AgentSettings, KafkaSettings
@@ -53,7 +52,7 @@ class KafkaCluster(pulumi.ComponentResource):
         clients: Mapping[str, AgentSettings],
         namespace: Namespace,
         agents: Namespace,
-        observability: Namespace,
+        prometheus: Peer,
         keda: Peer | None = None,
         cluster_domain: str = "cluster.local",
         storage_class: str | None = None,
@@ -80,27 +79,30 @@ class KafkaCluster(pulumi.ComponentResource):
             opts=child,
         )
         asking = keda if any(queue.topic for queue in queues(clients).values()) else None
-        policies = _policies(spec, namespace, agents, observability, asking, child)
-        roles = _roles(spec)
+        policies = _policies(spec, namespace, agents, prometheus, asking, child)
+        domain = f"{namespace.name}.svc.{cluster_domain}"
+        roles = _roles(spec, domain)
         users = {agent: settings for agent, settings in clients.items() if settings.uses_kafka}
-        host = bootstrap_host(namespace, cluster_domain)
+        # The name by which clients find the brokers, from any namespace.
+        host = f"{BOOTSTRAP}.{domain}"
+        servers = f"{host}:{BROKER_PORT}"
         granted = access(
             spec,
             clients=users,
             namespace=namespace,
             agents=agents,
-            dns_names=[host, *(f"*.{role.domain(namespace, cluster_domain)}" for role in roles)],
+            dns_names=[host, *(f"*.{role.domain}" for role in roles)],
             protect=protect,
             parent=self,
         )
-        voters = next(role for role in roles if "controller" in role.processes).voters(namespace, cluster_domain)
+        voters = next(role for role in roles if "controller" in role.processes).voters
         sets = [
             nodes(
                 role,
                 spec,
                 access=granted,
                 namespace=namespace,
-                cluster_domain=cluster_domain,
+                servers=servers,
                 voters=voters,
                 config_map=config_map.metadata.name,
                 storage_class=storage_class,
@@ -127,7 +129,7 @@ class KafkaCluster(pulumi.ComponentResource):
                 access=granted,
                 clients=users,
                 namespace=namespace,
-                cluster_domain=cluster_domain,
+                servers=servers,
                 parent=self,
                 depends_on=cluster,
             )
@@ -137,20 +139,21 @@ class KafkaCluster(pulumi.ComponentResource):
             spec,
             access=granted,
             namespace=namespace,
-            cluster_domain=cluster_domain,
+            servers=servers,
             parent=self,
             depends_on=[*cluster, *ready],
         )
-        self.connections = {agent: internal(agent, granted, namespace, cluster_domain, ready) for agent in clients}
+        self.connections = {agent: internal(agent, granted, namespace, servers, ready) for agent in clients}
         self.register_outputs({})
 
 
-def _roles(spec: KafkaSettings) -> list[Role]:
+def _roles(spec: KafkaSettings, service_domain: str) -> list[Role]:
     if spec.mode == "combined":
         return [
             Role(
                 name="kafka",
                 hosts="kafka-headless",
+                service_domain=service_domain,
                 processes=("broker", "controller"),
                 first_id=0,
                 replicas=1,
@@ -162,6 +165,7 @@ def _roles(spec: KafkaSettings) -> list[Role]:
         Role(
             name="kafka-controller",
             hosts="kafka-controller",
+            service_domain=service_domain,
             processes=("controller",),
             first_id=0,
             replicas=spec.controllers,
@@ -171,6 +175,7 @@ def _roles(spec: KafkaSettings) -> list[Role]:
         Role(
             name="kafka-broker",
             hosts="kafka-broker",
+            service_domain=service_domain,
             processes=("broker",),
             first_id=100,
             replicas=spec.brokers,
@@ -184,7 +189,7 @@ def _policies(
     spec: KafkaSettings,
     namespace: Namespace,
     agents: Namespace,
-    observability: Namespace,
+    prometheus: Peer,
     keda: Peer | None,
     opts: pulumi.ResourceOptions,
 ) -> list[k8s.networking.v1.NetworkPolicy]:
@@ -199,19 +204,12 @@ def _policies(
     ]
     to_brokers = Edge((brokers(namespace),), (BROKER_PORT,))
     to_controllers = Edge((controllers,), (CONTROLLER_PORT,))
-    prometheus = Peer(observability.name, selector("prometheus", "metrics"))
 
     def policy(
-        object_name: str, pod_labels: dict[str, str], ingress: list[Edge], egress: list[Edge]
+        name: str, pod_labels: dict[str, str], ingress: list[Edge], egress: list[Edge]
     ) -> k8s.networking.v1.NetworkPolicy:
         return network_policy(
-            object_name,
-            namespace=namespace.ref,
-            object_name=object_name,
-            pod_labels=pod_labels,
-            ingress=ingress,
-            egress=egress,
-            opts=opts,
+            name, namespace=namespace.ref, pod_labels=pod_labels, ingress=ingress, egress=egress, opts=opts
         )
 
     policies = [

@@ -10,6 +10,7 @@ import pulumi_kubernetes as k8s
 from components.labels import selector
 from components.namespaces import Namespace
 from components.network import Peer
+from components.pods import empty_dir, read_only_mount
 from components.versions import KAFKA
 from settings import KafkaSettings, Resources
 from settings.types import image_tag
@@ -54,16 +55,6 @@ def brokers(namespace: Namespace) -> Peer:
     return Peer(namespace.name, BROKER)
 
 
-def bootstrap_host(namespace: Namespace, cluster_domain: str) -> str:
-    """The name by which clients find the brokers, from any namespace."""
-    return f"{BOOTSTRAP}.{namespace.name}.svc.{cluster_domain}"
-
-
-def bootstrap_servers(namespace: Namespace, cluster_domain: str) -> str:
-    """The same as `host:port`."""
-    return f"{bootstrap_host(namespace, cluster_domain)}:{BROKER_PORT}"
-
-
 _LARGEST_HEAP = 6 * 1024
 """In mebibytes: what Kafka's authors recommend. https://kafka.apache.org/41/operations/java-version/"""
 
@@ -76,15 +67,12 @@ def heap(resources: Resources) -> str:
 
 def scratch() -> tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.VolumeMountArgs]:
     """A writable /tmp: for the rendered configuration, and for the compression libraries, which unpack into it."""
-    return (
-        k8s.core.v1.VolumeArgs(name="tmp", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs(size_limit="128Mi")),
-        k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp"),
-    )
+    return empty_dir("tmp", "128Mi"), k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp")
 
 
 def config(name: pulumi.Input[str]) -> tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.VolumeMountArgs]:
     """A ConfigMap's files in `CONFIG_DIR`."""
     return (
         k8s.core.v1.VolumeArgs(name="config", config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=name)),
-        k8s.core.v1.VolumeMountArgs(name="config", mount_path=CONFIG_DIR, read_only=True),
+        read_only_mount("config", CONFIG_DIR),
     )

@@ -8,7 +8,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.kafka.access import AUTH_DIR, EXPORTER_ARGUMENTS, EXPORTER_USER, TLS_DIR, Access
-from components.kafka.common import EXPORTER, TIMEOUTS, bootstrap_servers
+from components.kafka.common import EXPORTER, TIMEOUTS
 from components.labels import labels
 from components.namespaces import Namespace
 from components.pods import container_security, pod_security, resource_requirements, scrape_annotations
@@ -27,7 +27,7 @@ def exporter(
     *,
     access: Access,
     namespace: Namespace,
-    cluster_domain: str,
+    servers: str,
     parent: pulumi.Resource,
     depends_on: Sequence[pulumi.Resource],
 ) -> k8s.apps.v1.Deployment:
@@ -66,7 +66,7 @@ def exporter(
                             name="exporter",
                             image=KAFKA_EXPORTER.reference,
                             args=[
-                                f"--kafka.server={bootstrap_servers(namespace, cluster_domain)}",
+                                f"--kafka.server={servers}",
                                 f"--kafka.version={_PROTOCOL_VERSION}",
                                 # Scrapes that share one collection lose its last sample now and then, often a group's
                                 # lag: the reader of the shared channel is not waited for.

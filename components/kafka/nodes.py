@@ -18,7 +18,6 @@ from components.kafka.common import (
     KAFKA_HOME,
     TIMEOUTS,
     ZONE_FIELD,
-    bootstrap_servers,
     config,
     heap,
     image,
@@ -67,6 +66,8 @@ class Role:
     """The StatefulSet's name."""
     hosts: str
     """The name of the Service that gives each pod a host name."""
+    service_domain: str
+    """The DNS domain of the namespace's Services."""
     processes: tuple[str, ...]
     """Kafka's `process.roles`: broker, controller or both."""
     first_id: int
@@ -90,15 +91,16 @@ class Role:
         """The port of each of its listeners, by process."""
         return {process: _PORTS[process] for process in self.processes}
 
-    def domain(self, namespace: Namespace, cluster_domain: str) -> str:
+    @property
+    def domain(self) -> str:
         """The DNS domain of its pods."""
-        return f"{self.hosts}.{namespace.name}.svc.{cluster_domain}"
+        return f"{self.hosts}.{self.service_domain}"
 
-    def voters(self, namespace: Namespace, cluster_domain: str) -> str:
+    @property
+    def voters(self) -> str:
         """Its nodes as `controller.quorum.voters`."""
-        domain = self.domain(namespace, cluster_domain)
         return ",".join(
-            f"{self.first_id + ordinal}@{self.name}-{ordinal}.{domain}:{CONTROLLER_PORT}"
+            f"{self.first_id + ordinal}@{self.name}-{ordinal}.{self.domain}:{CONTROLLER_PORT}"
             for ordinal in range(self.replicas)
         )
 
@@ -109,7 +111,7 @@ def nodes(
     *,
     access: Access,
     namespace: Namespace,
-    cluster_domain: str,
+    servers: str,
     voters: str,
     config_map: pulumi.Input[str],
     storage_class: str | None,
@@ -159,7 +161,7 @@ def nodes(
                 metadata=k8s.meta.v1.ObjectMetaArgs(
                     labels=metadata_labels, annotations={CONFIG_HASH: config_hash(CONFIG_FILES)}
                 ),
-                spec=_pod(role, spec, access, namespace, cluster_domain, voters, config_map),
+                spec=_pod(role, spec, access, servers, voters, config_map),
             ),
             volume_claim_templates=[claim(str(role.storage), storage_class, role.selector)],
         ),
@@ -180,8 +182,7 @@ def _pod(
     role: Role,
     spec: KafkaSettings,
     access: Access,
-    namespace: Namespace,
-    cluster_domain: str,
+    servers: str,
     voters: str,
     config_map: pulumi.Input[str],
 ) -> k8s.core.v1.PodSpecArgs:
@@ -190,7 +191,7 @@ def _pod(
     tls, tls_mounts = access.tls_files("tls.crt", "tls.key", "ca.crt")
     # Where there is one copy of everything, there is nothing to wait for.
     waits = role.is_broker and spec.replication_factor > 1
-    host = f"$(POD_NAME).{role.domain(namespace, cluster_domain)}"
+    host = f"$(POD_NAME).{role.domain}"
     probe = k8s.core.v1.TCPSocketActionArgs(port=role.processes[0])
     container = k8s.core.v1.ContainerArgs(
         name="kafka",
@@ -222,7 +223,7 @@ def _pod(
             ),
             field_variable("ZONE", ZONE_FIELD),
             # For stop.sh; a controller may not connect to brokers, and has no reason to.
-            *variables({"BOOTSTRAP_SERVERS": bootstrap_servers(namespace, cluster_domain)} if role.is_broker else {}),
+            *variables({"BOOTSTRAP_SERVERS": servers} if role.is_broker else {}),
             *access.variables(BROKER_PASSWORD="broker-password", OPERATOR_PASSWORD="operator-password"),
             *variables(
                 {

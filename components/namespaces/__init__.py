@@ -60,6 +60,16 @@ class Namespaces(pulumi.ComponentResource):
             self._keep([spec.data.name, spec.observability.name])
         self.register_outputs({})
 
+    @property
+    def all(self) -> dict[str, Namespace]:
+        """The four, by what they are for."""
+        return {
+            "agents": self.agents,
+            "data": self.data,
+            "observability": self.observability,
+            "collectors": self.collectors,
+        }
+
     def _keep(self, names: list[str]) -> None:
         """Have the API server refuse to delete these: their claims would go with them, and most volumes with those.
 

@@ -12,14 +12,16 @@ from components.pods import (
     claim,
     config_hash,
     container_security,
+    http_probe,
     pod_security,
+    read_only_mount,
     resource_requirements,
     scrape_annotations,
 )
 from policies.rules.labels import CONFIG_HASH
 from settings import AlertmanagerSettings
 
-from .common import CONFIG, TIMEOUTS, Part, files, http_probe
+from .common import CONFIG, TIMEOUTS, Part, files
 
 _WEBHOOK = "/etc/alertmanager-webhook"
 
@@ -49,7 +51,7 @@ def deploy(
     service = part.service(child)
     volumes = [files("config", config_map, {path: path for path in config})]
     mounts = [
-        k8s.core.v1.VolumeMountArgs(name="config", mount_path="/etc/alertmanager", read_only=True),
+        read_only_mount("config", "/etc/alertmanager"),
         k8s.core.v1.VolumeMountArgs(name="data", mount_path="/alertmanager"),
     ]
     webhook = spec.webhook_url_secret
@@ -58,7 +60,7 @@ def deploy(
             secret_name=webhook.name, items=[k8s.core.v1.KeyToPathArgs(key=webhook.key, path="url")]
         )
         volumes.append(k8s.core.v1.VolumeArgs(name="webhook", secret=secret))
-        mounts.append(k8s.core.v1.VolumeMountArgs(name="webhook", mount_path=_WEBHOOK, read_only=True))
+        mounts.append(read_only_mount("webhook", _WEBHOOK))
     container = k8s.core.v1.ContainerArgs(
         name=part.name,
         image=part.image.reference,
@@ -105,7 +107,6 @@ def deploy(
     network_policy(
         part.name,
         namespace=part.namespace.ref,
-        object_name=part.name,
         pod_labels=part.selector(),
         ingress=[Edge(clients, (part.port,))],
         egress=[Edge((ANYWHERE,), (443,))] if webhook is not None else [],

@@ -1,4 +1,4 @@
-"""What the parts of the room share: their files, metadata and probes, and where Prometheus connects from."""
+"""What the parts of the room share: their files and metadata, and where Prometheus connects from."""
 
 from __future__ import annotations
 
@@ -81,8 +81,7 @@ def grant(
     opts: pulumi.ResourceOptions,
 ) -> None:
     """Bind `role` to `account` in the four namespaces of the stack, and nowhere else."""
-    for key in ("agents", "data", "observability", "collectors"):
-        namespace: Namespace = getattr(namespaces, key)
+    for key, namespace in namespaces.all.items():
         k8s.rbac.v1.RoleBinding(
             f"{part.name}-{key}",
             metadata=k8s.meta.v1.ObjectMetaArgs(name=part.name, namespace=namespace.ref, labels=part.labels()),
@@ -97,21 +96,6 @@ def grant(
 def subject(account: k8s.core.v1.ServiceAccount, part: Part) -> k8s.rbac.v1.SubjectArgs:
     """The account of `part` as the subject of a binding."""
     return k8s.rbac.v1.SubjectArgs(kind="ServiceAccount", name=account.metadata.name, namespace=part.namespace.ref)
-
-
-def http_probe(path: str, *, period: int = 10, failures: int = 3) -> k8s.core.v1.ProbeArgs:
-    """An HTTP probe of the port `http` every `period` seconds."""
-    return k8s.core.v1.ProbeArgs(
-        http_get=k8s.core.v1.HTTPGetActionArgs(path=path, port="http"),
-        period_seconds=period,
-        timeout_seconds=5,
-        failure_threshold=failures,
-    )
-
-
-def empty_dir(name: str, size: str) -> k8s.core.v1.VolumeArgs:
-    """Scratch space that goes with the pod."""
-    return k8s.core.v1.VolumeArgs(name=name, empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs(size_limit=size))
 
 
 def files(name: str, config_map: k8s.core.v1.ConfigMap, paths: dict[str, str]) -> k8s.core.v1.VolumeArgs:

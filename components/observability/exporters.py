@@ -7,10 +7,10 @@ import pulumi_kubernetes as k8s
 
 from components.namespaces import Namespaces
 from components.network import API_SERVER, Edge, Peer, network_policy
-from components.pods import container_security, pod_security, resource_requirements, scrape_annotations
+from components.pods import container_security, http_probe, pod_security, resource_requirements, scrape_annotations
 from settings import Resources
 
-from .common import TIMEOUTS, Part, cluster_name, grant, http_probe
+from .common import TIMEOUTS, Part, cluster_name, grant
 
 # What rules and dashboards ask for, by API group.
 _OBJECTS = {
@@ -59,14 +59,13 @@ def kube_state_metrics(
         opts=child,
     )
     grant(role, account, part=part, namespaces=namespaces, opts=child)
-    stack = (namespaces.agents, namespaces.data, namespaces.observability, namespaces.collectors)
     container = k8s.core.v1.ContainerArgs(
         name=part.name,
         image=part.image.reference,
         args=[
             f"--port={part.port}",
             f"--telemetry-port={_TELEMETRY}",
-            f"--namespaces={','.join(namespace.name for namespace in stack)}",
+            f"--namespaces={','.join(namespace.name for namespace in namespaces.all.values())}",
             f"--resources={','.join(sorted(kind for kinds in _OBJECTS.values() for kind in kinds))}",
             f"--metric-labels-allowlist={','.join(f'{kind}=[{names}]' for kind, names in _LABELS.items())}",
         ],
@@ -107,7 +106,6 @@ def kube_state_metrics(
     network_policy(
         part.name,
         namespace=part.namespace.ref,
-        object_name=part.name,
         pod_labels=part.selector(),
         ingress=[Edge(clients, (part.port,))],
         egress=[API_SERVER],
@@ -172,7 +170,6 @@ def node_exporter(part: Part, resources: Resources, *, clients: tuple[Peer, ...]
     network_policy(
         part.name,
         namespace=part.namespace.ref,
-        object_name=part.name,
         pod_labels=part.selector(),
         ingress=[Edge(clients, (part.port,))],
         opts=child,

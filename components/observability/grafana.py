@@ -10,7 +10,10 @@ from components.network import Edge, network_policy
 from components.pods import (
     config_hash,
     container_security,
+    empty_dir,
+    http_probe,
     pod_security,
+    read_only_mount,
     resource_requirements,
     scrape_annotations,
     secret_files,
@@ -19,7 +22,7 @@ from components.pods import (
 from policies.rules.labels import CONFIG_HASH
 from settings import GrafanaSettings
 
-from .common import CONFIG, ROOM, TIMEOUTS, Part, empty_dir, files, http_probe
+from .common import CONFIG, ROOM, TIMEOUTS, Part, files
 
 _PATHS = {
     "grafana.ini": "grafana.ini",
@@ -77,9 +80,9 @@ def deploy(
         liveness_probe=http_probe("/api/health", failures=6),
         security_context=container_security(),
         volume_mounts=[
-            k8s.core.v1.VolumeMountArgs(name="config", mount_path="/etc/grafana", read_only=True),
-            k8s.core.v1.VolumeMountArgs(name="dashboards", mount_path="/etc/grafana-dashboards", read_only=True),
-            k8s.core.v1.VolumeMountArgs(name="admin", mount_path="/etc/grafana-admin", read_only=True),
+            read_only_mount("config", "/etc/grafana"),
+            read_only_mount("dashboards", "/etc/grafana-dashboards"),
+            read_only_mount("admin", "/etc/grafana-admin"),
             k8s.core.v1.VolumeMountArgs(name="data", mount_path="/var/lib/grafana"),
             k8s.core.v1.VolumeMountArgs(name="scratch", mount_path="/tmp"),
         ],
@@ -114,7 +117,6 @@ def deploy(
     network_policy(
         part.name,
         namespace=part.namespace.ref,
-        object_name=part.name,
         pod_labels=part.selector(),
         ingress=[Edge((prometheus.peer(),), (part.port,))],
         egress=[Edge((prometheus.peer(),), (prometheus.port,))],

@@ -15,7 +15,9 @@ from components.pods import (
     claim,
     config_hash,
     container_security,
+    http_probe,
     pod_security,
+    read_only_mount,
     resource_requirements,
     scrape_annotations,
     sized_claims,
@@ -24,7 +26,7 @@ from policies.rules.labels import CONFIG_HASH
 from settings import PrometheusSettings
 from settings.types import duration_text
 
-from .common import CONFIG, Part, cluster_name, files, grant, http_probe, subject
+from .common import CONFIG, Part, cluster_name, files, grant, subject
 
 _REDIS_EXPORTER, _KAFKA_EXPORTER, _KUBELET = 9121, 9308, 10250
 
@@ -33,10 +35,7 @@ def configuration(spec: PrometheusSettings, namespaces: Namespaces) -> dict[str,
     """Return the files below /etc/prometheus by path: the configuration with the settings put in, and the rules."""
     config = yaml.load((CONFIG / "prometheus.yml").read_text(), yaml.CSafeLoader)
     config["global"]["scrape_interval"] = config["global"]["scrape_timeout"] = duration_text(spec.scrape_interval)
-    stack = [
-        namespace.name
-        for namespace in (namespaces.agents, namespaces.data, namespaces.observability, namespaces.collectors)
-    ]
+    stack = [namespace.name for namespace in namespaces.all.values()]
     for job in config["scrape_configs"]:
         for discovery in job["kubernetes_sd_configs"]:
             if "names" in discovery.get("namespaces", {}):
@@ -86,7 +85,7 @@ def deploy(
         liveness_probe=http_probe("/-/healthy", failures=6),
         security_context=container_security(),
         volume_mounts=[
-            k8s.core.v1.VolumeMountArgs(name="config", mount_path="/etc/prometheus", read_only=True),
+            read_only_mount("config", "/etc/prometheus"),
             k8s.core.v1.VolumeMountArgs(name="data", mount_path="/prometheus"),
         ],
     )
@@ -124,7 +123,6 @@ def deploy(
     network_policy(
         part.name,
         namespace=part.namespace.ref,
-        object_name=part.name,
         pod_labels=part.selector(),
         ingress=[Edge(clients, (part.port,))],
         egress=[

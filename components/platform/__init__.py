@@ -51,12 +51,13 @@ class Platform(pulumi.ComponentResource):
             protect=safeguards.protect_data,
             opts=child,
         )
+        self._prometheus = Peer(self._namespaces.observability.name, selector("prometheus", "metrics"))
         environment = AgentEnvironment(
             namespace=self._namespaces.agents,
             secrets=secrets or {},
             require_secrets=safeguards.require_secrets,
             image_pull_secret=settings.platform.image_pull_secret,
-            prometheus=Peer(self._namespaces.observability.name, selector("prometheus", "metrics")),
+            prometheus=self._prometheus,
             gateway=controller(settings.gateway) if settings.gateway.enabled else None,
             pools=settings.platform.all_pools,
             external_secrets=settings.platform.external_secrets,
@@ -66,7 +67,7 @@ class Platform(pulumi.ComponentResource):
         keda = settings.platform.keda
         self._keda = operator(keda.namespace) if keda is not None else None
         redis_connections, kafka_connections = self._redis(child), self._kafka(child)
-        inference_connections = self._inference(environment.prometheus, child)
+        inference_connections = self._inference(child)
         agents: list[Agent] = []
         for agent, spec in settings.agents.items():
             offered = {"redis": redis_connections, "kafka": kafka_connections, "inference": inference_connections}
@@ -99,7 +100,7 @@ class Platform(pulumi.ComponentResource):
             clients=self._settings.agents,
             namespace=self._namespaces.data,
             agents=self._namespaces.agents,
-            observability=self._namespaces.observability,
+            prometheus=self._prometheus,
             keda=self._keda,
             cluster_domain=self._settings.platform.cluster_domain,
             storage_class=self._settings.platform.storage_class,
@@ -120,7 +121,7 @@ class Platform(pulumi.ComponentResource):
             clients=self._settings.agents,
             namespace=self._namespaces.data,
             agents=self._namespaces.agents,
-            observability=self._namespaces.observability,
+            prometheus=self._prometheus,
             keda=self._keda,
             cluster_domain=self._settings.platform.cluster_domain,
             storage_class=self._settings.platform.storage_class,
@@ -128,7 +129,7 @@ class Platform(pulumi.ComponentResource):
             opts=child,
         ).connections
 
-    def _inference(self, prometheus: Peer | None, child: pulumi.ResourceOptions) -> Mapping[str, Connection]:
+    def _inference(self, child: pulumi.ResourceOptions) -> Mapping[str, Connection]:
         spec = self._settings.inference
         wanted = {name: agent.inference for name, agent in self._settings.agents.items() if agent.inference}
         own = None
@@ -138,7 +139,7 @@ class Platform(pulumi.ComponentResource):
                 spec,
                 namespace=self._namespaces.agents,
                 storage_class=self._settings.platform.storage_class,
-                prometheus=prometheus,
+                prometheus=self._prometheus,
                 opts=child,
             ).connection
         return {
@@ -160,10 +161,5 @@ class Platform(pulumi.ComponentResource):
             "--output jsonpath='{.data.admin-password}' | base64 --decode",
             "prometheus": forward(parts.prometheus_service, 9090),
             "alertmanager": forward(parts.alertmanager_service, 9093),
-            "namespaces": {
-                "agents": self._namespaces.agents.name,
-                "data": self._namespaces.data.name,
-                "observability": observability,
-                "collectors": self._namespaces.collectors.name,
-            },
+            "namespaces": {key: namespace.name for key, namespace in self._namespaces.all.items()},
         }

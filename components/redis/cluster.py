@@ -10,7 +10,7 @@ import pulumi_random as random
 
 from components.certificates import CertificateSecret, certificates
 from components.connection import Connection, SecretRef
-from components.labels import labels, selector
+from components.labels import labels
 from components.namespaces import Namespace
 from components.network import Edge, Peer, network_policy
 from components.pods import CLAIM_TEMPLATES, claim, sized_claims
@@ -71,7 +71,7 @@ class RedisCluster(pulumi.ComponentResource):
         clients: Mapping[str, AgentSettings],
         namespace: Namespace,
         agents: Namespace,
-        observability: Namespace,
+        prometheus: Peer,
         keda: Peer | None = None,
         cluster_domain: str = "cluster.local",
         storage_class: str | None = None,
@@ -104,7 +104,7 @@ class RedisCluster(pulumi.ComponentResource):
         sources = Sources(config.metadata.name, auth.metadata.name, tls.name if tls else None)
         made_before = tls.resources if tls else ()
         asked = {agent for agent, queue in queues(clients).items() if queue.redis_key}
-        policies = self._policies(agents, observability, keda if asked else None)
+        policies = self._policies(agents, prometheus, keda if asked else None)
         self._nodes(sources, storage_class, after=made_before)
         keeper = self._keeper(sources, after=[*policies, *made_before])
         if spec.backup is not None:
@@ -190,20 +190,18 @@ class RedisCluster(pulumi.ComponentResource):
         )
 
     def _policies(
-        self, agents: Namespace, observability: Namespace, keda: Peer | None
+        self, agents: Namespace, prometheus: Peer, keda: Peer | None
     ) -> list[k8s.networking.v1.NetworkPolicy]:
         nodes = Peer(self._namespace.name, NODE)
         keeper = Peer(self._namespace.name, KEEPER)
         clients = Peer(agents.name, _CLIENT)
         asking = (keeper, clients, *([keda] if keda else []))
-        prometheus = Peer(observability.name, selector("prometheus", "metrics"))
         # The bus knows no password: none but the nodes may reach it, with TLS or without.
         among_nodes = Edge((nodes,), (PORT, BUS_PORT))
         return [
             network_policy(
                 "redis",
                 namespace=self._namespace.ref,
-                object_name="redis",
                 pod_labels=NODE,
                 ingress=[among_nodes, Edge(asking, (PORT,)), Edge((prometheus,), (METRICS_PORT,))],
                 egress=[among_nodes],
@@ -212,7 +210,6 @@ class RedisCluster(pulumi.ComponentResource):
             network_policy(
                 "redis-keeper",
                 namespace=self._namespace.ref,
-                object_name="redis-keeper",
                 pod_labels=KEEPER,
                 egress=[Edge((nodes,), (PORT,))],
                 opts=self._child,

@@ -13,8 +13,10 @@ from components.labels import labels, selector
 from components.pods import (
     config_hash,
     container_security,
+    empty_dir,
     field_variable,
     pod_security,
+    read_only_mount,
     resource_requirements,
     scrape_annotations,
     secret_files,
@@ -154,9 +156,9 @@ def _redis(spec: RedisSettings, headless_domain: str, sources: Sources) -> k8s.c
         security_context=container_security(),
         volume_mounts=[
             k8s.core.v1.VolumeMountArgs(name="data", mount_path="/data"),
-            _mount("config", _CONFIG_DIR),
-            _mount("auth", _AUTH_DIR),
-            *([_mount("certificates", TLS_DIR)] if sources.certificates else []),
+            read_only_mount("config", _CONFIG_DIR),
+            read_only_mount("auth", _AUTH_DIR),
+            *([read_only_mount("certificates", TLS_DIR)] if sources.certificates else []),
         ],
     )
 
@@ -179,7 +181,7 @@ def _exporter(spec: RedisSettings, sources: Sources) -> k8s.core.v1.ContainerArg
         readiness_probe=k8s.core.v1.ProbeArgs(http_get=health, period_seconds=10, timeout_seconds=5),
         resources=resource_requirements(spec.exporter_resources),
         security_context=container_security(),
-        volume_mounts=[_mount("authority", TLS_DIR)] if sources.certificates else None,
+        volume_mounts=[read_only_mount("authority", TLS_DIR)] if sources.certificates else None,
     )
 
 
@@ -218,8 +220,8 @@ def keeper_template(spec: RedisSettings, headless_domain: str, sources: Sources)
                     resources=resource_requirements(spec.keeper_resources),
                     security_context=container_security(),
                     volume_mounts=[
-                        _mount("config", _CONFIG_DIR),
-                        *([_mount("authority", TLS_DIR)] if sources.certificates else []),
+                        read_only_mount("config", _CONFIG_DIR),
+                        *([read_only_mount("authority", TLS_DIR)] if sources.certificates else []),
                         k8s.core.v1.VolumeMountArgs(name="state", mount_path=_STATE_DIR),
                     ],
                 )
@@ -227,7 +229,7 @@ def keeper_template(spec: RedisSettings, headless_domain: str, sources: Sources)
             volumes=[
                 _config_files(sources, _KEEPER_FILES),
                 *_authority(sources),
-                k8s.core.v1.VolumeArgs(name="state", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs(size_limit="1Mi")),
+                empty_dir("state", "1Mi"),
             ],
         ),
     )
@@ -250,10 +252,6 @@ def _probe(command: list[str], *, period: int, failures: int) -> k8s.core.v1.Pro
         timeout_seconds=5,
         failure_threshold=failures,
     )
-
-
-def _mount(volume: str, path: str) -> k8s.core.v1.VolumeMountArgs:
-    return k8s.core.v1.VolumeMountArgs(name=volume, mount_path=path, read_only=True)
 
 
 def _authority(sources: Sources) -> list[k8s.core.v1.VolumeArgs]:

@@ -20,6 +20,7 @@ from pulumi.runtime import mocks
 
 import components.redis
 from components.namespaces import Namespace
+from components.network import Peer
 from components.redis import RedisCluster
 from settings import AgentSettings, Certificates, RedisSettings
 
@@ -87,7 +88,8 @@ def render(spec: RedisSettings) -> Rendered:
     def program() -> None:
         here = Namespace.existing("data")
         agent = AgentSettings(image="worker:1", uses=("redis",), redis_keys=(f"{AGENT_KEYS}*",))
-        RedisCluster("redis", spec, clients={AGENT: agent}, namespace=here, agents=here, observability=here)
+        clients = {AGENT: agent}
+        RedisCluster("redis", spec, clients=clients, namespace=here, agents=here, prometheus=Peer("observability"))
 
     program()
     template = seen["kubernetes:apps/v1:StatefulSet", "redis"]["spec"]["template"]

@@ -21,10 +21,7 @@ RULE_TESTS = sorted((pathlib.Path(__file__).parent / "rules").glob("*.yml"))
 class Names:
     """The four namespaces, under other names than the defaults."""
 
-    agents = Namespace.existing("a")
-    data = Namespace.existing("d")
-    observability = Namespace.existing("o")
-    collectors = Namespace.existing("c")
+    all = {key: Namespace.existing(key[0]) for key in ("agents", "data", "observability", "collectors")}
 
 
 def tool(name: str) -> str:

@@ -4,6 +4,7 @@ import pulumi
 
 from components.kafka import KafkaCluster
 from components.namespaces import Namespace, Namespaces
+from components.network import Peer
 from components.redis import RedisCluster
 from settings import KafkaSettings, NamespacesSettings, RedisSettings
 
@@ -24,11 +25,11 @@ KAFKA = {
 
 settings = NamespacesSettings.model_validate({name: {"name": f"kept-{name}", "quota": QUOTA} for name in NAMES})
 if edit == "remove namespaces":
-    agents, data, observability, _ = (Namespace.existing(f"kept-{name}") for name in NAMES)
+    agents, data, *_ = (Namespace.existing(f"kept-{name}") for name in NAMES)
 else:
     made = Namespaces("other" if edit == "rename namespaces" else "namespaces", settings, protect=protect)
-    agents, data, observability = made.agents, made.data, made.observability
-where = {"namespace": data, "agents": agents, "observability": observability, "protect": protect}
+    agents, data = made.agents, made.data
+where = {"namespace": data, "agents": agents, "prometheus": Peer("kept-observability"), "protect": protect}
 if edit != "remove redis":
     RedisCluster(
         "other" if edit == "rename redis" else "redis", RedisSettings.model_validate(REDIS), clients={}, **where

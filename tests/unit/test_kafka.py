@@ -11,7 +11,9 @@ from pulumi.runtime import mocks
 
 from components.kafka import KafkaCluster, external
 from components.kafka.topics import declared
+from components.labels import selector
 from components.namespaces import Namespace
+from components.network import Peer
 from settings import AgentSettings, KafkaSettings, TopicSettings
 
 from .conftest import Recorder
@@ -64,7 +66,7 @@ def build(protect: bool = True, **fields: Any) -> Kafka:
             clients=CLIENTS,
             namespace=Namespace.existing("data"),
             agents=Namespace.existing("agents"),
-            observability=Namespace.existing("observability"),
+            prometheus=Peer("observability", selector("prometheus", "metrics")),
             protect=protect,
         )
         return recorder.cluster.urn

@@ -71,9 +71,10 @@ class Rendered:
 
         @pulumi.runtime.test
         def program() -> None:
-            namespaces = {key: Namespace.existing(f"the-{key}") for key in ("agents", "observability")}
-            data = Namespace.existing("the-data")
-            made.append(RedisCluster("redis", spec, clients=CLIENTS, namespace=data, **namespaces, **options))
+            data, agents = Namespace.existing("the-data"), Namespace.existing("the-agents")
+            prometheus = Peer("the-observability", selector("prometheus", "metrics"))
+            where = {"namespace": data, "agents": agents, "prometheus": prometheus}
+            made.append(RedisCluster("redis", spec, clients=CLIENTS, **where, **options))
 
         program()
         self.connections = made[0].connections

@@ -317,7 +317,8 @@ def test_an_external_kafkas_login_is_used_as_it_is(render: Render) -> None:
 def test_keda_is_let_in_only_where_an_agent_scales_by_a_queue(render: Render) -> None:
     clients = {"worker": AgentSettings(image="x/y:1", consumes=("tasks",), uses=("redis",))}
     where: dict[str, Any] = {
-        **dict.fromkeys(("namespace", "agents", "observability"), Namespace.existing("n")),
+        **dict.fromkeys(("namespace", "agents"), Namespace.existing("n")),
+        "prometheus": Peer("n", {"app": "prometheus"}),
         "keda": Peer("keda", {"app": "keda-operator"}),
     }
 

@@ -11,7 +11,14 @@ import pulumi_kubernetes as k8s
 from components.labels import labels, selector
 from components.namespaces import Namespace
 from components.network import Edge, Peer, network_policy, outside
-from components.pods import container_security, pod_security, resource_requirements, secret_variable, variables
+from components.pods import (
+    container_security,
+    empty_dir,
+    pod_security,
+    resource_requirements,
+    secret_variable,
+    variables,
+)
 from components.redis.pods import NODE, PORT, TLS_DIR, Sources, client_variables, image_of
 from components.versions import RCLONE, REDIS
 from settings import BackupBucket, RedisBackup, RedisSettings, Resources
@@ -124,7 +131,6 @@ def _policies(target: RedisBackup, namespace: Namespace, child: pulumi.ResourceO
     network_policy(
         "redis-backup",
         namespace=namespace.ref,
-        object_name="redis-backup",
         pod_labels=BACKUP,
         egress=[Edge((Peer(namespace.name, NODE),), (PORT,)), *to_bucket],
         opts=child,
@@ -132,7 +138,6 @@ def _policies(target: RedisBackup, namespace: Namespace, child: pulumi.ResourceO
     network_policy(
         "redis-from-backup",
         namespace=namespace.ref,
-        object_name="redis-from-backup",
         pod_labels=NODE,
         ingress=[Edge((Peer(namespace.name, BACKUP),), (PORT,))],
         opts=child,
@@ -195,7 +200,7 @@ class _Pods:
                 name="config", config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=self._sources.config)
             ),
             # Pieces of one shard.
-            self._scratch("work", int(self._spec.storage.amount)),
+            empty_dir("work", str(int(self._spec.storage.amount))),
             self._snapshots(),
         ]
         if self._sources.certificates:
@@ -220,11 +225,7 @@ class _Pods:
         if self._target.s3 is None:
             claim = k8s.core.v1.PersistentVolumeClaimVolumeSourceArgs(claim_name="redis-backup")
             return k8s.core.v1.VolumeArgs(name="snapshots", persistent_volume_claim=claim)
-        return self._scratch("snapshots", self._spec.shards * int(self._spec.storage.amount))
-
-    def _scratch(self, name: str, size: int) -> k8s.core.v1.VolumeArgs:
-        """A volume that goes with the pod, of `size` bytes at most."""
-        return k8s.core.v1.VolumeArgs(name=name, empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs(size_limit=str(size)))
+        return empty_dir("snapshots", str(self._spec.shards * int(self._spec.storage.amount)))
 
     def _redis(
         self, name: str, resources: Resources, own: Mapping[str, str], *, read_only: bool = False
