@@ -60,8 +60,6 @@ _GROUP: Final = {
 
 SCALED_KINDS: Final = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
 WORKLOAD_KINDS: Final = tuple(_TEMPLATE)
-CLUSTER_KINDS: Final = frozenset({"Namespace", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"})
-"""Kinds the rules know whose objects are in no namespace."""
 
 
 def kind_of(manifest: Manifest) -> str:
