@@ -11,7 +11,7 @@ import yaml
 
 from .loader import BoundedLoader
 from .model import Manifest
-from .reading import UNKNOWN, get, known, known_objects, objects
+from .reading import UNKNOWN, known, known_objects
 from .stack import Stack
 from .workloads import namespace_of, pod_spec
 
@@ -66,8 +66,3 @@ def parsed(content: str) -> Any:
         return yaml.load(content, BoundedLoader)
     except (yaml.YAMLError, ValueError, TypeError):
         return None
-
-
-def sections(document: Any, key: str) -> list[Manifest]:
-    """The mappings in the list under `key` at the top of a document."""
-    return objects(document, key) if isinstance(get(document, key), list) else []
