@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from policies.rules.cron import FIELDS, numbers
 from policies.rules.quantities import quantity
 from policies.rules.words import quoted
 
@@ -129,6 +130,34 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"^[0-9]+[smhd]$", "examples": ["30s", "5m", "24h", "7d"]}),
 ]
 """A span of whole seconds, minutes, hours or days: `30s`, `5m`, `24h`, `7d`."""
+
+
+def _schedule(text: str) -> str:
+    fields = text.split()
+    if len(fields) != len(FIELDS):
+        raise ValueError(
+            f"{quoted(text)} is not a schedule: write the five fields minute, hour, day of the month, month and day of "
+            "the week, such as `0 2 * * *`"
+        )
+    for field, kind in zip(fields, FIELDS, strict=True):
+        try:
+            numbers(field, kind)
+        except ValueError:
+            least = kind.least
+            raise ValueError(
+                f"{quoted(text)} is not a schedule: {quoted(field)} is no {kind.name}: write `*`, `*/2`, or numbers "
+                f"from {least} to {kind.greatest} such as `{least}`, `{least}-{least + 2}` or `{least},{least + 2}`"
+            ) from None
+    return " ".join(fields)
+
+
+Schedule = Annotated[
+    str, AfterValidator(_schedule), Field(json_schema_extra={"examples": ["0 2 * * *", "*/30 * * * *"]})
+]
+"""When a CronJob runs: minute, hour, day of the month, month, day of the week.
+
+As strict as Kubernetes, and without its `@` words: the five fields say when.
+"""
 
 
 def _matching(pattern: str, maximum: int, meaning: str, mend: str) -> AfterValidator:
