@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Self
 
@@ -52,6 +52,17 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
             value = merge(below, value)
         merged[key] = value
     return merged
+
+
+def overrides(over: Any, keys: Iterable[str | int]) -> bool:
+    """Whether `over` decides what `merge` returns at `keys`: also where it replaces a whole group or list above."""
+    for key in keys:
+        if not isinstance(over, Mapping):
+            return True
+        if key not in over:
+            return False
+        over = over[key]
+    return True
 
 
 class Amounts(Model):
