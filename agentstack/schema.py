@@ -151,8 +151,9 @@ class _Definitions:
                 # Lists are replaced, not merged: their items are complete.
                 whole = functools.partial(self.completed, default=None)
                 _redirect(item, whole if item.get("type") == "array" else self.override)
-                for pattern, value in item.get("patternProperties", {}).items():
-                    item["patternProperties"][pattern] = {"anyOf": [value, {"type": "null"}]}  # takes the entry away
+                if name == "AgentSettings":  # in its own mappings, null takes the entry away
+                    for pattern, value in item.get("patternProperties", {}).items():
+                        item["patternProperties"][pattern] = {"anyOf": [value, {"type": "null"}]}
         return f"{_REF}{variant}"
 
 
