@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from .capacity import NamespaceCapacity, capacity
 from .model import Manifest, identity
 from .reading import UNKNOWN, UnknownValueError, get, mapping, objects, strings, text
-from .workloads import SCALED_KINDS, WORKLOAD_KINDS, kind_of, namespace_of, pod_template
+from .workloads import SCALED_KINDS, WORKLOAD_KINDS, kind_of, namespace_of, pod_template, scale_target
 
 T = TypeVar("T")
 
@@ -92,10 +92,7 @@ class Stack:
     def _autoscalers(self) -> Mapping[tuple[str, str, str], list[Manifest]]:
         index = defaultdict(list)
         for manifest in self.of_kind("HorizontalPodAutoscaler", "ScaledObject"):
-            target = mapping(manifest, "spec", "scaleTargetRef")
-            # A ScaledObject may leave out the kind.
-            kind = text(target, "kind") or "Deployment"
-            index[kind, namespace_of(manifest), text(target, "name")].append(manifest)
+            index[scale_target(manifest)].append(manifest)
         return dict(index)
 
     def autoscalers(self, workload: Manifest) -> Sequence[Manifest]:

@@ -74,6 +74,13 @@ def namespace_of(manifest: Manifest) -> str:
     return text(manifest, "metadata", "namespace") or "default"
 
 
+def scale_target(autoscaler: Manifest) -> tuple[str, str, str]:
+    """Return the kind, namespace and name of what a HorizontalPodAutoscaler or ScaledObject scales."""
+    target = mapping(autoscaler, "spec", "scaleTargetRef")
+    # A ScaledObject may leave out the kind.
+    return text(target, "kind") or "Deployment", namespace_of(autoscaler), text(target, "name")
+
+
 def pod_template(manifest: Manifest) -> Manifest | None:
     """Return the pod template of a workload (a Pod is its own), or None for other kinds."""
     path = _TEMPLATE.get(kind_of(manifest))
