@@ -17,7 +17,8 @@ from .fleet import FOLDER
 from .model import merge, overrides
 from .root import Settings
 
-_SECTIONS = ("platform", "namespaces", "redis", "kafka", "observability", "gateway", "inference")
+SECTIONS = ("platform", "namespaces", "redis", "kafka", "observability", "gateway", "inference")
+"""What of `Settings` the configuration of a stack gives as it is, by its keys there."""
 
 
 def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: pathlib.Path) -> Settings:
@@ -31,7 +32,7 @@ def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: 
     """
     files = read_agents(agents_folder)
     mistakes = _Mistakes(stack_file, files, config.get("agents", {}))
-    groups = (*_SECTIONS, "agents", "secrets")
+    groups = (*SECTIONS, "agents", "secrets")
     for key, value in config.items():
         if key not in groups:
             mistakes.add(Problem((key,), f"unknown key {quoted(key)}{nearest(key, groups)}"))
@@ -63,7 +64,7 @@ def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: 
                 mistakes.add(Problem(("agents", name, *problem.path), problem.message))
         else:
             (agents if agent.enabled else disabled)[name] = agent
-    whole = {key: config[key] for key in _SECTIONS if key in config}
+    whole = {key: config[key] for key in SECTIONS if key in config}
     if not mistakes.lines:  # the rules between the parts need all agents
         whole |= {"agents": agents, "disabled": disabled, "secrets": frozenset(config.get("secrets", {}))}
     try:
