@@ -23,7 +23,7 @@ WITHHELD = "<withheld>"
 
 _PREFIX = "agentstack:"
 # https://www.pulumi.com/docs/iac/concepts/projects/stack-settings-file/
-_STACK_FILE_KEYS = ("config", "encryptedkey", "encryptionsalt", "environment", "secretsprovider")
+STACK_FILE_KEYS = ("config", "encryptedkey", "encryptionsalt", "environment", "secretsprovider")
 
 
 def find_project(start: pathlib.Path) -> pathlib.Path:
@@ -77,9 +77,9 @@ class Environment:
         """The values below `config`, by full key, such as `agentstack:redis`."""
         content = read_yaml(self.file)
         for key in content:
-            if key not in _STACK_FILE_KEYS:
+            if key not in STACK_FILE_KEYS:
                 place = f"{self.file}:{line_of(self.file, (key,))}"
-                raise SettingsError(f"{place}: unknown key {quoted(str(key))}{nearest(key, _STACK_FILE_KEYS)}")
+                raise SettingsError(f"{place}: unknown key {quoted(str(key))}{nearest(key, STACK_FILE_KEYS)}")
         config = content.get("config") or {}
         if not isinstance(config, dict):
             raise SettingsError(f"{self.file}: config: must be a group of `key: value` lines")

@@ -248,15 +248,16 @@ def explanation(
 
 def _settings(environment: Environment, agent: str) -> Iterator[Setting]:
     from settings.files import read_agents
+    from settings.model import overrides
 
     values = environment.agent(agent).model_dump(mode="json", by_alias=True, exclude={"name", "enabled"})
     file, content = read_agents(environment.agents_folder)[agent]
-    overrides = (environment.config.get("agentstack:agents") or {}).get(agent, {})
+    changes = (environment.config.get("agentstack:agents") or {}).get(agent, {})
     for keys, value in _leaves(values):
         path = ".".join(map(str, keys))
         declared = _origin("agent", file, content, keys)
-        if _decides(overrides, keys):
-            override = _origin("environment", environment.file, overrides, keys, ("config", "agentstack:agents", agent))
+        if overrides(changes, keys):
+            override = _origin("environment", environment.file, changes, keys, ("config", "agentstack:agents", agent))
             hidden = declared if override and declared and declared.value != override.value else None
             yield Setting(path, value, override, hidden)
         else:
@@ -273,17 +274,6 @@ def _leaves(value: Any, keys: Keys = ()) -> Iterator[tuple[Keys, Any]]:
             yield from _leaves(item, (*keys, index))
     else:
         yield keys, value
-
-
-def _decides(overrides: Any, keys: Keys) -> bool:
-    """Whether an override replaces what the agent's file has at `keys`: groups are merged, all else is replaced."""
-    for key in keys:
-        if not isinstance(overrides, Mapping):
-            return True
-        if key not in overrides:
-            return False
-        overrides = overrides[key]
-    return True
 
 
 def _origin(source: Source, file: pathlib.Path, content: Any, keys: Keys, prefix: Keys = ()) -> Origin | None:

@@ -31,7 +31,7 @@ def document(rules: Iterable[Rule]) -> str:
     """Return Markdown: a table for each module of rules, what is found beside them, and their properties."""
     rules = tuple(rules)
     parts = []
-    for module, group in groupby(rules, key=lambda rule: getattr(rule.function, "__module__", "")):
+    for module, group in groupby(rules, key=lambda rule: rule.function.__module__):
         title = (inspect.getdoc(sys.modules[module]) or module).partition("\n")[0].partition(". ")[0].rstrip(".")
         headers: tuple[str, ...] = ("rule", "severity", "what it wants", "when it fires", "mend")
         parts.append(f"### {title}\n\n{_table(headers, map(_row, group))}")
@@ -78,8 +78,6 @@ def _cell(text: str) -> str:
 
 def mends(rule: Rule) -> list[str]:
     """Return the mends in the messages of a rule, read from its source: what follows the first semicolon."""
-    if rule.function is None:
-        return []
     tree = ast.parse(textwrap.dedent(inspect.getsource(rule.function)))
     constants = {
         target.id: node.value

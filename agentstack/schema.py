@@ -13,11 +13,13 @@ from pydantic.json_schema import models_json_schema
 
 from settings.agents import AgentFile, AgentSettings
 from settings.root import Settings
+from settings.stack import SECTIONS
+
+from .environment import STACK_FILE_KEYS
 
 Schema = dict[str, Any]
 
 _REF = "#/$defs/"
-_NOT_SECTIONS = ("agents", "disabled", "secrets")
 
 
 def schemas() -> dict[str, Schema]:
@@ -72,7 +74,7 @@ def _environment() -> Schema:
             "description": section.get("description", definitions.all[_target(section)].get("description", "")),
         }
         for name, section in settings["properties"].items()
-        if name not in _NOT_SECTIONS
+        if name in SECTIONS
     }
     overrides = copy.deepcopy(settings["properties"]["agents"])
     _redirect(overrides, definitions.override)
@@ -90,13 +92,10 @@ def _environment() -> Schema:
         # Other namespaces belong to providers; in ours, an unknown key is a mistake.
         "patternProperties": {rf"^agentstack:(?!({'|'.join(key.partition(':')[2] for key in sections)})$)": False},
     }
-    text = {"type": "string"}
     properties = {
+        **{key: {"type": "string"} for key in STACK_FILE_KEYS},
         "config": config,
-        "encryptedkey": text,
-        "encryptionsalt": text,
         "environment": {"description": "Pulumi ESC environments."},
-        "secretsprovider": text,
     }
     return definitions.document(
         "One environment of Agent Stack: a Pulumi stack file",
@@ -151,8 +150,9 @@ class _Definitions:
                 # Lists are replaced, not merged: their items are complete.
                 whole = functools.partial(self.completed, default=None)
                 _redirect(item, whole if item.get("type") == "array" else self.override)
-                for pattern, value in item.get("patternProperties", {}).items():
-                    item["patternProperties"][pattern] = {"anyOf": [value, {"type": "null"}]}  # takes the entry away
+                if name == "AgentSettings":  # in its own mappings, null takes the entry away
+                    for pattern, value in item.get("patternProperties", {}).items():
+                        item["patternProperties"][pattern] = {"anyOf": [value, {"type": "null"}]}
         return f"{_REF}{variant}"
 
 

@@ -11,8 +11,7 @@ from pydantic import AfterValidator, Field
 from policies.rules.words import quoted
 
 from .model import Model
-from .redis_backup import Schedule
-from .types import Duration
+from .types import Duration, Schedule
 
 
 def _time_zone(name: str) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
@@ -52,6 +52,17 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
             value = merge(below, value)
         merged[key] = value
     return merged
+
+
+def overrides(over: Any, keys: Iterable[str | int]) -> bool:
+    """Whether `over` decides what `merge` returns at `keys`: also where it replaces a whole group or list above."""
+    for key in keys:
+        if not isinstance(over, Mapping):
+            return True
+        if key not in over:
+            return False
+        over = over[key]
+    return True
 
 
 class Amounts(Model):
@@ -104,10 +115,6 @@ class Demand(Model):
     """Pods beyond that while an update rolls."""
     containers: tuple[Resources, ...]
 
-    def requested(self, resource: str, replicas: int) -> Decimal:
-        """Return the requests of `replicas` pods: `cpu` in cores or `memory` in bytes."""
-        return replicas * sum((getattr(c.requests, resource).amount for c in self.containers), Decimal(0))
-
-    def limited(self, resource: str, replicas: int) -> Decimal:
-        """Return the limits of `replicas` pods: `cpu` in cores or `memory` in bytes."""
-        return replicas * sum((getattr(c.limits, resource).amount for c in self.containers), Decimal(0))
+    def asked(self, kind: Literal["requests", "limits"], resource: str, replicas: int) -> Decimal:
+        """Return the requests or limits of `replicas` pods: `cpu` in cores or `memory` in bytes."""
+        return replicas * sum((getattr(getattr(c, kind), resource).amount for c in self.containers), Decimal(0))

@@ -10,51 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from policies.rules.words import quoted
 
 from .model import Model, Resources
-from .types import Cidr, DnsSubdomain, Memory
-
-# The fields of a schedule as Kubernetes reads it: their names, least and greatest values, and words for values.
-_CRON = (
-    ("minute", 0, 59, ""),
-    ("hour", 0, 23, ""),
-    ("day of the month", 1, 31, ""),
-    ("month", 1, 12, "jan feb mar apr may jun jul aug sep oct nov dec"),
-    ("day of the week", 0, 6, "sun mon tue wed thu fri sat"),
-)
-
-
-def _schedule(text: str) -> str:
-    fields = text.split()
-    if len(fields) != len(_CRON):
-        raise ValueError(
-            f"{quoted(text)} is not a schedule: write the five fields minute, hour, day of the month, month and day of "
-            "the week, such as `0 2 * * *`"
-        )
-    for field, (name, least, greatest, words) in zip(fields, _CRON, strict=True):
-        if not all(_fits(part, least, greatest, words.split()) for part in field.split(",")):
-            raise ValueError(
-                f"{quoted(text)} is not a schedule: {quoted(field)} is no {name}: write `*`, `*/2`, or numbers from "
-                f"{least} to {greatest} such as `{least}`, `{least}-{least + 2}` or `{least},{least + 2}`"
-            )
-    return " ".join(fields)
-
-
-def _fits(part: str, least: int, greatest: int, words: list[str]) -> bool:
-    span, slash, step = part.partition("/")
-    if slash and not re.fullmatch(r"[1-9][0-9]?", step):
-        return False
-    if span == "*":
-        return True
-    numbers = {word: str(number) for number, word in enumerate(words, start=least)}
-    ends = [numbers.get(end.lower(), end) for end in span.split("-")]
-    if len(ends) > 2 or not all(re.fullmatch(r"[0-9]{1,2}", end) for end in ends):
-        return False
-    return least <= int(ends[0]) <= int(ends[-1]) <= greatest
-
-
-Schedule = Annotated[
-    str, AfterValidator(_schedule), Field(json_schema_extra={"examples": ["0 2 * * *", "*/30 * * * *"]})
-]
-"""When a CronJob runs, in UTC: minute, hour, day of the month, month, day of the week."""
+from .types import Cidr, DnsSubdomain, Memory, Schedule
 
 _ENDPOINT = re.compile(r"(?P<scheme>https?)://[a-z0-9]([-.a-z0-9]*[a-z0-9])?(:(?P<port>[0-9]{1,5}))?/?")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
@@ -201,14 +201,16 @@ class Settings(Model):
         for key, (namespace, demands) in self.demands().items():
             if not demands:
                 continue
-            for kind, count in (("requests", Demand.requested), ("limits", Demand.limited)):
+            kind: Literal["requests", "limits"]
+            for kind in ("requests", "limits"):
                 for resource in ("cpu", "memory"):
                     quota = getattr(getattr(namespace.quota, kind), resource)
                     # Enough for all pods, and for the largest update to begin: without room it would never end.
-                    rolling = max(count(demand, resource, demand.surge) for demand in demands)
-                    needed = rolling + sum(count(demand, resource, demand.minimum) for demand in demands)
+                    rolling = max(demand.asked(kind, resource, demand.surge) for demand in demands)
+                    least = [demand.asked(kind, resource, demand.minimum) for demand in demands]
+                    needed = rolling + sum(least)
                     if needed > quota.amount:
-                        heaviest = max(demands, key=lambda demand: count(demand, resource, demand.minimum))
+                        heaviest = demands[least.index(max(least))]
                         yield (
                             f"namespaces.{key}.quota.{kind}.{resource}: {quota} is below the "
                             f"{_amount(needed, resource)} that its pods and one rolling update ask for (most of it: "

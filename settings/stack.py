@@ -14,10 +14,11 @@ from .agents import AgentFile
 from .errors import Problem, SettingsError, problems
 from .files import line_of, read_agents
 from .fleet import FOLDER
-from .model import merge
+from .model import merge, overrides
 from .root import Settings
 
-_SECTIONS = ("platform", "namespaces", "redis", "kafka", "observability", "gateway", "inference")
+SECTIONS = ("platform", "namespaces", "redis", "kafka", "observability", "gateway", "inference")
+"""What of `Settings` the configuration of a stack gives as it is, by its keys there."""
 
 
 def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: pathlib.Path) -> Settings:
@@ -31,15 +32,15 @@ def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: 
     """
     files = read_agents(agents_folder)
     mistakes = _Mistakes(stack_file, files, config.get("agents", {}))
-    groups = (*_SECTIONS, "agents", "secrets")
+    groups = (*SECTIONS, "agents", "secrets")
     for key, value in config.items():
         if key not in groups:
             mistakes.add(Problem((key,), f"unknown key {quoted(key)}{nearest(key, groups)}"))
         elif not isinstance(value, Mapping):
             mistakes.add(Problem((key,), "must be a group of `key: value` lines"))
     mistakes.raise_if_any()
-    overrides: Mapping[str, Any] = config.get("agents", {})
-    for name, override in overrides.items():
+    changes: Mapping[str, Any] = config.get("agents", {})
+    for name, override in changes.items():
         if name not in files:
             mistakes.add(Problem(("agents", name), f"unknown agent {quoted(str(name))}{nearest(name, files)}"))
         elif not isinstance(override, Mapping):
@@ -55,7 +56,7 @@ def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: 
     agents: dict[str, AgentFile] = {}
     disabled: dict[str, AgentFile] = {}
     for name, (path, content) in files.items():
-        declared = merge(content, overrides.get(name, {}))
+        declared = merge(content, changes.get(name, {}))
         try:
             agent = AgentFile.model_validate(declared, by_name=False, context={FOLDER: path.parent})
         except ValidationError as error:
@@ -63,7 +64,7 @@ def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: 
                 mistakes.add(Problem(("agents", name, *problem.path), problem.message))
         else:
             (agents if agent.enabled else disabled)[name] = agent
-    whole = {key: config[key] for key in _SECTIONS if key in config}
+    whole = {key: config[key] for key in SECTIONS if key in config}
     if not mistakes.lines:  # the rules between the parts need all agents
         whole |= {"agents": agents, "disabled": disabled, "secrets": frozenset(config.get("secrets", {}))}
     try:
@@ -82,12 +83,12 @@ class _Mistakes:
         self,
         stack_file: pathlib.Path,
         files: Mapping[str, tuple[pathlib.Path, Mapping[str, Any]]],
-        overrides: Mapping[str, Any],
+        changes: Mapping[str, Any],
     ) -> None:
         self.lines: list[str] = []
         self._stack_file = stack_file
         self._files = files
-        self._overrides = overrides
+        self._changes = changes
 
     def add(self, problem: Problem) -> None:
         path = problem.path
@@ -96,7 +97,8 @@ class _Mistakes:
             ("config", f"agentstack:{path[0]}", *path[1:]),
             ("agentstack:", path),
         )
-        if path[0] == "agents" and len(path) > 1 and path[1] in self._files and not self._overridden(path[1:]):
+        in_agent = path[0] == "agents" and len(path) > 1 and path[1] in self._files
+        if in_agent and not overrides(self._changes, path[1:]):
             file, keys, shown = self._files[str(path[1])][0], path[2:], ("", path)
         line = line_of(file, keys)
         place = escaped(".".join(str(key) for key in shown[1]))
@@ -105,13 +107,3 @@ class _Mistakes:
     def raise_if_any(self) -> None:
         if self.lines:
             raise SettingsError("\n".join(self.lines))
-
-    def _overridden(self, path: tuple[str | int, ...]) -> bool:
-        value: Any = self._overrides
-        for key in path:
-            if not isinstance(value, Mapping):  # a list replaces the one in the agent's file as a whole
-                return True
-            if key not in value:
-                return False
-            value = value[key]
-        return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Self
@@ -23,6 +24,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from policies.rules.cron import FIELDS, numbers
 from policies.rules.quantities import quantity
 from policies.rules.words import quoted
 
@@ -99,6 +101,7 @@ class Memory(_Quantity):
         return f"{quoted(text)} is not a memory quantity: write a number with a unit such as `512Mi` or `2Gi`"
 
 
+_DURATION = r"^([0-9]{1,8})([smhd])$"
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -106,7 +109,7 @@ def duration(value: Any) -> timedelta:
     """Read a duration as `Duration` does; raises ValueError for anything else."""
     if isinstance(value, timedelta):
         return value
-    match = re.fullmatch(r"([0-9]{1,8})([smhd])", value) if isinstance(value, str) else None
+    match = re.fullmatch(_DURATION, value) if isinstance(value, str) else None
     if match is None:
         shown = quoted(str(value)) if isinstance(value, str | int | float) else "the given value"
         raise ValueError(f"{shown} is not a duration: write a whole number with a unit (s, m, h or d) such as `30s`")
@@ -126,20 +129,62 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(duration),
     PlainSerializer(duration_text),
-    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+[smhd]$", "examples": ["30s", "5m", "24h", "7d"]}),
+    WithJsonSchema({"type": "string", "pattern": _DURATION, "examples": ["30s", "5m", "24h", "7d"]}),
 ]
 """A span of whole seconds, minutes, hours or days: `30s`, `5m`, `24h`, `7d`."""
 
 
-def _matching(pattern: str, maximum: int, meaning: str, mend: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if len(text) > maximum:
-            raise ValueError(f"has {len(text)} characters and {meaning} has at most {maximum}: shorten it")
-        if not re.fullmatch(pattern, text):
-            raise ValueError(f"{quoted(text)} is not {meaning}: {mend}")
-        return text
+def _schedule(text: str) -> str:
+    fields = text.split()
+    if len(fields) != len(FIELDS):
+        raise ValueError(
+            f"{quoted(text)} is not a schedule: write the five fields minute, hour, day of the month, month and day of "
+            "the week, such as `0 2 * * *`"
+        )
+    for field, kind in zip(fields, FIELDS, strict=True):
+        try:
+            numbers(field, kind)
+        except ValueError:
+            least = kind.least
+            raise ValueError(
+                f"{quoted(text)} is not a schedule: {quoted(field)} is no {kind.name}: write `*`, `*/2`, or numbers "
+                f"from {least} to {kind.greatest} such as `{least}`, `{least}-{least + 2}` or `{least},{least + 2}`"
+            ) from None
+    return " ".join(fields)
 
-    return AfterValidator(check)
+
+Schedule = Annotated[
+    str, AfterValidator(_schedule), Field(json_schema_extra={"examples": ["0 2 * * *", "*/30 * * * *"]})
+]
+"""When a CronJob runs: minute, hour, day of the month, month, day of the week.
+
+As strict as Kubernetes, and without its `@` words: the five fields say when.
+"""
+
+
+@dataclass(frozen=True)
+class _Matching:
+    """Accepts what matches `pattern` as a whole; the same in Python and, for the JSON schema, in ECMAScript."""
+
+    pattern: str
+    """From `^` to `$`."""
+    maximum: int
+    """Characters."""
+    meaning: str
+    mend: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "pattern": self.pattern, "maxLength": self.maximum}
+
+    def _check(self, text: str) -> str:
+        if len(text) > self.maximum:
+            raise ValueError(f"has {len(text)} characters and {self.meaning} has at most {self.maximum}: shorten it")
+        if not re.fullmatch(self.pattern, text):
+            raise ValueError(f"{quoted(text)} is not {self.meaning}: {self.mend}")
+        return text
 
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -147,15 +192,13 @@ _LABEL_MEND = "use lower-case letters, digits and inner hyphens"
 
 DnsLabel = Annotated[
     str,
-    _matching(rf"^{_LABEL}$", 63, "a DNS label", _LABEL_MEND),
-    Field(json_schema_extra={"pattern": rf"^{_LABEL}$", "maxLength": 63}),
+    _Matching(rf"^{_LABEL}$", 63, "a DNS label", _LABEL_MEND),
 ]
 """A DNS label as in RFC 1123: at most 63 lower-case letters, digits and hyphens."""
 
 DnsSubdomain = Annotated[
     str,
-    _matching(rf"^{_LABEL}(\.{_LABEL})*$", 253, "a DNS subdomain", f"{_LABEL_MEND}, separated by dots"),
-    Field(json_schema_extra={"pattern": rf"^{_LABEL}(\.{_LABEL})*$", "maxLength": 253}),
+    _Matching(rf"^{_LABEL}(\.{_LABEL})*$", 253, "a DNS subdomain", f"{_LABEL_MEND}, separated by dots"),
 ]
 """A DNS subdomain as in RFC 1123: the name of a Secret or StorageClass."""
 
@@ -164,8 +207,7 @@ _LABEL_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 
 LabelKey = Annotated[
     str,
-    _matching(rf"^({_LABEL}(\.{_LABEL})*/)?{_LABEL_NAME}$", 317, "a label key", "write `name` or `example.com/name`"),
-    Field(json_schema_extra={"maxLength": 317}),
+    _Matching(rf"^({_LABEL}(\.{_LABEL})*/)?{_LABEL_NAME}$", 317, "a label key", "write `name` or `example.com/name`"),
 ]
 """The key of a label, a taint or an extended resource: at most 63 characters behind an optional DNS prefix.
 
@@ -174,8 +216,7 @@ https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax
 
 LabelValue = Annotated[
     str,
-    _matching(rf"^{_LABEL_NAME}$", 63, "a label value", "use letters, digits and inner hyphens, dots and `_`"),
-    Field(json_schema_extra={"maxLength": 63}),
+    _Matching(rf"^{_LABEL_NAME}$", 63, "a label value", "use letters, digits and inner hyphens, dots and `_`"),
 ]
 """The value of a label, not empty."""
 
@@ -192,9 +233,8 @@ def _not_taken(name: str) -> str:
 
 AgentName = Annotated[
     str,
-    _matching(r"^[a-z]([-a-z0-9]*[a-z0-9])?$", 42, "an agent name", f"{_LABEL_MEND}, and begin with a letter"),
+    _Matching(r"^[a-z]([-a-z0-9]*[a-z0-9])?$", 42, "an agent name", f"{_LABEL_MEND}, and begin with a letter"),
     AfterValidator(_not_taken),
-    Field(json_schema_extra={"pattern": "^[a-z]([-a-z0-9]*[a-z0-9])?$", "maxLength": 42}),
 ]
 """A DNS label of at most 42 characters: the suffixes that Kubernetes gives to pods must fit into 63."""
 
@@ -219,13 +259,13 @@ HOST_PATTERN = rf"^{_LABEL}(\.{_LABEL})*$"
 
 Host = Annotated[
     str,
-    _matching(
+    _Matching(
         HOST_PATTERN,
         253,
         "a host name",
         f"{_LABEL_MEND}, separated by dots, without scheme or port",
     ),
-    Field(json_schema_extra={"format": "hostname", "maxLength": 253}),
+    Field(json_schema_extra={"format": "hostname"}),
 ]
 """A DNS name as in RFC 1123, or an IPv4 address, without scheme and port."""
 
@@ -234,20 +274,18 @@ HostName = Annotated[Host, AfterValidator(_no_address)]
 
 EnvName = Annotated[
     str,
-    _matching(
+    _Matching(
         r"^[A-Z_][A-Z0-9_]*$",
         128,
         "an environment variable",
         "use upper-case letters, digits and underscores",
     ),
-    Field(json_schema_extra={"pattern": "^[A-Z_][A-Z0-9_]*$"}),
 ]
 """The name of an environment variable in upper case."""
 
 TopicName = Annotated[
     str,
-    _matching(r"^(?!\.{1,2}$)[a-zA-Z0-9._-]+$", 249, "a topic name", "use letters, digits, dots, `_` and hyphens"),
-    Field(json_schema_extra={"pattern": "^[a-zA-Z0-9._-]+$", "maxLength": 249}),
+    _Matching(r"^(?!\.{1,2}$)[a-zA-Z0-9._-]+$", 249, "a topic name", "use letters, digits, dots, `_` and hyphens"),
 ]
 """A Kafka topic."""
 
@@ -295,8 +333,7 @@ Cidr = Annotated[str, AfterValidator(_cidr), Field(json_schema_extra={"examples"
 
 HttpPath = Annotated[
     str,
-    _matching(r"^/[^\s?#]*$", 1024, "an HTTP path", "begin it with `/`, without query"),
-    Field(json_schema_extra={"pattern": "^/"}),
+    _Matching(r"^/[^\s?#]*$", 1024, "an HTTP path", "begin it with `/`, without query"),
 ]
 """An HTTP path that begins with `/`."""
 
@@ -313,21 +350,19 @@ Route = Annotated[HttpPath, AfterValidator(_route)]
 
 RedisKeys = Annotated[
     str,
-    _matching(r"^[A-Za-z0-9_.:{}*?\[\]-]+$", 128, "a pattern of Redis keys", "write a prefix such as `conversation:*`"),
+    _Matching(r"^[A-Za-z0-9_.:{}*?\[\]-]+$", 128, "a pattern of Redis keys", "write a prefix such as `conversation:*`"),
 ]
 """A glob-style pattern of Redis keys, such as `conversation:*`. https://redis.io/docs/latest/commands/keys/"""
 
 RedisKey = Annotated[
     str,
-    _matching(r"^[A-Za-z0-9_.:{}-]+$", 128, "a Redis key", "use letters, digits, `_`, `.`, `:`, `-` and braces"),
-    Field(json_schema_extra={"pattern": "^[A-Za-z0-9_.:{}-]+$", "maxLength": 128}),
+    _Matching(r"^[A-Za-z0-9_.:{}-]+$", 128, "a Redis key", "use letters, digits, `_`, `.`, `:`, `-` and braces"),
 ]
 """One key in Redis, such as `tasks:open`."""
 
 ConsumerGroup = Annotated[
     str,
-    _matching(r"^[A-Za-z0-9_.:-]+$", 128, "a consumer group", "use letters, digits, `_`, `.`, `:` and `-`"),
-    Field(json_schema_extra={"pattern": "^[A-Za-z0-9_.:-]+$", "maxLength": 128}),
+    _Matching(r"^[A-Za-z0-9_.:-]+$", 128, "a consumer group", "use letters, digits, `_`, `.`, `:` and `-`"),
 ]
 """A consumer group of a Redis stream."""
 
@@ -342,7 +377,7 @@ Percent = Annotated[int, Field(ge=1, le=100)]
 
 IamRole = Annotated[
     str,
-    _matching(
+    _Matching(
         r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+$",
         2048,
         "the ARN of an IAM role",
@@ -354,7 +389,7 @@ IamRole = Annotated[
 
 GcpServiceAccount = Annotated[
     str,
-    _matching(
+    _Matching(
         r"^[a-z][a-z0-9-]{4,28}[a-z0-9]@[a-z0-9.:-]+\.iam\.gserviceaccount\.com$",
         253,
         "an IAM service account",
@@ -366,7 +401,7 @@ GcpServiceAccount = Annotated[
 
 Uuid = Annotated[
     str,
-    _matching(
+    _Matching(
         r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
         36,
         "a UUID",
@@ -378,7 +413,7 @@ Uuid = Annotated[
 
 GpuResource = Annotated[
     str,
-    _matching(rf"^{_LABEL}(\.{_LABEL})+/[A-Za-z0-9._-]+$", 253, "an extended resource", "write it as `nvidia.com/gpu`"),
+    _Matching(rf"^{_LABEL}(\.{_LABEL})+/[A-Za-z0-9._-]+$", 253, "an extended resource", "write it as `nvidia.com/gpu`"),
     Field(json_schema_extra={"examples": ["nvidia.com/gpu", "amd.com/gpu"]}),
 ]
 """The extended resource by which a device plugin offers GPUs, also the key of the taint that keeps other pods off such

@@ -8,7 +8,7 @@ from .model import Manifest, Rule, manifest_rule, stack_rule
 from .quantities import share_of
 from .reading import get, mapping, objects, text, whole
 from .stack import Stack
-from .workloads import SCALED_KINDS, effective_request, kind_of, namespace_of, running_containers, where
+from .workloads import SCALED_KINDS, effective_request, kind_of, namespace_of, running_containers, scale_target, where
 
 
 @stack_rule(
@@ -83,12 +83,10 @@ def hpa_target_requests(autoscaler: Manifest, stack: Stack) -> Iterator[str]:
 
     Also on a target of a built-in kind that the stack does not declare.
     """
-    target = mapping(autoscaler, "spec", "scaleTargetRef")
-    # A ScaledObject may leave out the kind.
-    kind, name = text(target, "kind") or "Deployment", text(target, "name")
+    kind, namespace, name = scale_target(autoscaler)
     if kind not in SCALED_KINDS:
         return
-    workload = stack.workload(kind, namespace_of(autoscaler), name)
+    workload = stack.workload(kind, namespace, name)
     if workload is None:
         yield f'scales {kind} "{name}", which this namespace does not have; correct spec.scaleTargetRef'
         return

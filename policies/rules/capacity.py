@@ -12,7 +12,7 @@ from .model import Manifest, identity
 from .nodes import Where
 from .quantities import amount, amount_text, share_of
 from .reading import get, mapping, objects, text
-from .workloads import WORKLOAD_KINDS, containers, kind_of, namespace_of, pod_spec, pod_template
+from .workloads import WORKLOAD_KINDS, containers, kind_of, namespace_of, pod_spec, pod_template, scale_target
 
 RESOURCES = ("requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
 """What is counted beside pods, as a ResourceQuota names it; CPU in cores, memory in bytes."""
@@ -94,7 +94,7 @@ def capacity(manifests: Iterable[Manifest]) -> list[NamespaceCapacity]:
     before deployment; the name of an object is empty then.
     """
     manifests = list(manifests)
-    spans = {_target(m): _span(m) for m in manifests if kind_of(m) in ("HorizontalPodAutoscaler", "ScaledObject")}
+    spans = {scale_target(m): _span(m) for m in manifests if kind_of(m) in ("HorizontalPodAutoscaler", "ScaledObject")}
     defaults = {namespace_of(m): m for m in manifests if kind_of(m) == "LimitRange"}
     present = {(kind_of(m), namespace_of(m), identity(m)[2]) for m in manifests if kind_of(m) in WORKLOAD_KINDS}
     found: dict[str, NamespaceCapacity] = {}
@@ -146,12 +146,6 @@ def _owners(manifest: Manifest) -> set[tuple[str, str, str]]:
     return {(text(o, "kind"), namespace, text(o, "name")) for o in owners if get(o, "controller") is True}
 
 
-def _target(autoscaler: Manifest) -> tuple[str, str, str]:
-    reference = mapping(autoscaler, "spec", "scaleTargetRef")
-    # A ScaledObject may leave out the kind.
-    return namespace_of(autoscaler), text(reference, "kind") or "Deployment", text(reference, "name")
-
-
 def _span(autoscaler: Manifest) -> tuple[int, int]:
     spec = mapping(autoscaler, "spec")
     if kind_of(autoscaler) == "ScaledObject":
@@ -170,7 +164,7 @@ def _replicas(manifest: Manifest, spans: Mapping[tuple[str, str, str], tuple[int
             # An annotation holds text only.
             replicas = _whole(manifest, "metadata", "annotations", DEVICES, default=0)
         case "Deployment" | "StatefulSet" | "ReplicaSet" | "ReplicationController":
-            span = spans.get((namespace_of(manifest), kind, identity(manifest)[2]))
+            span = spans.get((kind, namespace_of(manifest), identity(manifest)[2]))
             if span is not None:
                 return span
             replicas = _whole(spec, "replicas", default=1)

@@ -353,14 +353,14 @@ def quorum_budget(workload: Manifest, stack: Stack) -> Iterator[str]:
     if node.pods < 2:
         return
     copies, in_sync = _copies(node)
-    spare = {"broker": copies - in_sync, "controller": (node.pods - 1) // 2}
+    spare: dict[Role, int] = {"broker": copies - in_sync, "controller": (node.pods - 1) // 2}
     for budget in stack.budgets(workload):
         gone = whole(budget, "spec", "maxUnavailable")
         kept = whole(budget, "spec", "minAvailable")
         if gone is None:
             gone = None if kept is None else max(0, node.pods - kept)
         for role, most in spare.items():
-            if gone is not None and gone > max(most, 0) and _has(node, "broker" if role == "broker" else "controller"):
+            if gone is not None and gone > max(most, 0) and _has(node, role):
                 yield (
                     f'the PodDisruptionBudget "{text(budget, "metadata", "name")}" lets {gone} pods go at once, and '
                     f"{max(most, 0)} may be missing for its {role}s; set maxUnavailable: {max(most, 0) or 1}"

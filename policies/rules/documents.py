@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from .loader import MalformedError, load
 from .model import Manifest
-from .reading import UNKNOWN, get, known, known_objects, objects
+from .reading import UNKNOWN, known, known_objects
 from .stack import Stack
 from .workloads import namespace_of, pod_spec
 
@@ -64,8 +64,3 @@ def parsed(content: str) -> Any:
         return load(content)
     except (MalformedError, TypeError):  # TypeError: a key that is a list
         return None
-
-
-def sections(document: Any, key: str) -> list[Manifest]:
-    """The mappings in the list under `key` at the top of a document."""
-    return objects(document, key) if isinstance(get(document, key), list) else []

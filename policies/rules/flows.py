@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, Literal
 
-from .documents import entries, parsed, sections
+from .documents import entries, parsed
 from .model import Manifest
 from .reading import UNKNOWN, get, known, known_objects, mapping, objects, strings, text, whole
 from .stack import Stack, pod_labels, selects
@@ -286,7 +286,7 @@ def scrapers(stack: Stack) -> list[Scraper]:
         jobs: list[Manifest] = []
         for entry in entries(workload, stack):
             if "scrape_configs" in entry.content:
-                jobs += sections(parsed(entry.content), "scrape_configs")
+                jobs += objects(parsed(entry.content), "scrape_configs")
         if jobs:
             found.append(Scraper(workload, jobs))
     return found

@@ -7,26 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from .reading import UNKNOWN, UnknownValueError, text
+from .reading import UnknownValueError, text
 
 if TYPE_CHECKING:
     from .stack import Stack
     from .waivers import Waiver
-
-__all__ = [
-    "UNKNOWN",
-    "Config",
-    "ConfigSchema",
-    "Manifest",
-    "Outcome",
-    "Rule",
-    "Scope",
-    "Severity",
-    "Violation",
-    "identity",
-    "manifest_rule",
-    "stack_rule",
-]
 
 Manifest = Mapping[str, Any]
 """One Kubernetes object as plain JSON data: apiVersion, kind, metadata and the rest."""
@@ -95,7 +80,7 @@ class Rule:
     scope: Scope
     subjects: Callable[[Stack], Iterable[Manifest]]
     check: Callable[[Manifest, Stack, Config], Iterable[str]]
-    function: Callable[..., Iterable[str]] | None = field(default=None, compare=False, repr=False)
+    function: Callable[..., Iterable[str]] = field(compare=False, repr=False)
     """What `check` is made of, for the documentation."""
     source: str = ""
     """Who else asks for it, as Markdown: a standard, or a linter with the name of its check."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from .flows import directions
 from .model import Manifest, Rule, stack_rule
-from .reading import get, mapping, objects, strings, text
+from .reading import get, mapping, objects, text
 from .stack import Stack
 
 _LEVELS = ("restricted", "baseline", "privileged")
@@ -59,7 +60,7 @@ def namespace_default_deny(namespace: Manifest, stack: Stack) -> Iterator[str]:
         and not objects(policy, "spec", "podSelector", "matchExpressions")
     ]
     for direction in ("Ingress", "Egress"):
-        policies = [policy for policy in for_all_pods if direction in _policy_types(policy)]
+        policies = [policy for policy in for_all_pods if direction in directions(policy)]
         if not policies:
             yield (
                 f'the namespace "{name}" allows all {direction.lower()} traffic; add a NetworkPolicy with '
@@ -71,11 +72,6 @@ def namespace_default_deny(namespace: Manifest, stack: Stack) -> Iterator[str]:
                     f'the NetworkPolicy "{text(policy, "metadata", "name")}" allows all pods in the namespace '
                     f'"{name}" all {direction.lower()} traffic; give its rule peers or ports, or remove it'
                 )
-
-
-def _policy_types(policy: Manifest) -> list[str]:
-    types = strings(policy, "spec", "policyTypes")
-    return types or (["Ingress", "Egress"] if objects(policy, "spec", "egress") else ["Ingress"])
 
 
 def _allows_all(policy: Manifest, direction: Literal["Ingress", "Egress"]) -> bool:

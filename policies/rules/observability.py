@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from .conventions import qualified
-from .documents import Entry, entries, parsed, sections
+from .documents import Entry, entries, parsed
 from .flows import Scraper, scraped_ports, scrapers
 from .model import Manifest, Rule, stack_rule
 from .promql import metric_names
-from .reading import get, known, known_objects, mapping, objects, strings, text
+from .reading import known, known_objects, objects, strings, text
 from .stack import Stack
 from .workloads import WORKLOAD_KINDS, containers, namespace_of
 
@@ -96,7 +96,7 @@ def exported(stack: Stack) -> Exported | None:
         if not complete:
             closed.discard(_EXPORTERS[exporter].prefix)
             unknown = True
-    for group in _groups(stack):
+    for _, group in _grouped(stack):
         names |= {text(rule, "record") for rule in objects(group, "rules")}
     return Exported(frozenset(names), tuple(sorted(closed)), unknown)
 
@@ -137,12 +137,6 @@ def _named(image: str) -> list[str]:
     return [name for name, exporter in _EXPORTERS.items() if path.endswith(exporter.image)]
 
 
-def _groups(stack: Stack) -> Iterator[Manifest]:
-    """The groups of rules that are in the stack."""
-    for _, group in _grouped(stack):
-        yield group
-
-
 def _grouped(stack: Stack) -> Iterator[tuple[tuple[str, str], Manifest]]:
     """Each group of rules with the namespace and name of the object that it is in."""
     for rules in stack.of_kind("PrometheusRule"):
@@ -151,7 +145,7 @@ def _grouped(stack: Stack) -> Iterator[tuple[tuple[str, str], Manifest]]:
     for (namespace, name), files in stack.once(_files).items():
         for entry in files:
             if "groups:" in entry.content and "expr:" in entry.content:
-                for group in sections(parsed(entry.content), "groups"):
+                for group in objects(parsed(entry.content), "groups"):
                     yield (namespace, name), group
 
 
@@ -210,8 +204,7 @@ def _queries(board: Any) -> Iterator[tuple[str, str]]:
             if (text(target, "datasource", "type") or source) in ("", "prometheus"):
                 yield f'panel "{text(panel, "title")}"', text(target, "expr")
     for variable in known_objects(board, "templating", "list"):
-        query = get(variable, "query")
-        wanted = text(variable, "query") or text(mapping({"query": query}, "query"), "query")
+        wanted = text(variable, "query") or text(variable, "query", "query")
         found = _LABEL_VALUES.fullmatch(wanted.strip()) or _RESULT.fullmatch(wanted.strip())
         if found and known(variable, "type") == "query":
             yield f"variable {text(variable, 'name')}", found[1]

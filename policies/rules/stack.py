@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from .capacity import NamespaceCapacity, capacity
 from .model import Manifest, identity
 from .reading import UNKNOWN, UnknownValueError, get, mapping, objects, strings, text
-from .workloads import CLUSTER_KINDS, SCALED_KINDS, WORKLOAD_KINDS, kind_of, namespace_of, pod_template
+from .workloads import SCALED_KINDS, WORKLOAD_KINDS, kind_of, namespace_of, pod_template, scale_target
 
 T = TypeVar("T")
 
@@ -50,12 +50,12 @@ class Stack:
         # Not Jobs and Pods: nothing refers to them, and their names may not be known before deployment.
         kinds = ("Namespace", "ConfigMap", "Secret", "ServiceAccount", "PersistentVolumeClaim", "Service", "Role")
         return {
-            (kind_of(m), "" if kind_of(m) in CLUSTER_KINDS else namespace_of(m), text(m, "metadata", "name")): m
-            for m in self.of_kind(*kinds, "ClusterRole")
+            (kind_of(m), "" if kind_of(m) == "Namespace" else namespace_of(m), text(m, "metadata", "name")): m
+            for m in self.of_kind(*kinds)
         }
 
     def named(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        """The object that others refer to by name; `namespace` is empty for kinds that have none."""
+        """The object that others refer to by name; `namespace` is empty for a Namespace."""
         return self._named.get((kind, namespace, name))
 
     @cached_property
@@ -92,10 +92,7 @@ class Stack:
     def _autoscalers(self) -> Mapping[tuple[str, str, str], list[Manifest]]:
         index = defaultdict(list)
         for manifest in self.of_kind("HorizontalPodAutoscaler", "ScaledObject"):
-            target = mapping(manifest, "spec", "scaleTargetRef")
-            # A ScaledObject may leave out the kind.
-            kind = text(target, "kind") or "Deployment"
-            index[kind, namespace_of(manifest), text(target, "name")].append(manifest)
+            index[scale_target(manifest)].append(manifest)
         return dict(index)
 
     def autoscalers(self, workload: Manifest) -> Sequence[Manifest]:

@@ -60,8 +60,6 @@ _GROUP: Final = {
 
 SCALED_KINDS: Final = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
 WORKLOAD_KINDS: Final = tuple(_TEMPLATE)
-CLUSTER_KINDS: Final = frozenset({"Namespace", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"})
-"""Kinds the rules know whose objects are in no namespace."""
 
 
 def kind_of(manifest: Manifest) -> str:
@@ -74,6 +72,13 @@ def kind_of(manifest: Manifest) -> str:
 def namespace_of(manifest: Manifest) -> str:
     """Return the namespace of a namespaced object."""
     return text(manifest, "metadata", "namespace") or "default"
+
+
+def scale_target(autoscaler: Manifest) -> tuple[str, str, str]:
+    """Return the kind, namespace and name of what a HorizontalPodAutoscaler or ScaledObject scales."""
+    target = mapping(autoscaler, "spec", "scaleTargetRef")
+    # A ScaledObject may leave out the kind.
+    return text(target, "kind") or "Deployment", namespace_of(autoscaler), text(target, "name")
 
 
 def pod_template(manifest: Manifest) -> Manifest | None:

@@ -101,7 +101,7 @@ def replicas(manifest: Manifest, manifests: list[Manifest]) -> int:
 def test_settings_count_what_the_pods_really_ask_for(manifests: list[Manifest], environment: str) -> None:
     for namespace, demands in settings_of(environment).demands().values():
         for resource, parse in (("cpu", Cpu), ("memory", Memory)):
-            expected = sum((demand.requested(resource, demand.minimum) for demand in demands), Decimal(0))
+            expected = sum((demand.asked("requests", resource, demand.minimum) for demand in demands), Decimal(0))
             found = Decimal(0)
             for manifest in manifests:
                 template = pod_template(manifest)
@@ -122,8 +122,8 @@ def test_settings_count_what_the_pods_really_ask_for(manifests: list[Manifest], 
 def test_dev_fits_a_small_node() -> None:
     cpu = memory = Decimal(0)
     for _, demands in settings_of("dev").demands().values():
-        cpu += sum(demand.requested("cpu", demand.minimum) for demand in demands)
-        memory += sum(demand.requested("memory", demand.minimum) for demand in demands)
+        cpu += sum(demand.asked("requests", "cpu", demand.minimum) for demand in demands)
+        memory += sum(demand.asked("requests", "memory", demand.minimum) for demand in demands)
     # kube-system of a small cluster takes up to a quarter of a core and 400 MiB.
     assert cpu <= Decimal("1.75")
     assert memory <= Memory("5600Mi").amount

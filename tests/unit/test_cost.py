@@ -185,6 +185,7 @@ def test_what_objects_cost(objects: list[dict[str, Any]], total: Span) -> None:
         ("0 0 1,15 * 5", Decimal(72) / 12),
         ("0 0 */2 * 5", runs_per_month("0 0 1-31/2 * 5")),
         ("@hourly", Decimal(730)),
+        ("*/100 0 ? * ?", Decimal(365) / 12),
         ("@weekly", Decimal(53) / 12),
         ("0 0 29 2 *", Decimal(0)),
     ],
@@ -194,7 +195,8 @@ def test_how_often_a_schedule_comes_due(schedule: str, runs: Decimal) -> None:
 
 
 @pytest.mark.parametrize(
-    "schedule", ["", "* * * *", "60 * * * *", "* * 0 * *", "*/0 * * * *", "5-1 * * * *", "x * * * *"]
+    "schedule",
+    ["", "* * * *", "60 * * * *", "* * 0 * *", "*/0 * * * *", "5-1 * * * *", "x * * * *", "0 0 * * 7", "0, * * * *"],
 )
 def test_what_is_no_schedule(schedule: str) -> None:
     assert runs_per_month(schedule) is None

@@ -16,8 +16,9 @@ MAY_IMPORT = {
     "components": {"policies", "settings"},
     "agentstack": {"policies", "settings", "components"},
 }
-# What settings may know of the rules: what looks like a secret, how to read YAML and quantities, words for mistakes.
-OF_THE_RULES = {f"policies.rules.{name}" for name in ("credentials", "loader", "quantities", "words")}
+# What settings may know of the rules: what looks like a secret, how to read YAML, quantities and schedules, words for
+# mistakes.
+OF_THE_RULES = {f"policies.rules.{name}" for name in ("cron", "credentials", "loader", "quantities", "words")}
 
 
 def imported(file: pathlib.Path) -> Iterator[str]:

@@ -188,7 +188,8 @@ def test_the_pods_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    "schedule", ["0 2 * * *", "*/15 * * * *", "0 0-6/2 1,15 jan-jun MON-fri", "59 23 31 12 6", "0  2 * * sun"]
+    "schedule",
+    ["0 2 * * *", "*/15 * * * *", "0 0-6/2 1,15 jan-jun MON-fri", "59 23 31 12 6", "0  2 * * sun", "*/100 5/2 ? * ?"],
 )
 def test_a_schedule(schedule: str) -> None:
     assert RedisBackup(schedule=schedule).schedule == " ".join(schedule.split())

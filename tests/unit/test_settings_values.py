@@ -122,4 +122,4 @@ def test_capacity_counts_sidecars() -> None:
     settings = Settings()
     redis = settings.redis.demands()[0]
     one = settings.redis.resources.requests.cpu.amount + settings.redis.exporter_resources.requests.cpu.amount
-    assert redis.requested("cpu", redis.minimum) == 6 * one
+    assert redis.asked("requests", "cpu", redis.minimum) == 6 * one
