@@ -101,7 +101,7 @@ class _Mistakes:
         if in_agent and not overrides(self._changes, path[1:]):
             file, keys, shown = self._files[str(path[1])][0], path[2:], ("", path)
         line = line_of(file, keys)
-        place = escaped(".".join(str(key) for key in shown[1]))
+        place = ".".join(quoted(str(key)).strip("`") for key in shown[1])  # a key, too, may hold what must not be shown
         self.lines.append(f"{file}{f':{line}' if line else ''}: {shown[0]}{place}: {problem.message}")
 
     def raise_if_any(self) -> None:
