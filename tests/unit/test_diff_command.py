@@ -163,7 +163,7 @@ def test_what_a_change_does_to_its_own_judgement_is_seen(project: pathlib.Path, 
         assert "policies/rules/pods.py" in shown
         assert "staging: its file is gone" in shown
         assert waiver in shown
-    assert "worth a look" in text
+    assert "policy errors" in text
 
 
 def test_commands_to_paste_are_quoted(project: pathlib.Path, tmp_path: pathlib.Path) -> None:
