@@ -49,7 +49,7 @@ def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: 
             mistakes.add(Problem(("agents", name, "name"), "an environment cannot rename an agent: remove it"))
     for name, value in config.get("secrets", {}).items():
         if not (isinstance(value, Mapping) and "secure" in value):
-            command = f"pulumi config set --secret --path 'agentstack:secrets.{escaped(name)}'"
+            command = f"pulumi config set --secret --path 'agentstack:secrets.{escaped(str(name))}'"
             mistakes.add(Problem(("secrets", name), f"a secret in plain text: remove the line and run `{command}`"))
     mistakes.raise_if_any()
 

@@ -225,6 +225,11 @@ def test_agent_mistakes(tmp_path: Path, changes: dict[str, Any], place: str, men
             "pulumi config set --secret",
             id="plain secret",
         ),
+        pytest.param({"secrets": {5: "x"}}, "agentstack:secrets.5: a secret in plain text", "secrets.5'", id="no name"),
+        pytest.param(
+            {"secrets": {"A\nB": "x"}}, "agentstack:secrets.A\\nB: a secret in", "secrets.A\\nB'", id="two lines"
+        ),
+        pytest.param({"sk-0123456789abcdefghij": {}}, "agentstack:the given text: unknown key", "known are", id="key"),
         pytest.param(
             {"secrets": {"UNUSED": {"secure": "v1:x"}}},
             "agentstack:secrets.UNUSED: no agent declares",
