@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -43,6 +42,7 @@ NEITHER = "neither a number nor a switch: put the text in quotes"
         (f"a: {'9' * 5000}", NUMBER),
         (f"a: 0x{'f' * 5000}", NUMBER),
         ("a: 1" + ":00" * 250 + ":0.5", NUMBER),
+        ("a: 1" + ":1" * 1_000_000, NUMBER),  # Python would need hours
         ("a: !!bool x", NEITHER),
         ("a: !!int x", NEITHER),
     ],
@@ -93,13 +93,3 @@ def test_more_values_than_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unclear_keys(text: str) -> None:
     with pytest.raises(MalformedError, match=r"stands twice: remove one of them|a key must be text"):
         load(text, StrictLoader)
-
-
-def test_a_number_of_a_million_characters_takes_no_longer_than_its_text() -> None:
-    def seconds(text: str) -> float:
-        start = time.process_time()
-        with pytest.raises(MalformedError):
-            load(text)
-        return time.process_time() - start
-
-    assert seconds("a: 1" + ":1" * 500_000) < 20 * max(0.01, seconds("[a" + "aa" * 500_000))
