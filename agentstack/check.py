@@ -110,6 +110,8 @@ def _read(source: str) -> Contents:
 
     contents = Contents()
     if source == _STDIN:
+        if sys.stdin is None:
+            raise SettingsError("-: standard input is closed: pipe YAML into it, or name a folder")
         contents.read_stream(sys.stdin.buffer, STDIN)
     elif not pathlib.Path(source).exists():
         raise SettingsError(f"{source}: is not there: name a folder or file, or `-` for standard input")

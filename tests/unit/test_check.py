@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -445,3 +446,10 @@ def test_a_long_list_takes_no_longer_for_each_item() -> None:
 def test_what_is_no_number_is_text(call: Call, name: str) -> None:
     code, _, error = call("-", stdin=POD.replace("name: web", f"name: {name}", 1).encode())
     assert (code, error) == (0, "")
+
+
+def test_a_closed_standard_input_is_one_line() -> None:
+    command = f"exec {shlex.quote(sys.executable)} -m agentstack check - <&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "-: standard input is closed: pipe YAML into it, or name a folder\n"
