@@ -10,6 +10,7 @@ from policies.rules.words import cut, escaped
 MISSING: Final = "pulumi: is not on PATH: install the engine (https://www.pulumi.com/docs/iac/download-install/)"
 
 _LONGEST: Final = 600
+"""Characters of what the engine says."""
 
 NO_CLUSTER: Final = re.compile(r"unreachable cluster|cluster is unreachable", re.IGNORECASE)
 _MENDS: Final = (

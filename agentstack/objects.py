@@ -219,9 +219,7 @@ class _Loader(BoundedLoader):
             super().inspect(node)
         except yaml.MarkedYAMLError:
             node.tag = self.resolve(type(node), None, (False, False))
-        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-            if not isinstance(key, yaml.ScalarNode):
-                self.refuse(key, "a key must be text: put `{{ ... }}` and the like in quotes")
+        self.text_keys(node)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:

@@ -322,11 +322,7 @@ class Controller:
             ("devices_ready", "Devices with a ready pod.", self.plan.ready),
             ("devices_outdated", "Devices with a pod of a former template.", self.plan.outdated),
             ("devices_max_unavailable", "Devices that may be without a ready pod.", self.plan.max_unavailable),
-            (
-                "last_success_timestamp_seconds",
-                "When a round was last done to its end.",
-                self.last_success,
-            ),
+            ("last_success_timestamp_seconds", "When a round was last done to its end.", self.last_success),
         ):
             metric = f"agentstack_fleet_{name}"
             lines += [f"# HELP {metric} {meaning}", f"# TYPE {metric} gauge"]

@@ -88,6 +88,14 @@ class BoundedLoader(_Fastest):  # type: ignore[misc]
         except (ValueError, LookupError, ArithmeticError):  # the text does not fit its tag: it may hold a secret
             self.refuse(node, "neither a number nor a switch: put the text in quotes")
 
+    def text_keys(self, node: yaml.Node) -> list[yaml.ScalarNode]:
+        """Return the keys of a mapping, none of anything else; refuse those that are no text."""
+        keys = [key for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+        for key in keys:
+            if not isinstance(key, yaml.ScalarNode):
+                self.refuse(key, "a key must be text: put `{{ ... }}` and the like in quotes")
+        return keys
+
     def refuse(self, node: yaml.Node, why: str) -> NoReturn:
         """Raise `yaml.MarkedYAMLError` for what is wrong with a node, at its line."""
         raise yaml.MarkedYAMLError(problem=why, problem_mark=node.start_mark)
@@ -117,9 +125,7 @@ class StrictLoader(BoundedLoader):
         """Refuse keys that are not clear, too."""
         super().inspect(node)
         seen: set[str] = set()
-        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-            if not isinstance(key, yaml.ScalarNode):
-                self.refuse(key, "a key must be text: put `{{ ... }}` and the like in quotes")
+        for key in self.text_keys(node):
             if key.value in seen:
                 self.refuse(key, f"the key {quoted(key.value)} stands twice: remove one of them")
             seen.add(key.value)
@@ -138,22 +144,15 @@ class TextLoader(StrictLoader):
 def compose(text: str, loader: type[BoundedLoader] = BoundedLoader) -> yaml.Node | None:
     """Return the nodes of a document; None for an empty text. Raises `MalformedError`."""
     with _explained():
-        reader = loader(text)
-        node: yaml.Node | None = reader.get_single_node()
-        if node is not None:
-            reader.measure(node, {})
-        return node
+        return _single(loader(text))
 
 
 def load(text: str, loader: type[BoundedLoader] = BoundedLoader) -> Any:
     """Return the value of a document; None for an empty text. Raises `MalformedError`."""
     with _explained():
         reader = loader(text)
-        node = reader.get_single_node()
-        if node is None:
-            return None
-        reader.measure(node, {})
-        return reader.construct_document(node)
+        node = _single(reader)
+        return None if node is None else reader.construct_document(node)
 
 
 def load_all(text: str, loader: type[BoundedLoader] = BoundedLoader) -> Iterator[tuple[Any, yaml.Node]]:
@@ -164,6 +163,13 @@ def load_all(text: str, loader: type[BoundedLoader] = BoundedLoader) -> Iterator
             node = reader.get_node()
             reader.measure(node, {})
             yield reader.construct_document(node), node
+
+
+def _single(reader: BoundedLoader) -> yaml.Node | None:
+    node: yaml.Node | None = reader.get_single_node()
+    if node is not None:
+        reader.measure(node, {})
+    return node
 
 
 @contextlib.contextmanager
