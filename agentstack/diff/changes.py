@@ -93,6 +93,12 @@ def _key(known: Object) -> tuple[str, str, str]:
 # --- fields ---
 
 
+def side_text(value: Any, longest: int) -> str:
+    """Return one side of a change as text of at most `longest` characters."""
+    text = "none" if value is ABSENT else value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return cut(text, longest)
+
+
 def is_at(path: str, *roots: str) -> bool:
     """Whether a field is one of `roots`, or below one."""
     return any(path == root or path.startswith((f"{root}.", f"{root}[")) for root in roots)

@@ -14,10 +14,10 @@ from datetime import date
 from typing import Any, Final
 
 from components.platform.guard import Cost, losing
-from policies.rules.words import cut, nearest
+from policies.rules.words import nearest
 from settings.approvals import ApprovedReplacement
 
-from .changes import ABSENT, FieldChange
+from .changes import ABSENT, FieldChange, side_text
 from .document import Block, Code, Fenced, Fold, Line, Lines, Section, Table
 from .loss import Loss, Severity
 from .replacements import PROTECT_DATA, lifts, of_objects, pairs
@@ -188,12 +188,7 @@ def _what(alike: Sequence[Loss], most: int | None = None) -> Line:
 
 
 def _change(change: FieldChange) -> str:
-    return f"{_text(change.before)} -> {_text(change.after)}"
-
-
-def _text(value: Any) -> str:
-    shown = "none" if value is ABSENT else value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    return cut(shown, _LONGEST)
+    return f"{side_text(change.before, _LONGEST)} -> {side_text(change.after, _LONGEST)}"
 
 
 def _how_to_approve(missing: Sequence[Loss]) -> list[Block]:

@@ -14,9 +14,8 @@ from typing import Any, Final
 
 from agentstack.policy import WAIVERS
 from policies.rules.loader import TextLoader, load
-from policies.rules.words import cut
 
-from .changes import ABSENT, SECRET, FieldChange, fields
+from .changes import ABSENT, SECRET, FieldChange, fields, side_text
 from .document import Code, Line, Lines, Section
 from .snapshot import Snapshot
 
@@ -155,9 +154,9 @@ def section(found: Iterable[Steered], programs: Iterable[str] = ()) -> Section |
             ": ",
             Code(each.change.path),
             ": ",
-            _text(each.change.before),
+            Code(side_text(each.change.before, _LONGEST)),
             " -> ",
-            _text(each.change.after),
+            Code(side_text(each.change.after, _LONGEST)),
         )
         for each in found
     ]
@@ -166,11 +165,6 @@ def section(found: Iterable[Steered], programs: Iterable[str] = ()) -> Section |
         more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
         lines.insert(0, ("The programs that say all this: ", *shown, more, ". Read their changes first."))
     return Section("What judges it changes too", (Lines(tuple(lines)),), "warn") if lines else None
-
-
-def _text(value: Any) -> Code:
-    text = "none" if value is ABSENT else value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    return Code(cut(text, _LONGEST))
 
 
 def as_json(found: Iterable[Steered]) -> list[dict[str, Any]]:
