@@ -16,7 +16,8 @@ from .exits import BAD_INPUT
 
 # Only what `--help` needs is imported here: see cli.py.
 if TYPE_CHECKING:
-    from policies.rules import Manifest, Rule, Violation
+    from manifests.manifest import Manifest
+    from policies.rules import Rule, Violation
 
     from .objects import Contents, Object
     from .policy import Policies
@@ -130,8 +131,8 @@ def judge(source: str, contents: Contents, policies: Policies, waivers: pathlib.
     Left out are rules that need all objects, findings on objects that are not there, such as the Namespace of a
     workload, and objects that others in the cluster make, such as the pods of a Deployment.
     """
+    from manifests.stack import WHOLE
     from policies.rules import evaluate
-    from policies.rules.stack import WHOLE
 
     objects = [found for found in contents.objects if not found.is_owned]
     manifests = _declared(objects)
@@ -159,8 +160,8 @@ def judge(source: str, contents: Contents, policies: Policies, waivers: pathlib.
 
 def _declared(objects: Sequence[Object]) -> list[Manifest]:
     """Return the manifests; those of live objects without the replicas that an autoscaler has set."""
-    from policies.rules import Stack
-    from policies.rules.workloads import SCALED_KINDS, kind_of
+    from manifests.stack import Stack
+    from manifests.workloads import SCALED_KINDS, kind_of
 
     stack = Stack(found.manifest for found in objects)
     manifests = []
@@ -244,7 +245,7 @@ def _as_json(checked: Checked) -> str:
 def _show(checked: Checked) -> None:
     from rich.text import Text
 
-    from policies.rules.words import escaped
+    from manifests.text import escaped
 
     from .console import new_console
 

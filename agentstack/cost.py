@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from costs.prices import PriceError, Prices, read
+from costs.stack import Cost, Costs, Share, Span, costs, money
+from manifests.capacity import NamespaceCapacity
 from policies.rules import Rule
 from policies.rules.budget import AT_LEAST, AT_MOST, RULE, figure_of
-from policies.rules.capacity import NamespaceCapacity
-from policies.rules.cost import Cost, Costs, Share, Span, costs, money
-from policies.rules.prices import PriceError, Prices, read
 from settings.errors import SettingsError
 
 _MOST_TEAMS = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from policies.rules.words import cut, escaped
+from manifests.text import cut, escaped
 
 MISSING: Final = "pulumi: is not on PATH: install the engine (https://www.pulumi.com/docs/iac/download-install/)"
 

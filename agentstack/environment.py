@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from policies.rules.words import nearest, quoted
+from manifests.text import nearest, quoted
 from settings.errors import SettingsError
 from settings.files import environment_file, line_of, read_agents, read_yaml
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from policies.rules.labels import SECRET_KEYS
+from manifests.labels import SECRET_KEYS
 from settings.errors import SettingsError
 
 from .environment import WITHHELD

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, Final, TypeAlias
 
 import yaml
 
-from policies.rules.loader import BoundedLoader, MalformedError, load_all
-from policies.rules.words import escaped
+from manifests.loader import BoundedLoader, MalformedError, load_all
+from manifests.text import escaped
 
 from .locate import mentioned
 

@@ -10,20 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final, NoReturn
 
-from policies.rules import (
-    LEVELS,
-    RULES,
-    Config,
-    ConfigSchema,
-    Manifest,
-    Rule,
-    Severity,
-    Violation,
-    Waiver,
-    Waivers,
-    evaluate,
-)
-from policies.rules.words import nearest, quoted
+from manifests.manifest import Manifest
+from manifests.text import nearest, quoted
+from policies.rules import LEVELS, RULES, Config, ConfigSchema, Rule, Severity, Violation, Waiver, Waivers, evaluate
 from policies.waiver_file import WaiverFileError, read_waivers
 from settings.errors import Path, Problem, SettingsError
 from settings.files import environments, line_of

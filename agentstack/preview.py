@@ -6,7 +6,7 @@ import pathlib
 import shlex
 from collections.abc import Sequence
 
-from policies.rules.capacity import capacity
+from manifests.capacity import capacity
 from settings.errors import SettingsError
 
 from .cost import Pricing

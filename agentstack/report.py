@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from manifests.capacity import RESOURCES, NamespaceCapacity
+from manifests.nodes import Where
+from manifests.quantities import amount_text
 from policies.rules import Violation
-from policies.rules.capacity import RESOURCES, NamespaceCapacity
-from policies.rules.nodes import Where
-from policies.rules.quantities import amount_text
 
 from .console import new_console
 from .cost import Estimate

@@ -15,8 +15,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 from urllib.parse import quote
 
-from policies.rules import FRAMEWORK, LEVELS, RULES, Rule, object_title
-from policies.rules.words import cut, escaped
+from manifests.manifest import object_title
+from manifests.text import cut, escaped
+from policies.rules import FRAMEWORK, LEVELS, RULES, Rule
 from settings.errors import SettingsError
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"

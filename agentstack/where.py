@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from policies.rules.capacity import Workload
-from policies.rules.nodes import Where
+from manifests.capacity import Workload
+from manifests.nodes import Where
 
 
 @dataclass

@@ -12,7 +12,7 @@ import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pulumi_policy import (
     EnforcementLevel,
@@ -27,14 +27,11 @@ from pulumi_policy import (
 )
 from pulumi_policy.proxy import UnknownValueError
 
-if TYPE_CHECKING:
-    from policies import rules
-    from policies.rules import RULES, UNKNOWN, Manifest, Rule, Violation, Waiver, Waivers, evaluate, identity
-    from policies.waiver_file import WaiverFileError, read_waivers
-else:  # the engine runs this folder, so it is what is on sys.path
-    import rules
-    from rules import RULES, UNKNOWN, Manifest, Rule, Violation, Waiver, Waivers, evaluate, identity
-    from waiver_file import WaiverFileError, read_waivers
+from manifests.fields import UNKNOWN
+from manifests.manifest import Manifest, identity
+from policies import rules
+from policies.rules import RULES, Rule, Violation, Waiver, Waivers, evaluate
+from policies.waiver_file import WaiverFileError, read_waivers
 
 WAIVER_FILE = pathlib.Path(__file__).with_name("waivers.yaml")
 

@@ -6,18 +6,13 @@ import pathlib
 import re
 from collections.abc import Collection, Iterator
 from datetime import date
-from typing import TYPE_CHECKING
 
 import yaml
 
-if TYPE_CHECKING or __package__:
-    from .rules import Waiver
-    from .rules.loader import MalformedError, compose
-    from .rules.words import nearest, quoted
-else:  # the engine runs this folder, so it is what is on sys.path
-    from rules import Waiver
-    from rules.loader import MalformedError, compose
-    from rules.words import nearest, quoted
+from manifests.loader import MalformedError, compose
+from manifests.text import nearest, quoted
+
+from .rules import Waiver
 
 _FIELDS = ("rule", "resource", "environments", "reason", "owner", "until")
 _OPTIONAL = ("environments",)

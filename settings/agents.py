@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from policies.rules.credentials import secret_arguments, secret_in_plain_text
+from manifests.secret_text import secret_arguments, secret_in_plain_text
 
 from .batch import Cron, Job
 from .fleet import CONTROLLER_RESOURCES, Fleet

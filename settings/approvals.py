@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from policies.rules.words import quoted
+from manifests.text import quoted
 
 from .model import Model
 

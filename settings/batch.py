@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from policies.rules.words import quoted
+from manifests.text import quoted
 
 from .model import Model
 from .types import Duration, Schedule

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from policies.rules.words import escaped, nearest, quoted
+from manifests.text import escaped, nearest, quoted
 
 from .types import duration_text
 

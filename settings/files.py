@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from policies.rules.loader import MalformedError, StrictLoader, compose, load
-from policies.rules.words import nearest, quoted
+from manifests.loader import MalformedError, StrictLoader, compose, load
+from manifests.text import nearest, quoted
 
 from .errors import Path, SettingsError
 

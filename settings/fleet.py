@@ -11,7 +11,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
-from policies.rules.words import quoted
+from manifests.text import quoted
 
 from .model import Model, Resources
 from .types import Percent

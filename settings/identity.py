@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from policies.rules.credentials import secret_in_plain_text
+from manifests.secret_text import secret_in_plain_text
 
 from .model import Model
 from .types import GcpServiceAccount, IamRole, LabelKey, Uuid

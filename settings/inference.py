@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from policies.rules.credentials import secret_arguments
-from policies.rules.words import quoted
+from manifests.secret_text import secret_arguments
+from manifests.text import quoted
 
 from .model import Demand, Model, Resources, SecretKey
 from .secrets import AgentSecret

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from policies.rules.words import quoted
+from manifests.text import quoted
 
 from .model import Demand, Model, Resources, SecretKey
 from .tls import Certificates, ExternalTls

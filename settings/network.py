@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, model_validator
 
-from policies.rules.words import quoted
+from manifests.text import quoted
 
 from .model import Model
 from .types import Cidr, HostName, Port

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, model_validator
 
-from policies.rules.words import quoted
+from manifests.text import quoted
 
 from .model import Model
 from .types import Duration

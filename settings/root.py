@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from policies.rules.words import nearest
+from manifests.text import nearest
 
 from .agents import AgentSettings
 from .inference import InferenceSettings

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
-from policies.rules.words import nearest
+from manifests.text import nearest
 
 from .model import Model
 from .types import ConsumerGroup, Duration, Percent, RedisKey, TopicName

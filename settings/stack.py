@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from policies.rules.words import escaped, nearest, quoted
+from manifests.text import escaped, nearest, quoted
 
 from .agents import AgentFile
 from .errors import Problem, SettingsError, problems

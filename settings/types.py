@@ -24,9 +24,9 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from policies.rules.cron import FIELDS, numbers
-from policies.rules.quantities import quantity
-from policies.rules.words import quoted
+from manifests.cron import FIELDS, numbers
+from manifests.quantities import quantity
+from manifests.text import quoted
 
 
 class _Quantity(str):

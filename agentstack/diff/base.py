@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from agentstack.processes import is_running
-from policies.rules.words import cut, escaped, nearest
+from manifests.text import cut, escaped, nearest
 from settings.errors import SettingsError
 from settings.files import environments
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from decimal import Decimal, DecimalException
 from typing import Any, Final, Literal, TypeAlias
 
-from policies.rules.credentials import masked, secret_arguments, secret_in_plain_text
-from policies.rules.quantities import quantity
-from policies.rules.words import cut, escaped
+from manifests.quantities import quantity
+from manifests.secret_text import masked, secret_arguments, secret_in_plain_text
+from manifests.text import cut, escaped
 
 from .snapshot import Object, Snapshot
 

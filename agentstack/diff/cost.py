@@ -10,10 +10,10 @@ from typing import Any
 
 from agentstack.cost import Estimate, Pricing, change_text, span_text
 from agentstack.cost import as_json as estimate_json
+from costs.prices import Prices
+from costs.stack import NO_TEAM, PLATFORM, Costs, Share, Span, money
+from manifests.quantities import amount_text
 from policies.rules.budget import figure_of
-from policies.rules.cost import NO_TEAM, PLATFORM, Costs, Share, Span, money
-from policies.rules.prices import Prices
-from policies.rules.quantities import amount_text
 
 from .document import Block, Code, Fold, Line, Lines, Mark, Section, Table
 from .snapshot import Snapshot

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from policies.rules.words import escaped
+from manifests.text import escaped
 
 Mark = Literal["bad", "warn", "good", "none"]
 """How a line or section is to be seen: refused, worth a look, fine, or neutral."""

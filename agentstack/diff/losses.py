@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any, Final
 
 from components.platform.guard import Cost, losing
-from policies.rules.words import nearest
+from manifests.text import nearest
 from settings.approvals import ApprovedReplacement
 
 from .changes import ABSENT, FieldChange, side_text

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from policies.rules.words import cut
+from manifests.text import cut
 
 from .document import Block, Chapter, Code, Document, Fenced, Fold, Line, Lines, Mark, Section, Table, parts, visible
 

@@ -20,10 +20,10 @@ from functools import cached_property
 from typing import Any, Final
 
 from components.platform.guard import losing
-from policies.rules.labels import TRACK
-from policies.rules.quantities import quantity
-from policies.rules.reading import get, mapping, objects, strings, text
-from policies.rules.stack import Stack
+from manifests.fields import get, mapping, objects, strings, text
+from manifests.labels import TRACK
+from manifests.quantities import quantity
+from manifests.stack import Stack
 
 from .changes import ABSENT, Change, FieldChange, fields, is_at
 from .loss import Loss, Severity

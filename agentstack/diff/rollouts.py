@@ -28,13 +28,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final, Literal
 
-from policies.rules.capacity import Workload, capacity
-from policies.rules.labels import CONFIG_HASH, SECRET_HASH, TRACK
-from policies.rules.model import object_title
-from policies.rules.quantities import share_of
-from policies.rules.reading import get, mapping, objects, text
+from manifests.capacity import Workload, capacity
+from manifests.fields import get, mapping, objects, text
+from manifests.labels import CONFIG_HASH, SECRET_HASH, TRACK
+from manifests.manifest import object_title
+from manifests.quantities import share_of
+from manifests.workloads import containers, pod_spec, pod_template, running_containers
 from policies.rules.references import reads
-from policies.rules.workloads import containers, pod_spec, pod_template, running_containers
 from settings.rollout import version_of, with_version
 from settings.types import duration_text
 

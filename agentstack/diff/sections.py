@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from agentstack.manifests import to_yaml
-from policies.rules import object_title
-from policies.rules.quantities import amount_text
+from manifests.manifest import object_title
+from manifests.quantities import amount_text
 
 from .changes import ABSENT, Change, FieldChange, shown
 from .document import Block, Code, Fenced, Fold, Line, Lines, Mark, Section, Table

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from policies.rules import object_title
-from policies.rules.loader import load
+from manifests.loader import load
+from manifests.manifest import object_title
 
 if TYPE_CHECKING:
     from agentstack.environment import Environment

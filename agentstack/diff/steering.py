@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agentstack.policy import WAIVERS
-from policies.rules.loader import TextLoader, load
+from manifests.loader import TextLoader, load
 
 from .changes import ABSENT, SECRET, FieldChange, fields, side_text
 from .document import Code, Line, Lines, Section

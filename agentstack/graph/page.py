@@ -132,8 +132,8 @@ def _data(found: Difference, snapshot: Snapshot, before: Snapshot | None, change
 
 
 def _capacity(snapshot: Snapshot) -> dict[Key, dict[str, Any]]:
-    from policies.rules.capacity import capacity
-    from policies.rules.quantities import amount_text
+    from manifests.capacity import capacity
+    from manifests.quantities import amount_text
 
     return {
         (workload.kind, namespace.name, workload.name): {
@@ -151,7 +151,7 @@ def _capacity(snapshot: Snapshot) -> dict[Key, dict[str, Any]]:
 
 def _namespaces(snapshot: Snapshot) -> Iterator[dict[str, Any]]:
     """Yield what each namespace asks for at least and at most, and its quota, as text."""
-    from policies.rules.quantities import amount_text
+    from manifests.quantities import amount_text
 
     for namespace in snapshot.report.get("namespaces", ()):
         yield {"name": namespace["name"]} | {

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 
 from agentstack.engine import MISSING, NO_CLUSTER, mend, one_line
 from agentstack.environment import Environment
-from policies.rules import object_title
+from manifests.manifest import object_title
 from settings.errors import SettingsError
 
 SECRET: Final = "[secret]"

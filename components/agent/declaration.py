@@ -13,7 +13,7 @@ from components.connection import Connection
 from components.labels import labels, selector
 from components.namespaces import Namespace
 from components.network import Peer
-from policies.rules.labels import TEAM, TRACK
+from manifests.labels import TEAM, TRACK
 from settings import AgentSettings, ExternalSecrets, NetworkSettings, Pool
 from settings.rollout import Track, tracks
 from settings.types import image_tag

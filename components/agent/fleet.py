@@ -21,7 +21,7 @@ from components.pods import (
     variables,
 )
 from components.versions import PYTHON
-from policies.rules.labels import CONFIG_HASH, DEVICES
+from manifests.labels import CONFIG_HASH, DEVICES
 from settings import Fleet
 from settings.fleet import CONTROLLER_RESOURCES
 

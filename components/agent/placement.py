@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi_kubernetes as k8s
 
 from components.pods import device_tolerations
-from policies.rules.labels import POOL
+from manifests.labels import POOL
 
 from .declaration import Declaration
 

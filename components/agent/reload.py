@@ -8,7 +8,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.pods import config_hash, read_only_mount, variables
-from policies.rules.labels import CONFIG_HASH, SECRET_HASH
+from manifests.labels import CONFIG_HASH, SECRET_HASH
 
 from .configuration import own_secrets, plain_variables, secret_files, secret_variables
 from .declaration import Declaration

@@ -11,7 +11,7 @@ from components.labels import labels, selector
 from components.namespaces import Namespace
 from components.network import PUBLIC_INTERNET, Edge, Peer, network_policy
 from components.pods import CLAIM_TEMPLATES, claim, config_hash, scrape_annotations, sized_claims
-from policies.rules.labels import SECRET_HASH
+from manifests.labels import SECRET_HASH
 from settings import InferenceSettings
 from settings.inference import KEY_VARIABLES
 from settings.types import image_tag

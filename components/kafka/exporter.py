@@ -13,7 +13,7 @@ from components.labels import labels
 from components.namespaces import Namespace
 from components.pods import container_security, pod_security, resource_requirements, scrape_annotations
 from components.versions import KAFKA_EXPORTER
-from policies.rules.labels import SECRET_HASH
+from manifests.labels import SECRET_HASH
 from settings import KafkaSettings
 
 EXPORTER_PORT = 9308

@@ -39,7 +39,7 @@ from components.pods import (
     variables,
 )
 from components.versions import KAFKA
-from policies.rules.labels import CONFIG_HASH
+from manifests.labels import CONFIG_HASH
 from settings import KafkaSettings, Memory, Resources
 
 CONFIG_FILES = {

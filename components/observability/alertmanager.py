@@ -18,7 +18,7 @@ from components.pods import (
     resource_requirements,
     scrape_annotations,
 )
-from policies.rules.labels import CONFIG_HASH
+from manifests.labels import CONFIG_HASH
 from settings import AlertmanagerSettings
 
 from .common import CONFIG, TIMEOUTS, Part, files

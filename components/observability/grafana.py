@@ -19,7 +19,7 @@ from components.pods import (
     secret_files,
     variables,
 )
-from policies.rules.labels import CONFIG_HASH
+from manifests.labels import CONFIG_HASH
 from settings import GrafanaSettings
 
 from .common import CONFIG, ROOM, TIMEOUTS, Part, files

@@ -22,7 +22,7 @@ from components.pods import (
     scrape_annotations,
     sized_claims,
 )
-from policies.rules.labels import CONFIG_HASH
+from manifests.labels import CONFIG_HASH
 from settings import PrometheusSettings
 from settings.types import duration_text
 

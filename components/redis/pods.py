@@ -25,7 +25,7 @@ from components.pods import (
     variables,
 )
 from components.versions import REDIS, REDIS_EXPORTER, VALKEY
-from policies.rules.labels import CONFIG_HASH
+from manifests.labels import CONFIG_HASH
 from settings import RedisSettings
 from settings.types import image_tag
 

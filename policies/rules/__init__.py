@@ -1,8 +1,7 @@
 """The rules, and `evaluate`, which runs them over Kubernetes objects.
 
-Standard library only, and PyYAML, which Pulumi brings: the same rules run in-process and in the policy pack, where this
-package is the top-level module `rules`. Hence the relative imports. Wrong types and unknown fields are the business of
-schema validation; the rules read past them.
+The same rules run in-process and in the policy pack. Wrong types and unknown fields are the business of schema
+validation; the rules read past them.
 """
 
 from __future__ import annotations
@@ -11,6 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
+
+from manifests.manifest import Manifest
+from manifests.stack import Stack
 
 from . import (
     availability,
@@ -29,10 +31,9 @@ from . import (
     references,
     security,
 )
-from .model import Config, ConfigSchema, Manifest, Outcome, Rule, Scope, Severity, Violation, identity, object_title
-from .reading import UNKNOWN
-from .stack import Stack
-from .waivers import EXPIRED, UNUSED, Waiver, Waivers
+from .findings import Outcome, Severity, Violation, Waiver
+from .model import Config, ConfigSchema, Rule, Scope
+from .waivers import EXPIRED, UNUSED, Waivers
 
 __all__ = [
     "EXPIRED",
@@ -40,21 +41,16 @@ __all__ = [
     "LEVELS",
     "NOT_EVALUATED",
     "RULES",
-    "UNKNOWN",
     "UNUSED",
     "Config",
     "ConfigSchema",
-    "Manifest",
     "Outcome",
     "Rule",
     "Severity",
-    "Stack",
     "Violation",
     "Waiver",
     "Waivers",
     "evaluate",
-    "identity",
-    "object_title",
 ]
 
 RULES: tuple[Rule, ...] = (

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .model import Manifest, Rule, manifest_rule, stack_rule
-from .quantities import share_of
-from .reading import get, mapping, objects, text, whole
-from .stack import Stack
-from .workloads import SCALED_KINDS, effective_request, kind_of, namespace_of, running_containers, scale_target, where
+from manifests.fields import get, mapping, objects, text, whole
+from manifests.manifest import Manifest
+from manifests.quantities import share_of
+from manifests.stack import Stack
+from manifests.workloads import (
+    SCALED_KINDS,
+    effective_request,
+    kind_of,
+    namespace_of,
+    running_containers,
+    scale_target,
+    where,
+)
+
+from .model import Rule, manifest_rule, stack_rule
 
 
 @stack_rule(

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
-from .cost import Span, costs, money
-from .model import Config, Manifest, Rule, stack_rule
-from .prices import DEFAULT_FILE, PriceError, read
-from .stack import WHOLE, Stack
+from costs.prices import DEFAULT_FILE, PriceError, read
+from costs.stack import Span, costs, money
+from manifests.manifest import Manifest
+from manifests.stack import WHOLE, Stack
+
+from .model import Config, Rule, stack_rule
 
 RULE: Final = "monthly-budget"
 AT_MOST: Final = "at-most"

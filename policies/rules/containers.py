@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .model import Manifest, Rule, manifest_rule
-from .reading import get, text
-from .workloads import containers, effective_request, is_long_running, running_containers, where
+from manifests.fields import get, text
+from manifests.manifest import Manifest
+from manifests.workloads import containers, effective_request, is_long_running, running_containers, where
+
+from .model import Rule, manifest_rule
 
 
 @manifest_rule("image-tag", "error", "Images are pinned to a tag other than `latest`, or to a digest.")

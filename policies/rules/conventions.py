@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from .model import Config, Manifest, Rule, manifest_rule, stack_rule
-from .reading import mapping, objects, text
-from .stack import Stack
-from .workloads import WORKLOAD_KINDS, containers, kind_of, where
+from manifests.fields import mapping, objects, text
+from manifests.manifest import Manifest
+from manifests.stack import Stack
+from manifests.workloads import WORKLOAD_KINDS, containers, kind_of, where
+
+from .model import Config, Rule, manifest_rule, stack_rule
 
 # https://kubernetes.io/docs/reference/using-api/deprecation-guide/, to Kubernetes 1.36. An asterisk: every kind.
 _REMOVED: Final = {

@@ -12,13 +12,15 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Final, Literal
 
-from .documents import entries
+from manifests.documents import entries
+from manifests.fields import get, known, objects, strings, text, whole
+from manifests.manifest import Manifest
+from manifests.quantities import amount, amount_text
+from manifests.stack import Stack
+from manifests.workloads import namespace_of, pod_spec, running_containers
+
 from .flows import Network
-from .model import Manifest, Rule, stack_rule
-from .quantities import amount, amount_text
-from .reading import get, known, objects, strings, text, whole
-from .stack import Stack
-from .workloads import namespace_of, pod_spec, running_containers
+from .model import Rule, stack_rule
 
 _REDIS: Final = re.compile(r"(?:^|/)(?:redis|valkey)(?:[:@]|$)")
 _KAFKA: Final = re.compile(r"(?:^|/)(?:kafka|cp-kafka|cp-server)(?:[:@]|$)")

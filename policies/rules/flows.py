@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, Literal
 
-from .documents import entries, parsed
-from .model import Manifest
-from .reading import UNKNOWN, get, known, known_objects, mapping, objects, strings, text, whole
-from .stack import Stack, pod_labels, selects
-from .workloads import WORKLOAD_KINDS, container_ports, namespace_of, pod_spec, pod_template
+from manifests.documents import entries, parsed
+from manifests.fields import UNKNOWN, get, known, known_objects, mapping, objects, strings, text, whole
+from manifests.manifest import Manifest
+from manifests.stack import Stack, pod_labels, selects
+from manifests.workloads import WORKLOAD_KINDS, container_ports, namespace_of, pod_spec, pod_template
 
 Direction = Literal["Ingress", "Egress"]
 

@@ -6,16 +6,18 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from .model import Manifest, Rule, manifest_rule, stack_rule
-from .reading import get, mapping, objects, strings, text, whole
-from .stack import Stack, pod_labels, selects
-from .workloads import (
+from manifests.fields import get, mapping, objects, strings, text, whole
+from manifests.manifest import Manifest
+from manifests.stack import Stack, pod_labels, selects
+from manifests.workloads import (
     kind_of,
     namespace_of,
     pod_spec,
     running_containers,
     where,
 )
+
+from .model import Rule, manifest_rule, stack_rule
 
 _CONTROLLERS: Final = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
 _SPREAD_OVER: Final = frozenset({"kubernetes.io/hostname", "topology.kubernetes.io/zone"})

@@ -7,17 +7,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from .reading import UnknownValueError, text
+from manifests.fields import UnknownValueError
+from manifests.manifest import Manifest, identity
+
+from .findings import Severity, Violation
 
 if TYPE_CHECKING:
-    from .stack import Stack
-    from .waivers import Waiver
+    from manifests.stack import Stack
 
-Manifest = Mapping[str, Any]
-"""One Kubernetes object as plain JSON data: apiVersion, kind, metadata and the rest."""
 
-Severity = Literal["error", "warning"]
-Outcome = Literal["violation", "not evaluated"]
 Scope = Literal["manifest", "stack"]
 
 Config = Mapping[str, Any]
@@ -28,43 +26,6 @@ ConfigSchema = Mapping[str, Mapping[str, Any]]
 `type` (string, boolean, integer, number, or array with `items` of these), `enum`, `minimum`, `maximum`, `minItems`,
 `description`, and `default`. See https://www.pulumi.com/docs/iac/packages-and-automation/crossguard/configuration/.
 """
-
-
-@dataclass(frozen=True)
-class Violation:
-    """What a rule found on one object.
-
-    `kind`, `namespace` and `name` identify the object: `namespace` is empty where the manifest gives none, and
-    all three are empty when a rule over the stack could not be evaluated at all. `message` says what is wrong,
-    where, and the mend; it never contains the value of an environment variable or of a Secret.
-    """
-
-    rule: str
-    severity: Severity
-    kind: str
-    namespace: str
-    name: str
-    message: str
-    outcome: Outcome = "violation"
-    waiver: Waiver | None = None
-    """The waiver that covers it, or that it is about."""
-    subject: Manifest | None = field(default=None, compare=False, repr=False)
-    """The object itself, of which there may be several with the same name; it may hold secrets."""
-
-    @property
-    def title(self) -> str:
-        """The object as people write it; empty where it is about none."""
-        return object_title(self.kind, self.namespace, self.name)
-
-    @property
-    def waived(self) -> bool:
-        """Whether it is accepted for now."""
-        return self.waiver is not None and self.waiver.rule == self.rule
-
-    @property
-    def fails(self) -> bool:
-        """Whether it keeps the stack from being deployed."""
-        return self.severity == "error" and not self.waived
 
 
 @dataclass(frozen=True)
@@ -122,23 +83,6 @@ class Rule:
         else:  # not the error's text: it may quote a value
             message = f"not evaluated: the rule failed with {type(error).__name__}; please report this bug"
         return Violation(self.id, "error", *identity(subject), message, "not evaluated", subject=subject)
-
-
-def object_title(kind: str, namespace: str, name: str) -> str:
-    """Return an object as people write it: `StatefulSet/data/redis`, or `Namespace/data`."""
-    return "/".join(word for word in (kind, namespace, name) if word)
-
-
-def identity(manifest: Manifest) -> tuple[str, str, str]:
-    """Return the kind, namespace and name in `manifest`; each is empty where it is missing or unknown."""
-
-    def known(*path: str) -> str:
-        try:
-            return text(manifest, *path)
-        except UnknownValueError:
-            return ""
-
-    return known("kind"), known("metadata", "namespace"), known("metadata", "name")
 
 
 def manifest_rule(

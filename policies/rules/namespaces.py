@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from manifests.fields import get, mapping, objects, text
+from manifests.manifest import Manifest
+from manifests.stack import Stack
+
 from .flows import directions
-from .model import Manifest, Rule, stack_rule
-from .reading import get, mapping, objects, text
-from .stack import Stack
+from .model import Rule, stack_rule
 
 _LEVELS = ("restricted", "baseline", "privileged")
 

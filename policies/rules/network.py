@@ -6,11 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
+from manifests.fields import get, mapping, objects, strings, text, whole
+from manifests.manifest import Manifest
+from manifests.stack import Stack, pod_labels, selects
+from manifests.workloads import WORKLOAD_KINDS, container_ports, containers, kind_of, namespace_of, where
+
 from .flows import Network, annotated_port, directions, mentions, opens, scraped_ports, scrapers, targets, unsure
-from .model import Manifest, Rule, manifest_rule, stack_rule
-from .reading import get, mapping, objects, strings, text, whole
-from .stack import Stack, pod_labels, selects
-from .workloads import WORKLOAD_KINDS, container_ports, containers, kind_of, namespace_of, where
+from .model import Rule, manifest_rule, stack_rule
 
 _MADE_LATER: Final = frozenset({"acme.cert-manager.io/http01-solver", "batch.kubernetes.io/job-name", "job-name"})
 """Labels of pods that operators and Jobs make."""

@@ -12,14 +12,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from manifests.documents import Entry, entries, parsed
+from manifests.fields import known, known_objects, objects, strings, text
+from manifests.manifest import Manifest
+from manifests.stack import Stack
+from manifests.workloads import WORKLOAD_KINDS, containers, namespace_of
+
 from .conventions import qualified
-from .documents import Entry, entries, parsed
 from .flows import Scraper, scraped_ports, scrapers
-from .model import Manifest, Rule, stack_rule
+from .model import Rule, stack_rule
 from .promql import metric_names
-from .reading import known, known_objects, objects, strings, text
-from .stack import Stack
-from .workloads import WORKLOAD_KINDS, containers, namespace_of
 
 _METRICS: Final = Path(__file__).parents[1] / "metrics"
 _LABEL_VALUES: Final = re.compile(r"label_values\((.+),\s*[\w$]+\s*\)", re.DOTALL)

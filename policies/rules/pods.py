@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from .model import Manifest, Rule, manifest_rule, stack_rule
-from .reading import get, mapping, objects, text, whole
-from .stack import Stack
-from .workloads import WORKLOAD_KINDS, containers, namespace_of, pod_spec, pod_template, where
+from manifests.fields import get, mapping, objects, text, whole
+from manifests.manifest import Manifest
+from manifests.stack import Stack
+from manifests.workloads import WORKLOAD_KINDS, containers, namespace_of, pod_spec, pod_template, where
+
+from .model import Rule, manifest_rule, stack_rule
 
 _SAFE_SYSCTLS: Final = frozenset(
     {

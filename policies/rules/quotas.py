@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from .capacity import NamespaceCapacity
-from .model import Manifest, Rule, manifest_rule, stack_rule
-from .quantities import amount, amount_text
-from .reading import get, mapping, objects, text
-from .stack import Stack
-from .workloads import WORKLOAD_KINDS, containers, namespace_of, pod_spec, where
+from manifests.capacity import NamespaceCapacity
+from manifests.fields import get, mapping, objects, text
+from manifests.manifest import Manifest
+from manifests.quantities import amount, amount_text
+from manifests.stack import Stack
+from manifests.workloads import WORKLOAD_KINDS, containers, namespace_of, pod_spec, where
+
+from .model import Rule, manifest_rule, stack_rule
 
 _MEMORY_RATIO = 4
 """How many times its request a container's memory limit may be."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from .model import Manifest, Rule, manifest_rule, stack_rule
-from .reading import objects, strings, text
-from .stack import Stack
-from .workloads import kind_of, namespace_of
+from manifests.fields import objects, strings, text
+from manifests.manifest import Manifest
+from manifests.stack import Stack
+from manifests.workloads import kind_of, namespace_of
+
+from .model import Rule, manifest_rule, stack_rule
 
 _ROLES: Final = ("Role", "ClusterRole")
 _BINDINGS: Final = ("RoleBinding", "ClusterRoleBinding")

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from .labels import SECRET_KEYS
-from .model import Config, Manifest, Rule, identity, manifest_rule, stack_rule
-from .reading import get, mapping, objects, text, whole
-from .stack import Stack
-from .workloads import WORKLOAD_KINDS, containers, kind_of, namespace_of, pod_spec, where
+from manifests.fields import get, mapping, objects, text, whole
+from manifests.labels import SECRET_KEYS
+from manifests.manifest import Manifest, identity
+from manifests.stack import Stack
+from manifests.workloads import WORKLOAD_KINDS, containers, kind_of, namespace_of, pod_spec, where
+
+from .model import Config, Rule, manifest_rule, stack_rule
 
 _OF_THE_CLUSTER: Final = "kube-root-ca.crt"
 """The ConfigMap that Kubernetes puts into every namespace."""

@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .model import Manifest, Rule, manifest_rule
-from .reading import get, strings
-from .workloads import containers, pod_spec, where
+from manifests.fields import get, strings
+from manifests.manifest import Manifest
+from manifests.workloads import containers, pod_spec, where
+
+from .model import Rule, manifest_rule
 
 
 def _effective(manifest: Manifest, container: Manifest, *path: str) -> Any:

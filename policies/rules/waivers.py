@@ -2,59 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import cached_property
 from typing import Final
 
-from .model import Severity, Violation, object_title
+from .findings import Severity, Violation, Waiver
 
 EXPIRED: Final = "waiver-expired"
 UNUSED: Final = "waiver-unused"
 """The policies, beside the rules, that keep the waivers few and current."""
-
-
-@dataclass(frozen=True)
-class Waiver:
-    """One entry of `waivers.yaml`: the findings of a rule on an object, or on those whose names fit a pattern."""
-
-    rule: str
-    kind: str
-    namespace: str
-    """Empty for an object that is in no namespace, or whose manifest names none."""
-    name: str
-    """With `*` for any text."""
-    reason: str
-    owner: str
-    until: date
-    """The last day, in UTC, on which it holds."""
-    environments: tuple[str, ...] = ()
-    """Empty: all."""
-    line: int = 0
-    """Where it begins in its file, from 1."""
-
-    @property
-    def resource(self) -> str:
-        """The object as the file names it: `Kind/namespace/name`, or `Kind/name`."""
-        return object_title(self.kind, self.namespace, self.name)
-
-    @cached_property
-    def _names(self) -> re.Pattern[str]:
-        return re.compile(".*".join(map(re.escape, self.name.split("*"))), re.DOTALL)
-
-    def is_about(self, kind: str, namespace: str, name: str) -> bool:
-        """Whether it names this object."""
-        return (self.kind, self.namespace) == (kind, namespace) and self._names.fullmatch(name) is not None
-
-    def concerns(self, violation: Violation) -> bool:
-        """Whether it names the rule and the object of `violation`."""
-        return self.rule == violation.rule and self.is_about(violation.kind, violation.namespace, violation.name)
-
-    def covers(self, violation: Violation) -> bool:
-        """Whether it waives `violation`: what could not be evaluated may be anything, and is never waived."""
-        return violation.outcome == "violation" and self.concerns(violation)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agentstack.environment import Environment
-from policies.rules.loader import load
+from manifests.loader import load
 from settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -17,9 +17,10 @@ from pulumi_policy.policy import _PolicyAnalyzerServicer
 from test_policy_pack import analyze, analyze_stack, run_pack, urn_of
 from test_policy_rules import anything, fuzz, lenient
 
-from policies.rules import UNKNOWN, Violation, evaluate
+from costs.prices import read
+from manifests.fields import UNKNOWN
+from policies.rules import Violation, evaluate
 from policies.rules.budget import monthly_budget
-from policies.rules.prices import read
 
 PRICES = """
 currency: EUR

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from policy_baseline import baseline
 
-from policies.rules import RULES, Manifest, Violation, evaluate
+from manifests.manifest import Manifest
+from policies.rules import RULES, Violation, evaluate
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text("a0%*:/.-$({", max_size=5),

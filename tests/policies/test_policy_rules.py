@@ -13,7 +13,8 @@ from policy_baseline import DELETE, baseline, changed, manifest
 from policy_rows import FIRES as MORE_FIRES
 from policy_rows import SILENT as MORE_SILENT
 
-from policies.rules import RULES, UNKNOWN, Rule, Violation, evaluate
+from manifests.fields import UNKNOWN
+from policies.rules import RULES, Rule, Violation, evaluate
 from policies.rules.model import manifest_rule, stack_rule
 
 POD = "spec.template.spec"

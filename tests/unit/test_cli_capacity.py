@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from policies.rules.capacity import NamespaceCapacity, capacity
-from policies.rules.quantities import amount_text, quantity
-from policies.rules.reading import UNKNOWN, UnknownValueError
+from manifests.capacity import NamespaceCapacity, capacity
+from manifests.fields import UNKNOWN, UnknownValueError
+from manifests.quantities import amount_text, quantity
 
 MI = 1024**2
 API_VERSIONS = {"Job": "batch/v1", "CronJob": "batch/v1"}

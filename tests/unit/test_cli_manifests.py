@@ -14,7 +14,7 @@ import yaml
 from agentstack.environment import WITHHELD
 from agentstack.manifests import INDEX, Manifests, Written, to_yaml, write
 from agentstack.render import Registration, Secret
-from policies.rules.labels import SECRET_KEYS
+from manifests.labels import SECRET_KEYS
 from settings import SettingsError
 
 

@@ -15,8 +15,8 @@ from agentstack.manifests import Manifests, Written
 from agentstack.policy import Policies
 from agentstack.render import Registration, Rendered, Secret
 from agentstack.report import Report, as_json, show
+from manifests.capacity import capacity
 from policies.rules import Violation, Waiver
-from policies.rules.capacity import capacity
 from settings import Safeguards
 
 ROOT = "urn:stack"

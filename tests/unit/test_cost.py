@@ -21,10 +21,10 @@ from agentstack.diff.snapshot import Object, Snapshot
 from agentstack.objects import Contents
 from agentstack.policy import Policies
 from components.agent import Agent
-from policies.rules.cost import NO_TEAM, PLATFORM, Cost, Costs, Share, Span, Usage, costs
-from policies.rules.cron import runs_per_month
-from policies.rules.prices import PriceError, Prices, read
-from policies.rules.reading import UNKNOWN, UnknownValueError
+from costs.prices import PriceError, Prices, read
+from costs.stack import NO_TEAM, PLATFORM, Cost, Costs, Share, Span, Usage, costs
+from manifests.cron import runs_per_month
+from manifests.fields import UNKNOWN, UnknownValueError
 from settings import AgentSettings, SettingsError
 
 from .conftest import Recorder

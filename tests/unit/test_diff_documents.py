@@ -16,7 +16,7 @@ from markdown_it.token import Token
 from agentstack.diff.document import Block, Chapter, Code, Document, Fenced, Fold, Line, Lines, Section, Table
 from agentstack.diff.markdown import MARKER, comment, failure
 from agentstack.diff.terminal import show
-from policies.rules.words import escaped
+from manifests.text import escaped
 
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from components.agent import Agent
 from components.agent.controller import Plan, Pod, plan, pod_name, pod_of
-from policies.rules.capacity import capacity
+from manifests.capacity import capacity
 from settings import AgentSettings, DeviceRange, Fleet, Scaling
 from settings.fleet import MAX_DEVICES
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, NoReturn
 
 import yaml
 
-from .words import escaped, quoted
+from .text import escaped, quoted
 
 DEEPEST: Final = 200
 """Levels of groups within each other; custom resource definitions have about 60."""

@@ -10,10 +10,10 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from .loader import MalformedError, TextLoader, load
-from .words import escaped, nearest, quoted
+from manifests.loader import MalformedError, TextLoader, load
+from manifests.text import escaped, nearest, quoted
 
-FOLDER = Path(__file__).parent.parent
+FOLDER = Path(__file__).parents[1] / "policies"
 """The folder that the configuration's names of price files are relative to: `policies`."""
 DEFAULT_FILE = "prices.yaml"
 DEFAULT_CLASS = "default"

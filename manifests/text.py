@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from .credentials import secret_in_plain_text
+from .secret_text import secret_in_plain_text
 
 
 def escaped(text: str) -> str:

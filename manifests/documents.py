@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from .fields import UNKNOWN, known, known_objects
 from .loader import MalformedError, load
-from .model import Manifest
-from .reading import UNKNOWN, known, known_objects
+from .manifest import Manifest
 from .stack import Stack
 from .workloads import namespace_of, pod_spec
 

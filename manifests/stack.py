@@ -9,8 +9,8 @@ from itertools import chain
 from typing import Any, Final, TypeVar
 
 from .capacity import NamespaceCapacity, capacity
-from .model import Manifest, identity
-from .reading import UNKNOWN, UnknownValueError, get, mapping, objects, strings, text
+from .fields import UNKNOWN, UnknownValueError, get, mapping, objects, strings, text
+from .manifest import Manifest, identity
 from .workloads import SCALED_KINDS, WORKLOAD_KINDS, kind_of, namespace_of, pod_template, scale_target
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from .reading import get
+from .fields import get
 
 _SUFFIXES = {
     "m": Decimal("0.001"),

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .fields import get, mapping, objects, strings, text
 from .labels import POOL
-from .model import Manifest
-from .reading import get, mapping, objects, strings, text
+from .manifest import Manifest
 
 _ARCHITECTURE = "kubernetes.io/arch"
 _ZONE = "topology.kubernetes.io/zone"

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from .fields import get, mapping, objects, text
 from .labels import DEVICES
-from .model import Manifest, identity
+from .manifest import Manifest, identity
 from .nodes import Where
 from .quantities import amount, amount_text, share_of
-from .reading import get, mapping, objects, text
 from .workloads import WORKLOAD_KINDS, containers, kind_of, namespace_of, pod_spec, pod_template, scale_target
 
 RESOURCES = ("requests.cpu", "requests.memory", "limits.cpu", "limits.memory")

@@ -16,14 +16,15 @@ from decimal import Context, Decimal
 from functools import cached_property
 from typing import Any, Final
 
-from .capacity import NamespaceCapacity, Workload, capacity
-from .cron import runs_per_month
-from .labels import TEAM
-from .model import Manifest, identity, object_title
+from manifests.capacity import NamespaceCapacity, Workload, capacity
+from manifests.cron import runs_per_month
+from manifests.fields import get, mapping, objects, text
+from manifests.labels import TEAM
+from manifests.manifest import Manifest, identity, object_title
+from manifests.quantities import amount
+from manifests.workloads import kind_of, namespace_of, pod_spec, pod_template
+
 from .prices import DEFAULT_CLASS, Prices
-from .quantities import amount
-from .reading import get, mapping, objects, text
-from .workloads import kind_of, namespace_of, pod_spec, pod_template
 
 PLATFORM: Final = "platform"
 """The team of everything that belongs to no agent."""

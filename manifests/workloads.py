@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from .model import Manifest
-from .reading import get, mapping, objects, text, whole
+from .fields import get, mapping, objects, text, whole
+from .manifest import Manifest
 
 _TEMPLATE: Final = {
     "Deployment": ("spec", "template"),
