@@ -20,10 +20,11 @@ preview: $(VENV)/runtime ## Compute, check and sum up the whole stack: make prev
 
 test: lint unit ## Lint, check types, and run every test that needs no cluster
 
-lint: $(VENV)/dev ## ruff, mypy --strict, and whether generated files are current
+lint: $(VENV)/dev ## ruff, mypy --strict, which room imports which, and whether generated files are current
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/agentstack schema --check
 
 unit: $(VENV)/dev ## The tests alone

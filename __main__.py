@@ -6,7 +6,7 @@ from pathlib import Path
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.platform import Platform
+from components.platform.component import Platform
 from settings import SettingsError
 from settings.engine import load_stack
 

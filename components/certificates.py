@@ -10,7 +10,7 @@ import pulumi_kubernetes as k8s
 from pulumi_kubernetes.apiextensions import CustomResource
 
 from components.labels import labels
-from components.namespaces import Namespace
+from components.namespaces.component import Namespace
 from settings import Certificates
 
 

@@ -12,7 +12,7 @@ import pulumi_kubernetes as k8s
 from components.connection import Connection, mounted_files
 from components.jobs import job
 from components.labels import labels, selector
-from components.namespaces import Namespace
+from components.namespaces.component import Namespace
 from components.network import network_policy
 from components.pods import (
     config_hash,

@@ -11,7 +11,7 @@ import pulumi_kubernetes as k8s
 
 from components.connection import Connection
 from components.labels import labels, selector
-from components.namespaces import Namespace
+from components.namespaces.component import Namespace
 from components.network import Peer
 from manifests.labels import TEAM, TRACK
 from settings import AgentSettings, ExternalSecrets, NetworkSettings, Pool

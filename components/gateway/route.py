@@ -6,7 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.labels import labels
-from components.namespaces import Namespace
+from components.namespaces.component import Namespace
 from settings import AgentSettings, GatewayParent, GatewaySettings
 from settings.rollout import tracks
 

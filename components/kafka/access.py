@@ -12,7 +12,7 @@ import pulumi_random as random
 from components.certificates import CertificateSecret, certificates
 from components.connection import SecretRef
 from components.labels import labels
-from components.namespaces import Namespace
+from components.namespaces.component import Namespace
 from components.pods import config_hash, read_only_mount, secret_files, secret_variable, variables
 from settings import AgentSettings, KafkaSettings
 

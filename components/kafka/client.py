@@ -7,7 +7,7 @@ import pulumi
 from components.connection import Connection, SecretRef
 from components.kafka.access import Access
 from components.kafka.common import BROKER_PORT, CLIENT_LABELS, ZONE_FIELD, brokers
-from components.namespaces import Namespace
+from components.namespaces.component import Namespace
 from components.network import Edge
 
 

@@ -9,7 +9,7 @@ import pulumi
 
 from components.connection import Connection, SecretRef
 from components.kafka.common import KAFKA_HOME, heap, image
-from components.namespaces import Namespace
+from components.namespaces.component import Namespace
 from components.network import Edge, outside
 from components.preflight import Attempt, Preflight
 from components.versions import KAFKA

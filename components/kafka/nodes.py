@@ -25,7 +25,7 @@ from components.kafka.common import (
     version,
 )
 from components.labels import labels
-from components.namespaces import Namespace
+from components.namespaces.component import Namespace
 from components.pods import (
     CLAIM_TEMPLATES,
     claim,

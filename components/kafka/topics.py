@@ -20,7 +20,7 @@ from components.kafka.common import (
     version,
 )
 from components.labels import labels
-from components.namespaces import Namespace
+from components.namespaces.component import Namespace
 from components.pods import config_hash, container_security, pod_security, resource_requirements, variables
 from components.versions import KAFKA
 from settings import AgentSettings, KafkaSettings

@@ -9,7 +9,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.labels import labels, selector
-from components.namespaces import Namespace, Namespaces
+from components.namespaces.component import Namespace, Namespaces
 from components.network import Peer
 from components.versions import Image
 

@@ -8,7 +8,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 import yaml
 
-from components.namespaces import Namespaces
+from components.namespaces.component import Namespaces
 from components.network import ANYWHERE, API_SERVER, Edge, Peer, network_policy
 from components.pods import (
     CLAIM_TEMPLATES,

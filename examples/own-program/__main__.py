@@ -8,9 +8,10 @@ from datetime import timedelta
 
 import pulumi
 
-from components.agent import Agent, AgentEnvironment
-from components.namespaces import isolated_namespace
-from components.redis import external, preflight
+from components.agent.component import Agent
+from components.agent.declaration import AgentEnvironment
+from components.namespaces.component import isolated_namespace
+from components.redis.external import external, preflight
 from settings import (
     PROVIDER_POOLS,
     AgentSecret,

@@ -19,9 +19,9 @@ import pulumi
 from pulumi.runtime import mocks
 
 import components.redis
-from components.namespaces import Namespace
+from components.namespaces.component import Namespace
 from components.network import Peer
-from components.redis import RedisCluster
+from components.redis.component import RedisCluster
 from settings import AgentSettings, Certificates, RedisSettings
 
 ROOM = Path(components.redis.__file__).parent

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-import components.kafka
-import components.redis
+import components.kafka.external
+import components.redis.external
 from settings import AgentSettings, KafkaSettings, RedisSettings
 from tests.unit.test_external import AGENTS, LOGIN, Tried, kafka_at, redis_at
 
@@ -70,7 +70,7 @@ def tried(
     """
     job = Tried(spec, dict(agents))
     _, mounted = job.container["command"]
-    room = components.redis if isinstance(spec, RedisSettings) else components.kafka
+    room = components.redis.external if isinstance(spec, RedisSettings) else components.kafka.external
     script = Path(str(room.__file__)).parent / mounted.rpartition("/")[2]
     variables = {**job.plain, "PATH": os.environ["PATH"], "TIMEOUT_SECONDS": "1", **machines}
     done = subprocess.run(["/bin/sh", script], env=variables, capture_output=True, text=True, timeout=240, check=False)

@@ -15,8 +15,9 @@ NAMESPACE = "autoscaling-test"
 PATIENCE = timedelta(seconds=30)
 PROGRAM = f"""
 from datetime import timedelta
-from components.agent import Agent, AgentEnvironment
-from components.namespaces import Namespace
+from components.agent.component import Agent
+from components.agent.declaration import AgentEnvironment
+from components.namespaces.component import Namespace
 from settings import AgentSettings, Resources, Scaling
 
 scaling = Scaling(min=1, max=3, cpu=60, scale_down_after=timedelta(seconds={PATIENCE.total_seconds():.0f}))

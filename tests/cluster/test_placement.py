@@ -11,8 +11,9 @@ from .conftest import Cluster, cluster_of, eventually
 
 NAMESPACE = "placement-test"
 PROGRAM = f"""
-from components.agent import Agent, AgentEnvironment
-from components.namespaces import Namespace
+from components.agent.component import Agent
+from components.agent.declaration import AgentEnvironment
+from components.namespaces.component import Namespace
 from settings import AgentSettings, Gpu, Placement, Pool, Resources
 
 pools = {{

@@ -2,10 +2,10 @@
 
 import pulumi
 
-from components.kafka import KafkaCluster
-from components.namespaces import Namespace, Namespaces
+from components.kafka.component import KafkaCluster
+from components.namespaces.component import Namespace, Namespaces
 from components.network import Peer
-from components.redis import RedisCluster
+from components.redis.component import RedisCluster
 from settings import KafkaSettings, NamespacesSettings, RedisSettings
 
 config = pulumi.Config()

@@ -3,8 +3,9 @@
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.agent import Agent, AgentEnvironment
-from components.namespaces import Namespaces
+from components.agent.component import Agent
+from components.agent.declaration import AgentEnvironment
+from components.namespaces.component import Namespaces
 from settings import AgentSettings, NamespacesSettings
 
 config = pulumi.Config()

@@ -6,8 +6,9 @@ from pathlib import Path
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.agent import Agent, AgentEnvironment
-from components.namespaces import Namespace
+from components.agent.component import Agent
+from components.agent.declaration import AgentEnvironment
+from components.namespaces.component import Namespace
 from settings.engine import load_stack
 
 # As in the project's own program: a refusal comes without a traceback.

@@ -4,9 +4,10 @@ import json
 
 import pulumi
 
-from components.agent import Agent, AgentEnvironment
+from components.agent.component import Agent
+from components.agent.declaration import AgentEnvironment
 from components.connection import Connection
-from components.namespaces import Namespaces
+from components.namespaces.component import Namespaces
 from settings import AgentSettings, NamespacesSettings
 
 quota = {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"cpu": "8", "memory": "8Gi"}}

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from manifests import loader
 from manifests.documents import parsed
 from manifests.loader import DEEPEST, BoundedLoader, MalformedError, StrictLoader, TextLoader, compose, load
-from manifests import loader
 
 REPEATED = "a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, 1000))
 DOUBLED = "a0: &a0 [1, 1]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 40))

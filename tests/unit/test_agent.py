@@ -9,7 +9,8 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.agent import Agent, AgentEnvironment
+from components.agent.component import Agent
+from components.agent.declaration import AgentEnvironment
 from components.connection import Connection, SecretRef
 from components.network import Edge, Peer
 from settings import AgentSecret, AgentSettings, Egress, Metrics, Public, Scaling, SecretKey, Shutdown

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from components.agent import Agent, AgentEnvironment
+from components.agent.component import Agent
+from components.agent.declaration import AgentEnvironment
 from settings import AgentSecret, AgentSettings, Cron, Job
 from settings.batch import zoneinfo
 

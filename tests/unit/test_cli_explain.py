@@ -17,7 +17,8 @@ from agentstack.cli import main
 from agentstack.environment import Environment
 from agentstack.explain import PURPOSES, Explanation, explained, explanation
 from agentstack.render import render as run_program
-from components.agent import Agent, AgentEnvironment
+from components.agent.component import Agent
+from components.agent.declaration import AgentEnvironment
 from components.connection import Connection, SecretRef
 from components.network import Edge, Peer, public_host
 from settings import AgentSettings, ExternalSecrets, NetworkSettings

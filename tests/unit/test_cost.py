@@ -20,7 +20,7 @@ from agentstack.diff.document import Code, Fold, Lines, Table
 from agentstack.diff.snapshot import Object, Snapshot
 from agentstack.objects import Contents
 from agentstack.policy import Policies
-from components.agent import Agent
+from components.agent.component import Agent
 from costs.prices import PriceError, Prices, read
 from costs.stack import NO_TEAM, PLATFORM, Cost, Costs, Share, Span, Usage, costs
 from manifests.cron import runs_per_month

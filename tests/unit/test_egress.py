@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from components.agent import Agent, AgentEnvironment
+from components.agent.component import Agent
+from components.agent.declaration import AgentEnvironment
 from settings import AgentSettings, Egress, NetworkSettings
 
 from .conftest import Recorder

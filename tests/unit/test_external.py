@@ -9,12 +9,13 @@ import pytest
 from pulumi.runtime import mocks
 from pydantic import ValidationError
 
-from components import kafka, redis
 from components.connection import Connection
-from components.namespaces import Namespace
+from components.kafka import external as kafka
+from components.namespaces.component import Namespace
 from components.network import ANYWHERE, Edge, Peer
-from components.platform import Platform
+from components.platform.component import Platform
 from components.preflight import Preflight
+from components.redis import external as redis
 from settings import AgentSettings, KafkaSettings, RedisSettings, Settings
 
 from .conftest import Recorder

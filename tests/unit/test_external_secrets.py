@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from components.agent import Agent, AgentEnvironment
+from components.agent.component import Agent
+from components.agent.declaration import AgentEnvironment
 from settings import AgentSecret, AgentSettings, ExternalKey, ExternalSecrets, PlatformSettings, SecretKey, Settings
 
 from .conftest import Recorder

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from components.agent import Agent
+from components.agent.component import Agent
 from components.agent.controller import Plan, Pod, plan, pod_name, pod_of
 from manifests.capacity import capacity
 from settings import AgentSettings, DeviceRange, Fleet, Scaling

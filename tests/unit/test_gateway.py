@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from components.gateway import Gateway
-from components.namespaces import Namespace
+from components.gateway.component import Gateway
+from components.namespaces.component import Namespace
 from settings import AgentSettings, GatewaySettings, GatewayTls, Public
 
 from .conftest import Recorder

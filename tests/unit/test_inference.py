@@ -11,9 +11,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from components.agent import Agent, AgentEnvironment
-from components.inference import ModelServer, connect
-from components.namespaces import Namespace
+from components.agent.component import Agent
+from components.agent.declaration import AgentEnvironment
+from components.inference.client import connect
+from components.inference.component import ModelServer
+from components.namespaces.component import Namespace
 from components.network import Peer
 from settings import (
     AgentSecret,

@@ -9,10 +9,11 @@ import pulumi
 import pytest
 from pulumi.runtime import mocks
 
-from components.kafka import KafkaCluster, external
+from components.kafka.component import KafkaCluster
+from components.kafka.external import external
 from components.kafka.topics import declared
 from components.labels import selector
-from components.namespaces import Namespace
+from components.namespaces.component import Namespace
 from components.network import Peer
 from settings import AgentSettings, KafkaSettings, TopicSettings
 

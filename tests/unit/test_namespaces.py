@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from components.namespaces import Namespaces
+from components.namespaces.component import Namespaces
 from settings import NamespacesSettings
 
 from .conftest import Recorder

@@ -16,8 +16,9 @@ import yaml
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from pulumi.runtime import mocks
 
-from components.namespaces import Namespaces
-from components.observability import Observability, grafana, make_dashboards, prometheus
+from components.namespaces.component import Namespaces
+from components.observability import grafana, make_dashboards, prometheus
+from components.observability.component import Observability
 from settings import AlertmanagerSettings, NamespacesSettings, ObservabilitySettings, PrometheusSettings, SecretKey
 
 from .conftest import Recorder

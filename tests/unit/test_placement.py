@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from components.agent import Agent, AgentEnvironment
-from components.agent.declaration import Declaration
+from components.agent.component import Agent
+from components.agent.declaration import AgentEnvironment, Declaration
 from settings import AgentSettings, Placement, Settings
 from settings.placement import PROVIDER_POOLS
 

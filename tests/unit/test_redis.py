@@ -12,9 +12,11 @@ import pytest
 from pulumi.runtime import mocks
 
 from components.labels import selector
-from components.namespaces import Namespace
+from components.namespaces.component import Namespace
 from components.network import ANYWHERE, Edge, Peer
-from components.redis import RedisCluster, external, pods, users
+from components.redis import pods, users
+from components.redis.component import RedisCluster
+from components.redis.external import external
 from components.versions import VALKEY
 from settings import AgentSettings, Certificates, ExternalRedis, RedisSettings, Resources, SecretKey
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from components.labels import selector
-from components.namespaces import Namespace
+from components.namespaces.component import Namespace
 from components.redis.backup import backup
 from components.redis.backup.cronjobs import FILES
 from components.versions import RCLONE

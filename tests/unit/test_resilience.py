@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from components.agent import Agent
+from components.agent.component import Agent
 from settings import AgentSettings
 
 from .conftest import Recorder

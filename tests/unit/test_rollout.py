@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from components.agent import Agent, AgentEnvironment
+from components.agent.component import Agent
+from components.agent.declaration import AgentEnvironment
 from components.connection import Connection, SecretRef
-from components.gateway import Gateway
-from components.namespaces import Namespace
+from components.gateway.component import Gateway
+from components.namespaces.component import Namespace
 from components.platform.guard import facts, refusals
 from settings import AgentSettings, GatewaySettings, KafkaSettings, Settings, SettingsError
 from settings.rollout import StateFormats, split, tracks, version_of, with_version

@@ -11,13 +11,14 @@ import pytest
 from pulumi.runtime import mocks
 from pydantic import ValidationError
 
-from components.agent import Agent, AgentEnvironment
+from components.agent.component import Agent
+from components.agent.declaration import AgentEnvironment
 from components.connection import Connection
-from components.kafka import KafkaCluster
-from components.namespaces import Namespace
+from components.kafka.component import KafkaCluster
+from components.namespaces.component import Namespace
 from components.network import Peer
-from components.platform import Platform
-from components.redis import RedisCluster
+from components.platform.component import Platform
+from components.redis.component import RedisCluster
 from settings import AgentSettings, KafkaSettings, RedisSettings, Scaling, Settings
 from settings.errors import problems
 from settings.scaling import scale_down_after

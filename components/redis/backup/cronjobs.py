@@ -9,7 +9,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.labels import labels, selector
-from components.namespaces import Namespace
+from components.namespaces.component import Namespace
 from components.network import Edge, Peer, network_policy, outside
 from components.pods import (
     container_security,

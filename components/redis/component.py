@@ -11,7 +11,7 @@ import pulumi_random as random
 from components.certificates import CertificateSecret, certificates
 from components.connection import Connection, SecretRef
 from components.labels import labels
-from components.namespaces import Namespace
+from components.namespaces.component import Namespace
 from components.network import Edge, Peer, network_policy
 from components.pods import CLAIM_TEMPLATES, claim, sized_claims
 from settings import AgentSettings, RedisSettings

@@ -8,7 +8,7 @@ import pulumi_random as random
 
 from components.connection import Connection, SecretRef
 from components.labels import labels, selector
-from components.namespaces import Namespace
+from components.namespaces.component import Namespace
 from components.network import PUBLIC_INTERNET, Edge, Peer, network_policy
 from components.pods import CLAIM_TEMPLATES, claim, config_hash, scrape_annotations, sized_claims
 from manifests.labels import SECRET_HASH

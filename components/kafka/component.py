@@ -27,7 +27,7 @@ from components.kafka.exporter import EXPORTER_PORT, exporter
 from components.kafka.nodes import CLUSTER_ID_KEY, CONFIG_FILES, Role, nodes
 from components.kafka.topics import topics_job
 from components.labels import labels
-from components.namespaces import Namespace
+from components.namespaces.component import Namespace
 from components.network import Edge, Peer, network_policy
 from settings import AgentSettings, KafkaSettings
 from settings.scaling import queues

@@ -1,0 +1,198 @@
+"""The namespaces of the stack and what holds in each: Pod Security, quota, limits, default deny."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.labels import PART_OF
+from components.network import DNS
+from settings import NamespaceSettings, NamespacesSettings
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A namespace that objects can be put into."""
+
+    name: str
+    """The plain name, for host names and selectors."""
+    ref: pulumi.Input[str]
+    """The name as an output: what uses it is made after the namespace."""
+
+    @classmethod
+    def existing(cls, name: str) -> Namespace:
+        """A namespace that is not part of this program."""
+        return cls(name, name)
+
+
+class Namespaces(pulumi.ComponentResource):
+    """The four namespaces: agents, data, observability and collectors.
+
+    Each denies all traffic but DNS, and enforces the Pod Security Standard `restricted`; the collectors' is
+    `privileged`, since reading the host is what they are for. With `protect`, the engine refuses to delete
+    them, and the API server to delete those with volumes, whoever asks.
+    """
+
+    agents: Namespace
+    data: Namespace
+    observability: Namespace
+    collectors: Namespace
+
+    def __init__(
+        self,
+        name: str,
+        spec: NamespacesSettings,
+        *,
+        protect: bool = True,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("agentstack:platform:Namespaces", name, None, opts)
+        durable = pulumi.ResourceOptions(parent=self, protect=protect, retain_on_delete=protect)
+        make = partial(isolated_namespace, opts=pulumi.ResourceOptions(parent=self), durable=durable)
+        self.agents = make("agents", spec.agents)
+        self.data = make("data", spec.data)
+        self.observability = make("observability", spec.observability)
+        self.collectors = make("collectors", spec.collectors, pod_security="privileged")
+        if protect:
+            self._keep([spec.data.name, spec.observability.name])
+        self.register_outputs({})
+
+    @property
+    def all(self) -> dict[str, Namespace]:
+        """The four, by what they are for."""
+        return {
+            "agents": self.agents,
+            "data": self.data,
+            "observability": self.observability,
+            "collectors": self.collectors,
+        }
+
+    def _keep(self, names: list[str]) -> None:
+        """Have the API server refuse to delete these: their claims would go with them, and most volumes with those.
+
+        https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
+        """
+        child = pulumi.ResourceOptions(parent=self)
+        # Cluster-scoped: other stacks in the cluster have other namespaces.
+        metadata = k8s.meta.v1.ObjectMetaArgs(name=f"agentstack-keep-{names[0]}", labels=PART_OF)
+        policy = k8s.admissionregistration.v1.ValidatingAdmissionPolicy(
+            "keep-namespaces",
+            metadata=metadata,
+            spec=k8s.admissionregistration.v1.ValidatingAdmissionPolicySpecArgs(
+                failure_policy="Fail",
+                match_constraints=k8s.admissionregistration.v1.MatchResourcesArgs(
+                    resource_rules=[
+                        k8s.admissionregistration.v1.NamedRuleWithOperationsArgs(
+                            api_groups=[""],
+                            api_versions=["*"],
+                            operations=["DELETE"],
+                            resources=["namespaces"],
+                            resource_names=names,
+                        )
+                    ]
+                ),
+                validations=[
+                    k8s.admissionregistration.v1.ValidationArgs(
+                        expression="false",
+                        message="it holds data; docs/data.md of Agent Stack says how to delete it deliberately",
+                        reason="Forbidden",
+                    )
+                ],
+            ),
+            opts=child,
+        )
+        k8s.admissionregistration.v1.ValidatingAdmissionPolicyBinding(
+            "keep-namespaces",
+            metadata=metadata,
+            spec=k8s.admissionregistration.v1.ValidatingAdmissionPolicyBindingSpecArgs(
+                policy_name=policy.metadata.name, validation_actions=["Deny"]
+            ),
+            opts=child,
+        )
+
+
+def isolated_namespace(
+    key: str,
+    spec: NamespaceSettings,
+    *,
+    pod_security: str = "restricted",
+    opts: pulumi.ResourceOptions | None = None,
+    durable: pulumi.ResourceOptions | None = None,
+) -> Namespace:
+    """Make a namespace with Pod Security, quota and limits, whose pods may reach DNS and nothing else.
+
+    `durable` are the options of the namespace itself, those of the objects in it if absent.
+    """
+    namespace = k8s.core.v1.Namespace(
+        key,
+        metadata=k8s.meta.v1.ObjectMetaArgs(
+            name=spec.name,
+            labels={
+                **PART_OF,
+                **{f"pod-security.kubernetes.io/{mode}": pod_security for mode in ("enforce", "audit", "warn")},
+            },
+        ),
+        opts=durable or opts,
+    )
+    ref = namespace.metadata.name
+    quota = spec.quota
+    k8s.core.v1.ResourceQuota(
+        f"{key}-quota",
+        metadata=k8s.meta.v1.ObjectMetaArgs(name="quota", namespace=ref),
+        spec=k8s.core.v1.ResourceQuotaSpecArgs(
+            hard={
+                "requests.cpu": str(quota.requests.cpu),
+                "requests.memory": str(quota.requests.memory),
+                "limits.cpu": str(quota.limits.cpu),
+                "limits.memory": str(quota.limits.memory),
+                "pods": str(quota.pods),
+            }
+        ),
+        opts=opts,
+    )
+    defaults = spec.container_defaults
+    k8s.core.v1.LimitRange(
+        f"{key}-limits",
+        metadata=k8s.meta.v1.ObjectMetaArgs(name="limits", namespace=ref),
+        spec=k8s.core.v1.LimitRangeSpecArgs(
+            limits=[
+                k8s.core.v1.LimitRangeItemArgs(
+                    type="Container",
+                    default={"cpu": str(defaults.limits.cpu), "memory": str(defaults.limits.memory)},
+                    default_request={"cpu": str(defaults.requests.cpu), "memory": str(defaults.requests.memory)},
+                )
+            ]
+        ),
+        opts=opts,
+    )
+    k8s.networking.v1.NetworkPolicy(
+        f"{key}-default-deny",
+        metadata=k8s.meta.v1.ObjectMetaArgs(name="default-deny", namespace=ref),
+        spec=k8s.networking.v1.NetworkPolicySpecArgs(
+            pod_selector=k8s.meta.v1.LabelSelectorArgs(),
+            policy_types=["Ingress", "Egress"],
+        ),
+        opts=opts,
+    )
+    k8s.networking.v1.NetworkPolicy(
+        f"{key}-allow-dns",
+        metadata=k8s.meta.v1.ObjectMetaArgs(name="allow-dns", namespace=ref),
+        spec=k8s.networking.v1.NetworkPolicySpecArgs(
+            pod_selector=k8s.meta.v1.LabelSelectorArgs(),
+            policy_types=["Egress"],
+            egress=[
+                k8s.networking.v1.NetworkPolicyEgressRuleArgs(
+                    to=[DNS.args()],
+                    ports=[
+                        k8s.networking.v1.NetworkPolicyPortArgs(port=53, protocol=protocol)
+                        for protocol in ("UDP", "TCP")
+                    ],
+                )
+            ],
+        ),
+        opts=opts,
+    )
+    return Namespace(spec.name, ref)
