@@ -1,0 +1,9 @@
+"""What the other rooms must know of agents."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from components.part import Part
+
+PART: Final = Part("agent", section=None, types=("agentstack:agents:Agent",))

@@ -1,0 +1,9 @@
+"""What the other rooms must know of the stack as a whole."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from components.part import Part
+
+PART: Final = Part("platform", section="platform", types=("agentstack:platform:Platform",))

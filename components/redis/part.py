@@ -1,0 +1,9 @@
+"""What the other rooms must know of Redis."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from components.part import Part
+
+PART: Final = Part("redis", section="redis", types=("agentstack:data:RedisCluster",))
