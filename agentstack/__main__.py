@@ -1,5 +1,5 @@
 """`python -m agentstack`."""
 
-from .cli import main
+from agentstack.commands.cli import main
 
 main()

@@ -16,9 +16,9 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from .environment import Environment
-    from .manifests import Manifest
-    from .render import Registration
+    from agentstack.rendering.environment import Environment
+    from agentstack.rendering.manifests import Manifest
+    from agentstack.rendering.render import Registration
 
 _AGENT = "agentstack:agents:Agent"
 _ROLE = "app.kubernetes.io/component"
@@ -200,7 +200,7 @@ def explain(
 
     Exit codes: 0 fine, 2 bad input.
     """
-    from .environment import Environment, find_project
+    from agentstack.rendering.environment import Environment, find_project
 
     environment = Environment.find(find_project(pathlib.Path()), env, file=settings, agents=agents)
     found = explained(environment, agent)
@@ -215,7 +215,7 @@ def explained(environment: Environment, agent: str) -> Explanation:
 
     Raises `SettingsError` for bad input, or an agent that is unknown or not enabled there.
     """
-    from .render import render
+    from agentstack.rendering.render import render
 
     settings = list(_settings(environment, agent))
     return explanation(environment.name, agent, settings, render(environment).registrations)
@@ -225,7 +225,7 @@ def explanation(
     environment: str, agent: str, settings: Sequence[Setting], registrations: Sequence[Registration]
 ) -> Explanation:
     """Explain an agent with these `settings` by what the program registered."""
-    from .manifests import Manifests
+    from agentstack.rendering.manifests import Manifests
 
     by_urn = {registration.urn: registration for registration in registrations}
     manifests = Manifests.of(registrations).items
@@ -294,7 +294,7 @@ def _origin(source: Source, file: pathlib.Path, content: Any, keys: Keys, prefix
 
 
 def _belongs(manifest: Manifest, agent: str, registrations: Mapping[str, Registration]) -> bool:
-    from .render import owners
+    from agentstack.rendering.render import owners
 
     return any((owner.type, owner.name) == (_AGENT, agent) for owner in owners(manifest.registration, registrations))
 
@@ -327,7 +327,7 @@ def _named(value: Any, key: str = "") -> Iterator[str]:
 
 
 def _component(manifest: Manifest, registrations: Mapping[str, Registration]) -> str:
-    from .render import owners
+    from agentstack.rendering.render import owners
 
     components = (owner for owner in owners(manifest.registration, registrations) if owner.component)
     return next((owner.type.rpartition(":")[2] for owner in components), "")
@@ -426,8 +426,8 @@ def _pods(value: Any) -> Iterator[Mapping[str, Any]]:
 def _show(explanation: Explanation) -> None:
     from rich.text import Text
 
-    from .console import new_console
-    from .report import SHORT_KINDS
+    from agentstack.output.console import new_console
+    from agentstack.preview.report import SHORT_KINDS
 
     console = new_console(plain_width=_PLAIN_WIDTH)
     console.print(Text(f"{explanation.agent} in {explanation.environment}", "bold"))

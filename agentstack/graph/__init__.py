@@ -1,1 +1,1 @@
-"""Pictures of what is declared: agents, topics, stores, model backends, and the flows between them."""
+"""What an environment declares, as nodes and edges, without any format."""

@@ -1,1 +1,1 @@
-"""What only the engine and the cluster know of an environment."""
+"""What only the running stack knows: drift, and what the engine would do with a change."""

@@ -15,12 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
-from agentstack.diff.changes import ABSENT, SECRET, FieldChange, fields, is_at
-from agentstack.diff.document import Code, Fenced, Line, Lines, Section, Table
-from agentstack.diff.sections import field_lines
-
-from .engine import SECRET as ENGINE_SECRET
-from .engine import Refreshed, State, title_of
+from agentstack.compare.changes import ABSENT, SECRET, FieldChange, fields, is_at
+from agentstack.compare.sections import field_lines
+from agentstack.engine.plan import SECRET as ENGINE_SECRET
+from agentstack.engine.plan import Refreshed, State, title_of
+from agentstack.output.document import Code, Fenced, Line, Lines, Section, Table
 
 Happened = Literal["deleted", "made anew", "changed"]
 _ORDER: Final[tuple[Happened, ...]] = ("deleted", "made anew", "changed")

@@ -22,7 +22,7 @@ Config = Mapping[str, Any]
 """The values of a rule's properties; one without a default is only there where it is configured."""
 
 ConfigSchema = Mapping[str, Mapping[str, Any]]
-"""A rule's properties by name, each as JSON Schema, in what both the engine and `agentstack.policy` understand:
+"""A rule's properties by name, each as JSON Schema, in what both the engine and `agentstack.judging.policy` understand:
 `type` (string, boolean, integer, number, or array with `items` of these), `enum`, `minimum`, `maximum`, `minItems`,
 `description`, and `default`. See https://www.pulumi.com/docs/iac/packages-and-automation/crossguard/configuration/.
 """

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from agentstack.environment import Environment
-from agentstack.preview import run
+from agentstack.preview.run import run
+from agentstack.rendering.environment import Environment
 
 ROOT = Path(__file__).parents[2]
 NAMESPACES = ("agents", "data", "observability", "collectors")

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from agentstack.diff.live import Live, reconcile
-from agentstack.diff.snapshot import Snapshot
-from agentstack.environment import Environment
-from agentstack.live import engine
+from agentstack.compare.snapshot import Snapshot
+from agentstack.engine import plan as engine
+from agentstack.live.reconcile import Live, reconcile
+from agentstack.rendering.environment import Environment
 
 from .conftest import Project
 

@@ -1,4 +1,4 @@
-"""What `agentstack.diff.losses` says of a change is what the engine does. The tests build on each other."""
+"""What `agentstack.impact.destructive` says of a change is what the engine does. The tests build on each other."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from datetime import date
 
 import pytest
 
-from agentstack.diff.loss import Loss
-from agentstack.diff.losses import losses
-from agentstack.diff.snapshot import Snapshot
-from agentstack.environment import Environment
-from agentstack.preview import run
-from agentstack.report import as_json
+from agentstack.compare.snapshot import Snapshot
+from agentstack.impact.destructive import losses
+from agentstack.impact.model import Loss
+from agentstack.preview.report import as_json
+from agentstack.preview.run import run
+from agentstack.rendering.environment import Environment
 
 from .conftest import Project
 

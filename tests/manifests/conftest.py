@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agentstack.environment import Environment
+from agentstack.rendering.environment import Environment
 from manifests.loader import load
 from settings import Settings
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agentstack.policy import Policies
+from agentstack.judging.policy import Policies
 from manifests.stack import Stack
 from manifests.workloads import container_ports, pod_template
 from policies.rules import RULES, Rule, evaluate

@@ -9,8 +9,8 @@ import pulumi
 import pytest
 
 import components
-from agentstack.environment import Environment
-from agentstack.render import render
+from agentstack.rendering.environment import Environment
+from agentstack.rendering.render import render
 
 from .conftest import ROOT
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agentstack.policy_docs import between, document, mends
+from agentstack.authoring.policy_docs import between, document, mends
 from policies.rules import FRAMEWORK, RULES
 from policies.rules.model import manifest_rule, stack_rule
 

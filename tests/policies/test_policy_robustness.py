@@ -82,7 +82,7 @@ def test_no_rule_fails_on_what_is_no_object(manifests: list[Any]) -> None:
 
 
 def values(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
-    """What `agentstack.policy` and the engine accept."""
+    """What `agentstack.judging.policy` and the engine accept."""
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
     low, high = schema.get("minimum"), schema.get("maximum")

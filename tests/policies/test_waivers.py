@@ -8,7 +8,7 @@ from datetime import date
 
 import pytest
 
-from agentstack.policy import Policies
+from agentstack.judging.policy import Policies
 from policies.rules import LEVELS, Violation, Waiver, Waivers
 from policies.waiver_file import WaiverFileError, read_waivers
 from settings.errors import SettingsError

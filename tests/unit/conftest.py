@@ -50,7 +50,7 @@ def call(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., tuple[int, str, str]]]:
     """Run the command line; return exit code, output and error output."""
-    from agentstack.cli import main
+    from agentstack.commands.cli import main
 
     thresholds = gc.get_threshold()  # which the command line sets for a whole process
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentstack.diff.snapshot import Object, Snapshot
+from agentstack.compare.snapshot import Object, Snapshot
 from agentstack.graph.model import Edge, Graph, Node
 
 _ATTACK = "document.title='HACKED'"

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from agentstack.diff.snapshot import Object, Snapshot
-from agentstack.environment import Environment
+from agentstack.compare.snapshot import Object, Snapshot
+from agentstack.rendering.environment import Environment
 from settings.model import merge
 
 ROOT = pathlib.Path(__file__).parents[2]

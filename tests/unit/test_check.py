@@ -17,8 +17,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentstack import check, objects
-from agentstack.objects import Contents, UnreadableError, documents
+from agentstack.check import judge as check
+from agentstack.check import objects
+from agentstack.check.objects import Contents, UnreadableError, documents
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -120,7 +121,7 @@ def test_a_namespace_that_is_part_of_it_is_judged(call: Call, tmp_path: pathlib.
 def test_rules_that_need_all_objects_are_left_out_and_named(
     call: Call, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from agentstack import policy
+    from agentstack.judging import policy
     from policies.rules.model import stack_rule
 
     @stack_rule("whole", "error", "Needs all.", subjects=lambda stack: stack.manifests, complete=True)
@@ -352,7 +353,7 @@ def test_hostile_names_cannot_draw_on_the_terminal(call: Call, tmp_path: pathlib
 def test_it_starts_without_the_engines_sdk(tmp_path: pathlib.Path) -> None:
     (tmp_path / "pod.yaml").write_text(POD)
     code = (
-        "import sys; sys.argv = ['agentstack', 'check', 'pod.yaml']; from agentstack.cli import main\n"
+        "import sys; sys.argv = ['agentstack', 'check', 'pod.yaml']; from agentstack.commands.cli import main\n"
         "try: main()\nexcept SystemExit: pass\n"
         "print({'pulumi', 'pulumi_kubernetes'} & set(sys.modules))"
     )

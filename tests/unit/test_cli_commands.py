@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from agentstack.cli import main
+from agentstack.commands.cli import main
 
 from .cli_program import project, write_project
 
@@ -176,7 +176,7 @@ def test_help_needs_nothing_heavy() -> None:
     program = (
         "import sys; sys.argv = ['agentstack', '--help']\n"
         "import atexit; atexit.register(lambda: print(sorted({'pulumi', 'pydantic', 'rich'} & set(sys.modules))))\n"
-        "from agentstack.cli import main; main()"
+        "from agentstack.commands.cli import main; main()"
     )
     root = pathlib.Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)

@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from agentstack.environment import Environment, find_project
+from agentstack.rendering.environment import Environment, find_project
 from settings import SettingsError
 
 from .cli_program import project, write_project

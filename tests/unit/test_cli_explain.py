@@ -13,10 +13,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from agentstack.cli import main
-from agentstack.environment import Environment
+from agentstack.commands.cli import main
 from agentstack.explain import PURPOSES, Explanation, explained, explanation
-from agentstack.render import render as run_program
+from agentstack.rendering.environment import Environment
+from agentstack.rendering.render import render as run_program
 from components.agent.component import Agent
 from components.agent.declaration import AgentEnvironment
 from components.connection import Connection, SecretRef

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from agentstack.environment import WITHHELD
-from agentstack.manifests import INDEX, Manifests, Written, to_yaml, write
-from agentstack.render import Registration, Secret
+from agentstack.rendering.environment import WITHHELD
+from agentstack.rendering.manifests import INDEX, Manifests, Written, to_yaml, write
+from agentstack.rendering.render import Registration, Secret
 from manifests.labels import SECRET_KEYS
 from settings import SettingsError
 
@@ -163,7 +163,7 @@ def test_what_a_killed_run_wrote_is_removed_by_the_next(
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr("agentstack.manifests.to_yaml", killed)
+        patch.setattr("agentstack.rendering.manifests.to_yaml", killed)
         with pytest.raises(KilledError):
             write(Manifests.of([registration("Service")]), tmp_path)
     (tmp_path / "40-services").mkdir()

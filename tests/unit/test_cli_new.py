@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from agentstack.cli import main
+from agentstack.commands.cli import main
 from settings import AgentFile
 
 from .cli_program import project, write_project

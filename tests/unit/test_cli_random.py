@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from agentstack.dev_secrets import DevSecrets
-from agentstack.environment import WITHHELD
-from agentstack.random_provider import State, create
+from agentstack.rendering.dev_secrets import DevSecrets
+from agentstack.rendering.environment import WITHHELD
+from agentstack.rendering.random_provider import State, create
 from settings import SettingsError
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from agentstack.cost import Pricing
-from agentstack.locate import Location
-from agentstack.manifests import Manifests, Written
-from agentstack.policy import Policies
-from agentstack.render import Registration, Rendered, Secret
-from agentstack.report import Report, as_json, show
+from agentstack.judging.locate import Location
+from agentstack.judging.policy import Policies
+from agentstack.preview.cost import Pricing
+from agentstack.preview.report import Report, as_json, show
+from agentstack.rendering.manifests import Manifests, Written
+from agentstack.rendering.render import Registration, Rendered, Secret
 from manifests.capacity import capacity
 from policies.rules import Violation, Waiver
 from settings import Safeguards

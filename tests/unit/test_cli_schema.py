@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 import yaml
 
-from agentstack.policy_docs import MARKS
-from agentstack.schema import outdated, schemas, write
+from agentstack.authoring.policy_docs import MARKS
+from agentstack.authoring.schema import outdated, schemas, write
 
 ROOT = pathlib.Path(__file__).parents[2]
 AGENT = {"name": "a", "image": "x/a:1"}

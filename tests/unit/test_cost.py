@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from agentstack.check import judge
-from agentstack.cost import Pricing, as_json, line
-from agentstack.diff import cost as diff
-from agentstack.diff.document import Code, Fold, Lines, Table
-from agentstack.diff.snapshot import Object, Snapshot
-from agentstack.objects import Contents
-from agentstack.policy import Policies
+from agentstack.check.judge import judge
+from agentstack.check.objects import Contents
+from agentstack.compare import cost as diff
+from agentstack.compare.snapshot import Object, Snapshot
+from agentstack.judging.policy import Policies
+from agentstack.output.document import Code, Fold, Lines, Table
+from agentstack.preview.cost import Pricing, as_json, line
 from components.agent.component import Agent
 from costs.prices import PriceError, Prices, read
 from costs.stack import NO_TEAM, PLATFORM, Cost, Costs, Share, Span, Usage, costs

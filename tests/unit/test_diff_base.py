@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from agentstack.diff.base import checked_out
+from agentstack.compare.base import checked_out
 from settings.errors import SettingsError
 
 from .cli_program import write_project
@@ -185,7 +185,7 @@ def test_it_is_removed_whatever_happens(repository: pathlib.Path, error: type[Ba
     assert left_behind(repository) == []
 
 
-HOLD = "import pathlib, sys, time\nfrom agentstack.diff.base import checked_out\n" + (
+HOLD = "import pathlib, sys, time\nfrom agentstack.compare.base import checked_out\n" + (
     "with checked_out(pathlib.Path(sys.argv[1]), 'main'):\n    print('ready', flush=True)\n    time.sleep(60)\n"
 )
 

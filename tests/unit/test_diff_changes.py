@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentstack.diff.changes import ABSENT, SECRET, _Comparison, compare, fields, shown
-from agentstack.diff.snapshot import Object, Snapshot
+from agentstack.compare.changes import ABSENT, SECRET, _Comparison, compare, fields, shown
+from agentstack.compare.snapshot import Object, Snapshot
 
 
 def snapshot(*objects: Object) -> Snapshot:

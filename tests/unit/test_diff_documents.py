@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from agentstack.diff.document import Block, Chapter, Code, Document, Fenced, Fold, Line, Lines, Section, Table
-from agentstack.diff.markdown import MARKER, comment, failure
-from agentstack.diff.terminal import show
+from agentstack.output.document import Block, Chapter, Code, Document, Fenced, Fold, Line, Lines, Section, Table
+from agentstack.output.markdown import MARKER, comment, failure
+from agentstack.output.terminal import show
 from manifests.text import escaped
 
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])

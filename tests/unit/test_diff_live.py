@@ -19,17 +19,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentstack.diff import live, losses
-from agentstack.diff.changes import ABSENT, Change, FieldChange
-from agentstack.diff.document import Chapter, Document, Lines, Table
-from agentstack.diff.live import Live, reconcile
-from agentstack.diff.loss import Loss
-from agentstack.diff.markdown import comment
-from agentstack.diff.snapshot import Object, Snapshot
-from agentstack.environment import Environment
-from agentstack.live import drift, engine
+from agentstack.compare.changes import ABSENT, Change, FieldChange
+from agentstack.compare.snapshot import Object, Snapshot
+from agentstack.engine import plan as engine
+from agentstack.engine.plan import Answer, Refreshed, State
+from agentstack.impact import destructive as losses
+from agentstack.impact.model import Loss
+from agentstack.live import drift
+from agentstack.live import reconcile as live
 from agentstack.live.drift import Drift, drifts
-from agentstack.live.engine import Answer, Refreshed, State
+from agentstack.live.reconcile import Live, reconcile
+from agentstack.output.document import Chapter, Document, Lines, Table
+from agentstack.output.markdown import comment
+from agentstack.rendering.environment import Environment
 from settings.errors import SettingsError
 
 from .test_diff_command import diff, project

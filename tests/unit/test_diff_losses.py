@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from agentstack.diff.document import Code, Fenced, Fold, Lines, Table, parts
-from agentstack.diff.loss import Loss
-from agentstack.diff.losses import as_json, losses, section, unjudged, unused
-from agentstack.diff.snapshot import Object, Snapshot
+from agentstack.compare.snapshot import Object, Snapshot
+from agentstack.impact.destructive import as_json, losses, section, unjudged, unused
+from agentstack.impact.model import Loss
+from agentstack.output.document import Code, Fenced, Fold, Lines, Table, parts
 from components.platform.guard import _RULES
 
 from .revisions import ROOT, edited, revision, without

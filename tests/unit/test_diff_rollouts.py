@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from agentstack.diff.changes import compare
-from agentstack.diff.document import Fold, Lines, Table
-from agentstack.diff.rollouts import Rollout, as_json, rollouts, section
-from agentstack.diff.snapshot import Object, Snapshot
+from agentstack.compare.changes import compare
+from agentstack.compare.snapshot import Object, Snapshot
+from agentstack.impact.rollouts import Rollout, as_json, rollouts, section
+from agentstack.output.document import Fold, Lines, Table
 
 from .revisions import edited, revision
 

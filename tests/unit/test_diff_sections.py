@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentstack.diff.changes import compare
-from agentstack.diff.document import Code, Fenced, Fold, Table
-from agentstack.diff.sections import Findings, capacity_section, changes_json, changes_sections
-from agentstack.diff.snapshot import Object, Snapshot
+from agentstack.compare.changes import compare
+from agentstack.compare.sections import Findings, capacity_section, changes_json, changes_sections
+from agentstack.compare.snapshot import Object, Snapshot
+from agentstack.output.document import Code, Fenced, Fold, Table
 
 
 def snapshot(*objects: Object, **report: Any) -> Snapshot:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
-from agentstack.diff.changes import ABSENT
-from agentstack.diff.snapshot import Object, Snapshot
-from agentstack.diff.steering import section, steered
+from agentstack.compare.changes import ABSENT
+from agentstack.compare.snapshot import Object, Snapshot
+from agentstack.impact.gates import section, steered
 
 
 def differing(tmp_path: pathlib.Path, name: str, before: str, after: str) -> dict[tuple[str, str], tuple[Any, Any]]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pulumi
 import pytest
 
-from agentstack.environment import Environment
-from agentstack.manifests import Manifests
-from agentstack.render import render as run_program
+from agentstack.rendering.environment import Environment
+from agentstack.rendering.manifests import Manifests
+from agentstack.rendering.render import render as run_program
 from policies.rules import evaluate
 
 from .cli_program import write_project

@@ -12,16 +12,16 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner
 
-from agentstack import cli
-from agentstack.diff.changes import compare
-from agentstack.diff.document import Fenced, Lines, Section
-from agentstack.environment import Environment
+from agentstack.commands import cli
+from agentstack.compare.changes import compare
+from agentstack.drawing.difference import Difference, as_json, condense, difference, owner, unchanged
+from agentstack.drawing.layout import HEIGHT, cut, layout, text_width
+from agentstack.drawing.mermaid import MOST_CHARACTERS, MOST_EDGES, mermaid, section
+from agentstack.drawing.svg import MOST_NODES, svg
 from agentstack.graph.declared import declared
-from agentstack.graph.difference import Difference, as_json, condense, difference, owner, unchanged
-from agentstack.graph.layout import HEIGHT, cut, layout, text_width
-from agentstack.graph.mermaid import MOST_CHARACTERS, MOST_EDGES, mermaid, section
 from agentstack.graph.model import Edge, Graph, Node
-from agentstack.graph.svg import MOST_NODES, svg
+from agentstack.output.document import Fenced, Lines, Section
+from agentstack.rendering.environment import Environment
 from settings import AgentSettings, Settings
 from settings.errors import SettingsError
 

@@ -19,13 +19,13 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from agentstack.diff.changes import compare
-from agentstack.diff.snapshot import Snapshot
-from agentstack.environment import Environment
+from agentstack.compare.changes import compare
+from agentstack.compare.snapshot import Snapshot
+from agentstack.drawing.page import page
 from agentstack.graph.model import Graph, Node
-from agentstack.graph.page import page
-from agentstack.preview import run
-from agentstack.report import as_json
+from agentstack.preview.report import as_json
+from agentstack.preview.run import run
+from agentstack.rendering.environment import Environment
 
 from .graphs import HOSTILE, deployment, revision, stack, thing
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentstack.policy import Policies
+from agentstack.judging.policy import Policies
 from policies.rules import LEVELS, RULES, Severity, evaluate
 from policies.rules.model import ConfigSchema, manifest_rule, stack_rule
 from settings.errors import SettingsError

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from agentstack.cli import app
-from agentstack.environment import Environment
-from agentstack.release.commands import _ask, changes
+from agentstack.commands.cli import app
+from agentstack.commands.release import _ask, changes
 from agentstack.release.driver import Driver, Outcome, Update, UpdateFailedError, former
-from agentstack.release.engine import Stack, _last_words, _left_behind
 from agentstack.release.judge import Figures, Prometheus, PrometheusError, Verdict, figures, judge
+from agentstack.release.stack import Stack, _last_words, _left_behind
+from agentstack.rendering.environment import Environment
 from settings import Analysis, Settings, SettingsError, StateFormats
 from settings.rollout import tracks, version_of
 from settings.stack import load

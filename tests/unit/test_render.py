@@ -9,8 +9,8 @@ from typing import Any
 import pulumi
 import pytest
 
-from agentstack.environment import WITHHELD, Environment
-from agentstack.render import Registration, Rendered, Secret, render
+from agentstack.rendering.environment import WITHHELD, Environment
+from agentstack.rendering.render import Registration, Rendered, Secret, render
 
 from .cli_program import PROGRAM, write_project
 

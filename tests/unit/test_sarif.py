@@ -9,11 +9,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from agentstack.environment import Environment
-from agentstack.locate import Location, Settings, mentioned, relative, repository
-from agentstack.manifests import Manifests
-from agentstack.render import render
-from agentstack.sarif import sarif, write
+from agentstack.judging.locate import Location, Settings, mentioned, relative, repository
+from agentstack.judging.sarif import sarif, write
+from agentstack.rendering.environment import Environment
+from agentstack.rendering.manifests import Manifests
+from agentstack.rendering.render import render
 from policies.rules import FRAMEWORK, RULES, Violation, Waiver
 from settings.errors import SettingsError
 

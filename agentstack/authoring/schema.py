@@ -1,0 +1,178 @@
+"""JSON Schemas of the files that people write, generated from the settings' models; and the other generated files."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from agentstack.rendering.environment import STACK_FILE_KEYS
+from settings.agents import AgentFile, AgentSettings
+from settings.root import Settings
+from settings.stack import SECTIONS
+
+Schema = dict[str, Any]
+
+_REF = "#/$defs/"
+
+
+def schemas() -> dict[str, Schema]:
+    """Return the schemas by file name."""
+    return {"agent.schema.json": _agent(), "environment.schema.json": _environment()}
+
+
+def generated(project: pathlib.Path) -> dict[pathlib.Path, str]:
+    """Return what stands in each file of a project that is written by a program: the schemas, and what documents rules.
+
+    Of the documentation only where it is there, with the marks between which it is written.
+    """
+    from .policy_docs import MARKS, between
+
+    files = {project / "schemas" / name: _text(schema) for name, schema in schemas().items()}
+    docs = project / "docs" / "policies.md"
+    if docs.is_file() and all(mark in (text := docs.read_text(encoding="utf-8")) for mark in MARKS):
+        files[docs] = between(text)
+    return files
+
+
+def write(project: pathlib.Path) -> None:
+    """Write the generated files of a project."""
+    for path, text in generated(project).items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def outdated(project: pathlib.Path) -> list[pathlib.Path]:
+    """Return the generated files of a project that `write` would change."""
+    files = generated(project).items()
+    return [path for path, text in files if not path.is_file() or path.read_text(encoding="utf-8") != text]
+
+
+def _text(schema: Schema) -> str:
+    return json.dumps(schema, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _agent() -> Schema:
+    definitions = _Definitions()
+    root = definitions.completed("AgentFile", None)
+    # For editors: a file may name its schema.
+    return definitions.document("One agent of Agent Stack", {"$ref": root})
+
+
+def _environment() -> Schema:
+    definitions = _Definitions()
+    settings = definitions.all["Settings"]
+    sections = {
+        f"agentstack:{name}": {
+            "$ref": definitions.completed(_target(section), section["default"]),
+            "description": section.get("description", definitions.all[_target(section)].get("description", "")),
+        }
+        for name, section in settings["properties"].items()
+        if name in SECTIONS
+    }
+    overrides = copy.deepcopy(settings["properties"]["agents"])
+    _redirect(overrides, definitions.override)
+    overrides["description"] = "What this environment has different: any field of an agent, by the agent's name."
+    sections["agentstack:agents"] = overrides
+    secure = {"type": "object", "properties": {"secure": {"type": "string"}}, "additionalProperties": False}
+    sections["agentstack:secrets"] = {
+        "type": "object",
+        "description": "Secrets by environment variable; written by `pulumi config set --secret`.",
+        "additionalProperties": {**secure, "required": ["secure"]},
+    }
+    config = {
+        "type": "object",
+        "properties": sections,
+        # Other namespaces belong to providers; in ours, an unknown key is a mistake.
+        "patternProperties": {rf"^agentstack:(?!({'|'.join(key.partition(':')[2] for key in sections)})$)": False},
+    }
+    properties = {
+        **{key: {"type": "string"} for key in STACK_FILE_KEYS},
+        "config": config,
+        "environment": {"description": "Pulumi ESC environments."},
+    }
+    return definitions.document(
+        "One environment of Agent Stack: a Pulumi stack file",
+        {"type": "object", "properties": properties, "additionalProperties": False},
+    )
+
+
+class _Definitions:
+    """The models' schemas, and variants of them that ask for less.
+
+    What a person leaves out of a group may come from the group's default, or from the agent's own file.
+    """
+
+    def __init__(self) -> None:
+        models = [(Settings, "validation"), (AgentSettings, "validation"), (AgentFile, "validation")]
+        _, top = models_json_schema(models)  # type: ignore[arg-type]
+        self.all: dict[str, Schema] = top["$defs"]
+        for schema in self.all.values():
+            for item in schema.get("properties", {}).values():
+                if "patternProperties" in item:  # the names that the model accepts; it refuses the others
+                    item["additionalProperties"] = False
+        self._used: dict[str, Schema] = {}
+
+    def document(self, title: str, root: Schema) -> Schema:
+        """Return a whole schema with the definitions that were asked for."""
+        return {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": title,
+            **root,
+            "$defs": self._used,
+        }
+
+    def completed(self, name: str, default: Schema | None) -> str:
+        """Return a reference to the definition `name`, where what is left out comes from `default`, if there is one."""
+        variant = f"{name}.partial" if default else name
+        if variant not in self._used:
+            schema = self._used[variant] = copy.deepcopy(self.all[name])
+            given = default or {}
+            _require(schema, [key for key in schema.get("required", []) if key not in given])
+            for key, item in schema.get("properties", {}).items():
+                own = given.get(key, item.get("default"))
+                _redirect(item, functools.partial(self.completed, default=own if isinstance(own, dict) else None))
+        return f"{_REF}{variant}"
+
+    def override(self, name: str) -> str:
+        """Return a reference to the definition `name` with nothing required: an override may be any part of it."""
+        variant = f"{name}.override"
+        if variant not in self._used:
+            schema = self._used[variant] = copy.deepcopy(self.all[name])
+            _require(schema, [])
+            for item in schema.get("properties", {}).values():
+                # Lists are replaced, not merged: their items are complete.
+                whole = functools.partial(self.completed, default=None)
+                _redirect(item, whole if item.get("type") == "array" else self.override)
+                if name == "AgentSettings":  # in its own mappings, null takes the entry away
+                    for pattern, value in item.get("patternProperties", {}).items():
+                        item["patternProperties"][pattern] = {"anyOf": [value, {"type": "null"}]}
+        return f"{_REF}{variant}"
+
+
+def _require(schema: Schema, keys: list[str]) -> None:
+    schema.pop("required", None)
+    if keys:
+        schema["required"] = keys
+
+
+def _redirect(schema: Any, follow: Callable[[str], str]) -> None:
+    """Replace every reference below `schema` by what `follow` returns for its target."""
+    if isinstance(schema, dict):
+        if isinstance(schema.get("$ref"), str):
+            schema["$ref"] = follow(_target(schema))
+        for key, item in schema.items():
+            if key not in ("default", "examples"):
+                _redirect(item, follow)
+    elif isinstance(schema, list):
+        for item in schema:
+            _redirect(item, follow)
+
+
+def _target(schema: Schema) -> str:
+    return str(schema["$ref"]).removeprefix(_REF)

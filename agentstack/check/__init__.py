@@ -1,0 +1,1 @@
+"""All rules on Kubernetes objects that others wrote."""

@@ -1,0 +1,240 @@
+"""What a change costs: every team and agent before and after, at the same prices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+from agentstack.output.document import Block, Code, Fold, Line, Lines, Mark, Section, Table
+from agentstack.preview.cost import Estimate, Pricing, change_text, span_text
+from agentstack.preview.cost import as_json as estimate_json
+from costs.prices import Prices
+from costs.stack import NO_TEAM, PLATFORM, Costs, Share, Span, money
+from manifests.quantities import amount_text
+from policies.rules.budget import figure_of
+
+from .snapshot import Snapshot
+
+_ARROW = " → "
+
+
+@dataclass(frozen=True)
+class Row:
+    """An agent, or what a team has besides, before and after; an empty share stands for what is not there."""
+
+    teams: tuple[str, ...]
+    """Whose it is; whose it was and whose it will be where that changes."""
+    agent: str | None
+    before: Share
+    after: Share
+
+    @property
+    def change(self) -> Span:
+        """Money in a month."""
+        return self.after.cost.total - self.before.cost.total
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two revisions cost at the prices of the later one, so that the difference is what the change does."""
+
+    before: Estimate
+    after: Estimate
+    said_before: Mapping[str, Any] | None = None
+    """What the earlier revision said of itself (`agentstack.preview.cost.as_json`), if it could."""
+
+    @property
+    def other_prices(self) -> bool:
+        """Whether the earlier revision had another price list."""
+        return self.said_before is not None and self.said_before["prices"] != self.after.pricing.prices.as_json()
+
+    @property
+    def other_budget(self) -> bool:
+        """Whether the earlier revision had another budget, or another figure had to fit into it."""
+        pricing, said = self.after.pricing, self.said_before
+        return said is not None and Pricing.from_json(said) != replace(pricing, prices=Prices.of(said["prices"]))
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """What has other pods, requests, limits, storage or costs, or changes hands, the greatest change first."""
+        before, after = _owned(self.before.costs), _owned(self.after.costs)
+        nobody: tuple[str, Share] = ("", Share())
+        rows = []
+        for key in {**before, **after}:
+            (was, earlier), (will_be, later) = before.get(key, nobody), after.get(key, nobody)
+            if (was, earlier) != (will_be, later):
+                teams = tuple(dict.fromkeys(team for team in (was, will_be) if team))
+                rows.append(Row(teams, key[1], earlier, later))
+        return sorted(rows, key=lambda row: (-abs(row.change.high), -abs(row.change.low), row.teams, row.agent or ""))
+
+
+def _owned(costs: Costs) -> dict[tuple[str, str | None], tuple[str, Share]]:
+    """Return the team and the share of each agent, and of what each team has besides."""
+    found: dict[tuple[str, str | None], tuple[str, Share]] = {}
+    for (team, agent), share in costs.agents.items():
+        key = ("" if agent else team, agent)
+        named, so_far = found.get(key, (team, Share()))
+        found[key] = (named, so_far + share)
+    return found
+
+
+def compare(before: Snapshot, after: Snapshot) -> Comparison:
+    """Reckon both revisions from their objects, with the price list and the budget that the later one reports.
+
+    An earlier revision need not know of costs.
+    """
+    reported = after.report.get("cost")
+    pricing = Pricing.from_json(reported) if reported else Pricing.of(())
+    earlier, later = (
+        pricing.estimate([found.manifest for found in snapshot.objects.values()]) for snapshot in (before, after)
+    )
+    return Comparison(earlier, later, before.report.get("cost"))
+
+
+def section(found: Comparison) -> Section | None:
+    """Return what a change costs; None where it changes no cost, nothing that is asked for, no price and no budget."""
+    if not (found.rows or found.other_prices or found.other_budget):
+        return None
+    mark: Mark = "bad" if found.after.over else "warn" if found.other_budget else "none"
+    blocks: list[Block] = [Lines(tuple(_summary(found)), mark)]
+    if found.rows:
+        blocks.append(_table(found.rows))
+        blocks.append(Fold("Requests, limits and storage", (_usage_table(found.rows),)))
+        blocks += [Fold("By team", (table,)) for table in _teams(found)]
+    return Section("What it costs", tuple(blocks), mark)
+
+
+def cell(found: Comparison) -> str:
+    """Return what a month costs in a few words, with the change, for a table of environments."""
+    total, was = found.after.costs.total, found.before.costs.total
+    change = _change(total - was)
+    return f"{span_text(total)} {found.after.costs.prices.currency}{f' ({change})' if change else ''}"
+
+
+def as_json(found: Comparison) -> dict[str, Any]:
+    """Return both estimates, as `agentstack.preview.cost.as_json` has them, under `before` and `after`.
+
+    Both are at the prices, and with the budget, of the later revision; `saidBefore` is what the earlier one said of
+    itself, or `null`.
+    """
+    return {
+        "before": estimate_json(found.before),
+        "after": estimate_json(found.after),
+        "saidBefore": found.said_before,
+    }
+
+
+def _summary(found: Comparison) -> Iterator[Line]:
+    before, after = found.before.costs, found.after.costs
+    currency, pricing = after.prices.currency, found.after.pricing
+    change = _change(after.total - before.total)
+    was = f"{span_text(before.total)}{_ARROW}" if change else ""
+    yield f"{was}{span_text(after.total)} {currency} a month{f' ({change})' if change else ''}"
+    if pricing.budget is not None:
+        left = pricing.budget - figure_of(after.total, pricing.figure)
+        yield f"budget {_budget(pricing)}: {money(abs(left))} {'left' if left >= 0 else 'too much'}"
+    if (said := found.said_before) is not None:
+        if found.other_budget:
+            yield f"the budget changes: it was {_budget(Pricing.from_json(said))}"
+        if found.other_prices:
+            own = span_text(Span(Decimal(said["min"]), Decimal(said["max"])))
+            yield f"the prices change: by its own, the base costs {own} {said['currency']}; above it is at the new ones"
+    if unpriced := sorted({*before.unpriced, *after.unpriced}):
+        yield ("not in it, without a price: ", Code(", ".join(unpriced)))
+    if after.per_node:
+        yield "an estimate by what pods request and claims ask for; DaemonSets are counted for one node"
+
+
+def _budget(pricing: Pricing) -> str:
+    if pricing.budget is None:
+        return "none"
+    return f"{money(pricing.budget)} {pricing.prices.currency}, {pricing.figure.replace('-', ' ')}"
+
+
+def _change(span: Span) -> str:
+    low, high = change_text(Decimal(0), span.low), change_text(Decimal(0), span.high)
+    return low if low == high else f"{low or '0.00'} to {high or '0.00'}"
+
+
+def _name(row: Row) -> tuple[Line, Line]:
+    first, *others = (_team(team) for team in row.teams)
+    return (first, _ARROW, others[0]) if others else first, Code(row.agent) if row.agent else ""
+
+
+def _team(team: str) -> str | Code:
+    return team if team in (NO_TEAM, PLATFORM) else Code(team)
+
+
+def _table(rows: list[Row]) -> Table:
+    return Table(
+        ("team", "agent", ">pods", ">at least", ">at most", ">change"),
+        tuple(
+            (
+                *_name(row),
+                _both(row, lambda share: _counts(share.usage.pods)),
+                _both(row, lambda share: money(share.cost.total.low)),
+                _both(row, lambda share: money(share.cost.total.high)),
+                _change(row.change),
+            )
+            for row in rows
+        ),
+    )
+
+
+def _usage_table(rows: list[Row]) -> Table:
+    def cpu(share: Share) -> str:
+        return f"{_amounts(share.usage.cpu_requests, 'cpu')} ({_amounts(share.usage.cpu_limits, 'cpu')})"
+
+    def memory(share: Share) -> str:
+        return f"{_amounts(share.usage.memory_requests, 'memory')} ({_amounts(share.usage.memory_limits, 'memory')})"
+
+    return Table(
+        ("team", "agent", ">CPU requested (limit)", ">memory requested (limit)", ">storage"),
+        tuple(
+            (
+                *_name(row),
+                _both(row, cpu),
+                _both(row, memory),
+                _both(row, lambda share: _amounts(share.usage.storage, "memory")),
+            )
+            for row in rows
+        ),
+    )
+
+
+def _teams(found: Comparison) -> Iterator[Table]:
+    """Return a table of the teams, where the rows of agents do not say as much."""
+    before, after = found.before.costs.teams, found.after.costs.teams
+    names = {**before, **after}.keys()
+    rows = [Row((team,), None, before.get(team, Share()), after.get(team, Share())) for team in names]
+    if names <= {NO_TEAM, PLATFORM}:
+        return
+    yield Table(
+        ("team", ">at least", ">at most", ">change"),
+        tuple(
+            (
+                _team(row.teams[0]),
+                _both(row, lambda share: money(share.cost.total.low)),
+                _both(row, lambda share: money(share.cost.total.high)),
+                _change(row.change),
+            )
+            for row in rows
+        ),
+    )
+
+
+def _both(row: Row, text: Callable[[Share], str]) -> str:
+    before, after = text(row.before), text(row.after)
+    return before if before == after else f"{before}{_ARROW}{after}"
+
+
+def _counts(span: Span) -> str:
+    return f"{span.low:f}" if span.low == span.high else f"{span.low:f} to {span.high:f}"
+
+
+def _amounts(span: Span, resource: str) -> str:
+    low, high = (amount_text(amount, resource) if amount else "0" for amount in (span.low, span.high))
+    return low if low == high else f"{low} to {high}"

@@ -1,1 +1,0 @@
-"""What a change does to an environment, decided from two renderings of it."""

@@ -1,0 +1,1 @@
+"""Graphs and their differences as Mermaid, SVG and an HTML page."""

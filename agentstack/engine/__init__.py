@@ -1,0 +1,1 @@
+"""Questions to Pulumi's engine that change nothing, and why it refuses."""

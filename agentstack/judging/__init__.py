@@ -1,0 +1,1 @@
+"""The policies of one environment, where a finding is fixed, and findings as SARIF."""

@@ -1,0 +1,1 @@
+"""What one environment is: capacity, cost and findings, as a report."""

@@ -1,0 +1,99 @@
+"""From the files of an environment to its manifests and the report about them."""
+
+from __future__ import annotations
+
+import pathlib
+import shlex
+from collections.abc import Sequence
+
+from agentstack.graph.declared import declared
+from agentstack.graph.model import Graph
+from agentstack.judging.locate import Settings
+from agentstack.judging.policy import Policies
+from agentstack.rendering.dev_secrets import DevSecrets
+from agentstack.rendering.environment import Environment
+from agentstack.rendering.manifests import Manifests, check_folder, write
+from agentstack.rendering.render import render
+from manifests.capacity import capacity
+from settings.errors import SettingsError
+
+from .cost import Pricing
+from .report import Report, failed
+
+
+def run(
+    environment: Environment, folder: pathlib.Path, *, command: Sequence[str], with_dev_secrets: bool = False
+) -> Report:
+    """Run the program for `environment`, write its manifests to `folder`, and report on them.
+
+    `command` is the command line that leads to `environment` and `folder`; the next steps repeat it.
+
+    Raises `SettingsError` or `pulumi.RunError` for bad input; then nothing is written.
+    """
+    check_folder(folder)
+    policies = Policies.of(environment.project, environment.name)
+    pricing = Pricing.of(policies.rules)
+    store = _dev_secrets(environment) if with_dev_secrets else None
+    rendered = render(environment, store)
+    manifests = Manifests.of(rendered.registrations, with_secrets=with_dev_secrets)
+    if store is not None:
+        store.save()  # before the manifests: what they hold must not get lost
+    objects = [manifest.object for manifest in manifests.items]
+    namespaces = capacity(objects)
+    settings = Settings(environment, rendered.registrations, manifests)
+    violations = policies.judge(objects)
+    written = write(manifests, folder)
+    return Report(
+        environment=environment.name,
+        folder=folder,
+        rendered=rendered,
+        manifests=manifests,
+        namespaces=namespaces,
+        cost=pricing.estimate(objects, namespaces),
+        policies=policies,
+        violations=violations,
+        located=[settings.place(violation) for violation in violations],
+        graph=_graph(environment),
+        written=written,
+        next_steps=[(shlex.join(command), "again, when what the policies found is mended")]
+        if failed(violations)
+        else _next_steps(environment, folder, manifests, command=command, with_dev_secrets=with_dev_secrets),
+        safeguards=environment.platform.safeguards,
+    )
+
+
+def _graph(environment: Environment) -> Graph | None:
+    try:
+        return declared(environment.settings())
+    except SettingsError:  # a program of one's own may read other settings than the stack's
+        return None
+
+
+def _dev_secrets(environment: Environment) -> DevSecrets:
+    if environment.settings().platform.safeguards.require_secrets:
+        raise SettingsError(
+            f"{environment.file}: agentstack:platform.safeguards.requireSecrets: is on, so {environment.name} gets no "
+            "made-up secrets: deploy it with `pulumi up`, or turn the safeguard off in a throw-away environment"
+        )
+    return DevSecrets(environment.project / ".dev-secrets" / f"{environment.name}.json")
+
+
+def _next_steps(
+    environment: Environment,
+    folder: pathlib.Path,
+    manifests: Manifests,
+    *,
+    command: Sequence[str],
+    with_dev_secrets: bool,
+) -> list[tuple[str, str]]:
+    stack = shlex.quote(environment.name)
+    steps = [(f"pulumi stack select --create {stack} && pulumi up", "deploy with the engine")]
+    context = environment.platform.kube_context
+    kubectl = f"kubectl --context {shlex.quote(context)}" if context else "kubectl"
+    apply = f"{kubectl} apply --server-side -f {shlex.quote(str(folder))} -R"
+    if with_dev_secrets or not any(manifest.withheld for manifest in manifests.items):
+        steps.append((apply, "or without it"))
+    elif not environment.platform.safeguards.require_secrets:
+        again = shlex.join([*command, "--with-dev-secrets"])
+        steps.append((f"{again} && {apply}", "or without it"))
+    return steps

@@ -1,0 +1,1 @@
+"""A change as a whole: verdicts, the document, and diff.json."""
