@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from settings.agents import AgentFile, AgentSettings
 from settings.root import Settings
-from settings.stack import SECTIONS
+from settings.sections import SECTIONS
 
 from .environment import STACK_FILE_KEYS
 

@@ -25,7 +25,8 @@ from agentstack.release.driver import Driver, Outcome, Update, UpdateFailedError
 from agentstack.release.engine import Stack, _last_words, _left_behind
 from agentstack.release.judge import Figures, Prometheus, PrometheusError, Verdict, figures, judge
 from settings import Analysis, Settings, SettingsError, StateFormats
-from settings.rollout import tracks, version_of
+from settings.agents import tracks
+from settings.rollout import version_of
 from settings.stack import load
 
 from .cli_program import project
