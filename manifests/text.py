@@ -24,13 +24,24 @@ def quoted(text: str) -> str:
     return "the given text" if suspicious else f"`{escaped(text)}`"
 
 
-def nearest(word: object, known: Iterable[str], otherwise: str | None = None) -> str:
-    """Return ", did you mean `...`?" for the known name nearest to `word`.
+def sentence(what: str, remedy: str) -> str:
+    """Put a mistake and its fix into one line: a question follows a comma, anything else a colon."""
+    separator = ", " if remedy.endswith("?") else ": "
+    return f"{what}{separator}{remedy}" if remedy else what
 
-    Where none is near: ": " and `otherwise`, by default the list of what is known.
+
+def suggestion(word: object, known: Iterable[str], otherwise: str | None = None) -> str:
+    """Return "did you mean `...`?" for the known name nearest to `word`.
+
+    Where none is near: `otherwise`, by default the list of what is known.
     """
     names = sorted(known)
     matches = get_close_matches(str(word), names, n=1, cutoff=0.5)
     if matches:
-        return f", did you mean `{matches[0]}`?"
-    return f": {otherwise or 'known are ' + (', '.join(names) or 'none')}"
+        return f"did you mean `{matches[0]}`?"
+    return otherwise or f"known are {', '.join(names) or 'none'}"
+
+
+def nearest(word: object, known: Iterable[str], otherwise: str | None = None) -> str:
+    """Return `suggestion` as the end of a sentence, with its punctuation."""
+    return sentence("", suggestion(word, known, otherwise))

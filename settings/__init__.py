@@ -1,14 +1,7 @@
 """Plain, frozen, validated values: everything that a person can set. Knows nothing of Kubernetes objects."""
 
-from .agents import (
-    AgentFile,
-    AgentSettings,
-    Metrics,
-    Probe,
-    Probes,
-    Public,
-    Shutdown,
-)
+from .agent_fields import Metrics, Probe, Probes, Public, Shutdown
+from .agents import AgentFile, AgentSettings
 from .approvals import ApprovedReplacement
 from .batch import Cron, Job
 from .errors import SettingsError

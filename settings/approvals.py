@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
+from manifests.problems import ProblemError
 from manifests.text import quoted
 
 from .model import Model
@@ -24,7 +25,7 @@ def _date(value: Any) -> date:
     except ValueError:  # such as 2026-02-30
         pass
     shown = quoted(str(value)) if isinstance(value, str | int | float) else "the given value"
-    raise ValueError(f"{shown} is not a date: write year, month and day such as `2026-12-01`")
+    raise ProblemError.of(f"{shown} is not a date", "write year, month and day such as `2026-12-01`")
 
 
 Date = Annotated[
@@ -38,7 +39,7 @@ Date = Annotated[
 
 def _said(text: str) -> str:
     if not text.strip():
-        raise ValueError("is empty: write something")
+        raise ProblemError.of("is empty", "write something")
     return text
 
 

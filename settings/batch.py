@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from manifests.problems import ProblemError
 from manifests.text import quoted
 
 from .model import Model
@@ -18,9 +19,8 @@ def _time_zone(name: str) -> str:
     known = zoneinfo.available_timezones()
     # A machine without the time zone database knows none; Kubernetes brings its own, and checks again.
     if known and name not in known:
-        raise ValueError(
-            f"{quoted(name)} is not a time zone: write a name of the IANA database such as `Europe/Berlin`"
-        )
+        remedy = "write a name of the IANA database such as `Europe/Berlin`"
+        raise ProblemError.of(f"{quoted(name)} is not a time zone", remedy)
     return name
 
 

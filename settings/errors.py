@@ -1,10 +1,9 @@
-"""One message per mistake: where it is, what it is, and how to mend it."""
+"""From what pydantic found to problems with the paths that a person wrote."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -12,20 +11,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from manifests.text import escaped, nearest, quoted
+from manifests.problems import Problem, ProblemError
+from manifests.text import escaped, quoted, suggestion
 
 from .types import duration_text
-
-Path = tuple[str | int, ...]
-"""The keys and list positions that lead to a value."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One mistake in the input."""
-
-    path: Path
-    message: str
 
 
 class SettingsError(Exception):
@@ -34,56 +23,56 @@ class SettingsError(Exception):
 
 def problems(error: ValidationError, root: type[BaseModel]) -> Iterator[Problem]:
     """Turn what pydantic found in a `root` into problems, each with the path as the user wrote it."""
-    for detail in error.errors(include_url=False):
-        if detail["type"] == "default_factory_not_called":  # what it depends on has a problem of its own
+    details = error.errors(include_url=False)
+    for detail in details:
+        if _follows(detail, details):
             continue
         path = tuple(part for part in detail["loc"] if part != "[key]")
-        message = _message(detail, root)
-        if detail["type"] != "value_error":
-            yield Problem(path, message)
-            continue
-        for line in message.splitlines():
-            # The rules of a model begin with the place in it that is wrong: `limits.cpu: 1 is below ...`
-            place = re.match(r"^((?:[A-Za-z_][\w-]*|\d+)(?:\.(?:[\w-]+))*): ", line)
-            inner: Path = ()
-            if place:
-                inner = tuple(int(part) if part.isdigit() else part for part in place[1].split("."))
-                line = line[place.end() :]
-            yield Problem(path + inner, line)
+        refused = detail.get("ctx", {}).get("error")
+        if isinstance(refused, ProblemError):
+            yield from (problem.below(*path) for problem in refused.problems)
+        else:
+            yield Problem(path, *_mistake(detail, root))
 
 
-def _message(detail: ErrorDetails, root: type[BaseModel]) -> str:
+def _follows(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
+    """Whether there is nothing wrong but what other problems name already."""
+    if detail["type"] == "too_short":  # pydantic counts the items that are left, so one that it refused is missing
+        loc = detail["loc"]
+        return any(other["loc"][: len(loc)] == loc != other["loc"] for other in details)
+    return detail["type"] == "default_factory_not_called"  # what that depends on has a problem of its own
+
+
+def _mistake(detail: ErrorDetails, root: type[BaseModel]) -> tuple[str, str]:
+    """Return one of pydantic's own mistakes and its remedy."""
     context = detail.get("ctx", {})
     match detail["type"]:
-        case "value_error":
-            return str(context["error"])
         case "extra_forbidden":
             *parents, key = detail["loc"]
-            known = _keys(root, parents)
-            return f"unknown key {quoted(str(key))}{nearest(key, known)}"
+            return f"unknown key {quoted(str(key))}", suggestion(key, _keys(root, parents))
         case "missing":
-            return "is missing: add it"
+            return "is missing", "add it"
         case "literal_error":
             choices = re.findall(r"'([^']*)'", context["expected"])
             if not isinstance(detail["input"], str):  # whatever was put here may hold a secret
-                return f"must be one of {', '.join(choices)}"
-            return f"unknown value {quoted(detail['input'])}{nearest(detail['input'], choices)}"
+                return f"must be one of {', '.join(choices)}", ""
+            return f"unknown value {quoted(detail['input'])}", suggestion(detail["input"], choices)
         case "greater_than_equal":
-            return f"{_shown(detail['input'])} is below the minimum of {_bound(context['ge'])}: raise it"
+            return f"{_shown(detail['input'])} is below the minimum of {_bound(context['ge'])}", "raise it"
         case "less_than_equal":
-            return f"{_shown(detail['input'])} is above the maximum of {_bound(context['le'])}: lower it"
+            return f"{_shown(detail['input'])} is above the maximum of {_bound(context['le'])}", "lower it"
         case "int_type" | "int_parsing" | "int_from_float":
-            return "must be a whole number, such as `3`"
+            return "must be a whole number, such as `3`", ""
         case "bool_type" | "bool_parsing":
-            return "must be `true` or `false`"
+            return "must be `true` or `false`", ""
         case "string_type":
-            return "must be text: put it in quotes"
+            return "must be text", "put it in quotes"
         case "tuple_type" | "list_type":
-            return "must be a list: write `[a, b]`, or one `- item` a line"
+            return "must be a list", "write `[a, b]`, or one `- item` a line"
         case "dict_type" | "model_type" | "model_attributes_type" | "dataclass_type":
-            return "must be a group of `key: value` lines"
+            return "must be a group of `key: value` lines", ""
         case _:
-            return f"{detail['msg'][0].lower()}{detail['msg'][1:]}: see the JSON Schema for what is accepted"
+            return f"{detail['msg'][0].lower()}{detail['msg'][1:]}", "see the JSON Schema for what is accepted"
 
 
 def _shown(value: object) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 import yaml
 
 from manifests.loader import MalformedError, StrictLoader, compose, load
+from manifests.problems import Path
 from manifests.text import nearest, quoted
 
-from .errors import Path, SettingsError
+from .errors import SettingsError
 
 
 def read_yaml(path: pathlib.Path) -> dict[str, Any]:
@@ -75,14 +76,29 @@ def environment_file(project: pathlib.Path, environment: str) -> pathlib.Path:
     return project / f"Pulumi.{environment}.yaml"
 
 
-def read_agents(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, dict[str, Any]]]:
-    """Read every `*.yaml` below a folder; return path and content by the agent's name.
+AgentFiles = dict[str, tuple[pathlib.Path, dict[str, Any]]]
+"""The agents' files: path and content by the agent's name."""
+
+
+def read_agents(folder: pathlib.Path) -> AgentFiles:
+    """Read every `*.yaml` below a folder.
 
     Raises `SettingsError` if the folder or a file cannot be read, a name is missing, or stands in two files.
     """
+    agents, mistakes = scan_agents(folder)
+    if mistakes:
+        raise SettingsError("\n".join(mistakes))
+    return agents
+
+
+def scan_agents(folder: pathlib.Path) -> tuple[AgentFiles, list[str]]:
+    """Read every `*.yaml` below a folder that can be read; return as well a line for each mistake in the others.
+
+    Raises `SettingsError` if there is no such folder.
+    """
     if not folder.is_dir():
         raise SettingsError(f"{folder}: is not a folder: name the folder that holds one YAML file per agent")
-    agents: dict[str, tuple[pathlib.Path, dict[str, Any]]] = {}
+    agents: AgentFiles = {}
     mistakes: list[str] = []
     for path in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")]):
         try:
@@ -98,6 +114,4 @@ def read_agents(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, dict[str,
             mistakes.append(f"{path}:{line}: name: {agents[name][0]} has the agent {quoted(name)} already: rename one")
         else:
             agents[name] = path, content
-    if mistakes:
-        raise SettingsError("\n".join(mistakes))
-    return agents
+    return agents, mistakes

@@ -7,13 +7,14 @@ import io
 import pathlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
+from manifests.problems import Problem, ProblemError
 from manifests.text import quoted
 
-from .model import Model, Resources
+from .model import Model, Resources, SetsVariables
 from .types import Percent
 
 MAX_DEVICES = 16_000
@@ -27,7 +28,8 @@ FOLDER = "folder"
 """The key of the validation context with the folder that `file` is relative to; the working directory without it."""
 
 _DEVICE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-_DEVICE_MEND = "use 1 to 63 letters, digits, `-`, `_` and `.`, a letter or digit at both ends"
+_DEVICE_REMEDY = "use 1 to 63 letters, digits, `-`, `_` and `.`, a letter or digit at both ends"
+_DIVIDE = "divide them among several agents"
 _COLUMN = "deviceId"
 _OTHER_HEADERS = {
     *("id", "uuid", "device", "deviceid", "devicename", "name", "host", "hostname"),
@@ -41,7 +43,7 @@ _SHOWN = 5
 
 def _device(text: str) -> str:
     if not _DEVICE.fullmatch(text):
-        raise ValueError(f"{quoted(text)} is not a device id: {_DEVICE_MEND}")
+        raise ProblemError.of(f"{quoted(text)} is not a device id", _DEVICE_REMEDY)
     return text
 
 
@@ -63,16 +65,17 @@ class DeviceRange(Model):
     digits: int = Field(default=1, ge=1, le=18)
     """Shorter numbers get zeroes in front: with 4, the device 7 is `0007`."""
 
-    @model_validator(mode="after")
-    def _numbered(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """There are some, not too many, and they have ids."""
         if self.last < self.first:
-            raise ValueError(f"last: {self.last} is below first {self.first}: raise `last` or lower `first`")
+            what = f"{self.last} is below first {self.first}"
+            yield Problem(("last",), what, "raise `last` or lower `first`")
         if self.last - self.first >= MAX_DEVICES:
-            raise ValueError(f"last: {_too_many(self.last - self.first + 1)}")
-        for number in (self.first, self.last):
-            if not _DEVICE.fullmatch(self.device(number)):
-                raise ValueError(f"prefix: {quoted(self.device(number))} is not a device id: {_DEVICE_MEND}")
-        return self
+            yield Problem(("last",), _too_many(self.last - self.first + 1), _DIVIDE)
+        wrong = [number for number in (self.first, self.last) if not _DEVICE.fullmatch(self.device(number))]
+        if wrong:
+            what = f"{quoted(self.device(wrong[0]))} is not a device id"
+            yield Problem(("prefix",), what, _DEVICE_REMEDY)
 
     def device(self, number: int) -> str:
         """Return the id of one device."""
@@ -84,8 +87,10 @@ class DeviceRange(Model):
         return tuple(self.device(number) for number in range(self.first, self.last + 1))
 
 
-class Fleet(Model):
+class Fleet(SetsVariables):
     """The devices, from exactly one of a list, a file and a range. Their order means nothing."""
+
+    variables: ClassVar[frozenset[str]] = frozenset({"DEVICE_ID"})
 
     devices: tuple[DeviceId, ...] | None = None
     file: str | None = None
@@ -97,21 +102,23 @@ class Fleet(Model):
 
     _ids: tuple[str, ...] = PrivateAttr(default=())
 
+    # Not in `problems`: a file is found by the validation's context, and read once.
     @model_validator(mode="after")
     def _known(self, info: ValidationInfo) -> Self:
         given = [name for name in ("devices", "file", "range") if getattr(self, name) is not None]
         if len(given) != 1:
-            say = " and ".join(f"`{name}`" for name in given) + " are given" if given else "no devices"
-            raise ValueError(
-                f"{given[-1] if given else 'devices'}: {say}: give one of `devices`, `file` and `range` (in an "
-                "environment, set the one that does not apply to `null`)"
+            what = " and ".join(f"`{name}`" for name in given) + " are given" if given else "no devices"
+            remedy = (
+                "give one of `devices`, `file` and `range` (in an environment, set the one that does not apply to "
+                "`null`)"
             )
+            raise ProblemError(Problem((given[-1] if given else "devices",), what, remedy))
         if self.range is not None:
             self._ids = self.range.ids
         elif self.file is not None:
             self._ids = _read(self.file, pathlib.Path((info.context or {}).get(FOLDER, "")))
         else:
-            self._ids = _checked("devices.", self.devices or ())
+            self._ids = _checked(self.devices or (), "devices")
         return self
 
     @property
@@ -126,28 +133,39 @@ class Fleet(Model):
 
 
 def _too_many(number: int) -> str:
-    return f"{number:,} devices are above the {MAX_DEVICES:,} that one fleet can have: divide them among several agents"
+    return f"{number:,} devices are above the {MAX_DEVICES:,} that one fleet can have"
 
 
 def _read(name: str, folder: pathlib.Path) -> tuple[str, ...]:
+    """Return the ids in a file. Raises `ProblemError`."""
     if not name.isprintable():
-        raise ValueError("file: a path has no control characters: correct the path")
+        raise _in_file("a path has no control characters", "correct the path")
     path = folder / name
     try:
         if path.exists() and not path.is_file():
-            raise ValueError(f"file: {path}: is not a regular file: correct the path")
+            raise _in_file(f"{path}: is not a regular file", "correct the path")
         if (size := path.stat().st_size) > _MAX_FILE:
-            raise ValueError(f"file: {path}: {size:,} bytes are above the {_MAX_FILE:,} of a list: leave out columns")
+            raise _in_file(f"{path}: {size:,} bytes are above the {_MAX_FILE:,} of a list", "leave out columns")
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise ValueError(f"file: {path}: cannot be read: {error.strerror}: correct the path") from None
+        raise _in_file(f"{path}: cannot be read: {error.strerror}", "correct the path") from None
     except UnicodeDecodeError:
-        raise ValueError(f"file: {path}: is not UTF-8 text: save it as UTF-8") from None
+        raise _in_file(f"{path}: is not UTF-8 text", "save it as UTF-8") from None
+    cells = list(_cells(path, text))
+    return _checked([cell for _, cell in cells], "file", [f"{path}:{line}" for line, _ in cells], f"{path}: ")
+
+
+def _in_file(what: str, remedy: str) -> ProblemError:
+    return ProblemError(Problem(("file",), what, remedy))
+
+
+def _cells(path: pathlib.Path, text: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines and the cells of the column with the ids. Raises `ProblemError`."""
     reader = csv.reader(io.StringIO(text))
     try:
         rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
     except csv.Error as error:
-        raise ValueError(f"file: {path}:{reader.line_num}: malformed CSV: {error}") from None
+        raise _in_file(f"{path}:{reader.line_num}: malformed CSV: {error}", "correct the file") from None
     column = 0
     if rows and _COLUMN in rows[0][1]:
         column = rows[0][1].index(_COLUMN)
@@ -155,34 +173,41 @@ def _read(name: str, folder: pathlib.Path) -> tuple[str, ...]:
     elif rows:
         for cell in rows[0][1]:
             if re.sub(r"[^a-z]", "", cell.lower()) in _OTHER_HEADERS:
-                mend = f"name the column of the ids `{_COLUMN}`"
-                raise ValueError(f"file: {path}:{rows[0][0]}: {quoted(cell)} looks like a header: {mend}")
+                what = f"{path}:{rows[0][0]}: {quoted(cell)} looks like a header"
+                raise _in_file(what, f"name the column of the ids `{_COLUMN}`")
         for line, row in rows:
             if any(row[1:]):
-                mend = f"write a header, with `{_COLUMN}` above the ids"
-                raise ValueError(f"file: {path}:{line}: several columns, and none is `{_COLUMN}`: {mend}")
-    cells = [row[column] if column < len(row) else "" for _, row in rows]
-    return _checked("file: ", cells, [f"{path}:{line}: " for line, _ in rows], empty=f"{path}: ")
+                what = f"{path}:{line}: several columns, and none is `{_COLUMN}`"
+                raise _in_file(what, f"write a header, with `{_COLUMN}` above the ids")
+    for line, row in rows:
+        yield line, row[column] if column < len(row) else ""
 
 
-def _checked(place: str, ids: Sequence[str], places: Sequence[str] | None = None, empty: str = "") -> tuple[str, ...]:
-    """Return the ids. Raises `ValueError` with a line for each of the first that are wrong or stand twice."""
+def _checked(ids: Sequence[str], path: str, lines: Sequence[str] = (), source: str = "") -> tuple[str, ...]:
+    """Return the ids of the list at `path`, or of the `lines` of a file. Raises `ProblemError` with the first mistakes.
+
+    `source` is what messages about all of them begin with.
+    """
     if not ids:
-        raise ValueError(f"{place.rstrip('.: ')}: {empty}no devices: name at least one, or set `enabled: false`")
+        remedy = "name at least one, or set `enabled: false`"
+        raise ProblemError(Problem((path,), f"{source}no devices", remedy))
     if len(ids) > MAX_DEVICES:
-        raise ValueError(f"{place.rstrip('.: ')}: {empty}{_too_many(len(ids))}")
-    heads = places or [f"{index}: " for index in range(len(ids))]
-    found = list(_wrong(ids, heads))
-    if found:
-        more = [f"{place.rstrip('.: ')}: {empty}{len(found) - _SHOWN:,} mistakes more like these"]
-        raise ValueError("\n".join([f"{place}{line}" for line in found[:_SHOWN]] + more * (len(found) > _SHOWN)))
+        raise ProblemError(Problem((path,), f"{source}{_too_many(len(ids))}", _DIVIDE))
+    wrong = list(_wrong(ids, path, lines))
+    if len(wrong) > _SHOWN:
+        wrong[_SHOWN:] = [Problem((path,), f"{source}{len(wrong) - _SHOWN:,} mistakes more like these")]
+    if wrong:
+        raise ProblemError(*wrong)
     return tuple(ids)
 
 
-def _wrong(ids: Iterable[str], heads: Sequence[str]) -> Iterator[str]:
+def _wrong(ids: Iterable[str], path: str, lines: Sequence[str]) -> Iterator[Problem]:
     first: dict[str, int] = {}
     for index, device in enumerate(ids):
         if not _DEVICE.fullmatch(device):
-            yield f"{heads[index]}{quoted(device)} is not a device id: {_DEVICE_MEND}"
+            what, remedy = f"{quoted(device)} is not a device id", _DEVICE_REMEDY
         elif (other := first.setdefault(device, index)) != index:
-            yield f"{heads[index]}`{device}` stands twice, first at {heads[other].rstrip(': ')}: remove one of them"
+            what, remedy = f"`{device}` stands twice, first at {lines[other] if lines else other}", "remove one of them"
+        else:
+            continue
+        yield Problem((path,), f"{lines[index]}: {what}", remedy) if lines else Problem((path, index), what, remedy)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Iterator
 
-from pydantic import model_validator
-
+from manifests.problems import Problem
 from manifests.secret_text import secret_in_plain_text
 
 from .model import Model
@@ -55,17 +54,17 @@ class Identity(Model):
     annotations: dict[LabelKey, str] = {}
     """Annotations of the ServiceAccount that something else reads, such as Vault's."""
 
-    @model_validator(mode="after")
-    def _one_cloud(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """It is of one cloud, and the annotations are neither set by that nor secret."""
         clouds = [name for name in ("aws", "gcp", "azure") if getattr(self, name) is not None]
-        if len(clouds) > 1:
-            raise ValueError(f"{clouds[1]}: the agent's cloud is {clouds[0]} already: set one of them to `null`")
-        for key in self.account_annotations().keys() & self.annotations.keys():
-            raise ValueError(f"annotations.{key}: is set by `{clouds[0]}`: remove it")
+        for cloud in clouds[1:]:
+            yield Problem((cloud,), f"the agent's cloud is {clouds[0]} already", "set one of them to `null`")
+        taken = self.account_annotations()
         for key, value in self.annotations.items():
-            if secret_in_plain_text("", value):
-                raise ValueError(f"annotations: {key}: looks like a secret in plain text: remove it")
-        return self
+            if key in taken:
+                yield Problem(("annotations", key), f"is set by `{clouds[0]}`", "remove it")
+            elif secret_in_plain_text("", value):
+                yield Problem(("annotations", key), "looks like a secret in plain text", "remove it")
 
     def account_annotations(self) -> dict[str, str]:
         """The annotations by which a cloud knows the ServiceAccount."""

@@ -6,15 +6,16 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator
 
+from manifests.problems import Problem, ProblemError
 from manifests.secret_text import secret_arguments
 from manifests.text import quoted
 
-from .model import Demand, Model, Resources, SecretKey
+from .model import Demand, Model, Resources, SecretKey, Section, SetsVariables
 from .secrets import AgentSecret
 from .types import HOST_PATTERN, Cidr, Duration, GpuResource, ImageRef, Memory
 
@@ -28,18 +29,6 @@ KEY_VARIABLES: dict[Backend, str] = {
     "ollama": "OPENAI_API_KEY",
 }
 """The variable in which each backend's official SDK looks for the key; Ollama's clients are OpenAI's."""
-
-SET_WITH_INFERENCE = {
-    "INFERENCE_BACKEND",
-    "INFERENCE_MODEL",
-    "INFERENCE_ENDPOINT",
-    "OPENAI_BASE_URL",
-    "OPENAI_API_VERSION",
-    "AZURE_OPENAI_ENDPOINT",
-    "OLLAMA_HOST",
-    *KEY_VARIABLES.values(),
-}
-"""The variables that some backend sets: none of them is the agent's own, whichever backend it has today."""
 
 OPENAI_ENDPOINT = "https://api.openai.com/v1"
 
@@ -62,11 +51,14 @@ def _url(text: str) -> str:
         parts, port = urlsplit(""), None
     known = _is_host(parts.hostname or "") and text.isprintable() and " " not in text
     if parts.scheme not in ("http", "https") or not known or port == 0:
-        raise ValueError(f"{quoted(text)} is not a URL: write `https://HOST[:PORT][/PATH]`")
+        raise ProblemError.of(f"{quoted(text)} is not a URL", "write `https://HOST[:PORT][/PATH]`")
+    mistakes = []
     if "@" in parts.netloc:
-        raise ValueError("a login in a URL is no secret: remove it, and give `apiKey`")
+        mistakes.append(Problem((), "a login in a URL is no secret", "remove it, and give `apiKey`"))
     if parts.query or parts.fragment:
-        raise ValueError("a base URL has no query and no fragment: remove what follows the path")
+        mistakes.append(Problem((), "a base URL has no query and no fragment", "remove what follows the path"))
+    if mistakes:
+        raise ProblemError(*mistakes)
     return text.rstrip("/")
 
 
@@ -74,11 +66,25 @@ Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"pattern": "
 """An HTTP base URL without login, query and fragment."""
 
 
-class Inference(Model):
+class Inference(SetsVariables):
     """What answers an agent's model calls.
 
     What is left out comes from the environment's `agentstack:inference`, as long as that has the same `backend`.
     """
+
+    # Those that some backend sets: none of them is the agent's own, whichever backend it has today.
+    variables: ClassVar[frozenset[str]] = frozenset(
+        {
+            "INFERENCE_BACKEND",
+            "INFERENCE_MODEL",
+            "INFERENCE_ENDPOINT",
+            "OPENAI_BASE_URL",
+            "OPENAI_API_VERSION",
+            "AZURE_OPENAI_ENDPOINT",
+            "OLLAMA_HOST",
+            *KEY_VARIABLES.values(),
+        }
+    )
 
     backend: Backend | None = None
     """`openai` and `azure` are hosted, `vllm` and `ollama` are servers, `onnx` runs in the agent's own process."""
@@ -112,33 +118,43 @@ class Inference(Model):
         """The endpoint, where it is not a server that the stack runs."""
         return self.endpoint or (OPENAI_ENDPOINT if self.backend == "openai" else None)
 
-    def mistakes(self, server: str | None = None) -> Iterator[str]:
-        """Say what is missing or does not fit; `server` is the model of the stack's own server, if it runs one."""
+    def mistakes(self, server: str | None = None) -> Iterator[Problem]:
+        """Say what is missing or does not fit; `server` is the model of the stack's own server, if it runs one.
+
+        Not among its `problems`: what is missing may come from the environment.
+        """
+        elsewhere = "name one here, or for all agents in the environment's `agentstack:inference`"
         if self.backend is None:
-            yield "backend: is missing: name one here, or for all agents in the environment's `agentstack:inference`"
+            yield Problem(("backend",), "is missing", elsewhere)
             return
         if self.model is None:
-            yield "model: is missing: name one here, or for all agents in the environment's `agentstack:inference`"
+            yield Problem(("model",), "is missing", elsewhere)
         if self.backend == "onnx":
             given = (("endpoint", self.endpoint), ("network", self.network), ("apiKey", self.api_key))
             for name in (name for name, value in given if value is not None):
-                yield f"{name}: an onnx model runs in the agent's process: remove it"
+                yield Problem((name,), "an onnx model runs in the agent's process", "remove it")
         elif self.gpus:
-            yield "gpus: the model does not run in the agent's process: remove it, or see `inference.server.gpus`"
+            what = "the model does not run in the agent's process"
+            yield Problem(("gpus",), what, "remove it, or see `inference.server.gpus`")
         if self.backend == "azure" and self.endpoint is None:
-            yield "endpoint: is missing: write `https://NAME.openai.azure.com`"
+            yield Problem(("endpoint",), "is missing", "write `https://NAME.openai.azure.com`")
         if self.backend != "azure" and self.api_version is not None:
-            yield f"apiVersion: belongs to azure, not to {self.backend}: remove it"
+            yield Problem(("apiVersion",), f"belongs to azure, not to {self.backend}", "remove it")
         if self.backend in _SERVERS and self.endpoint is None:
-            if self.network is not None:
-                yield "network: there is no endpoint that it could belong to: remove it"
-            if server is None:
-                yield "endpoint: is missing: write the server's URL, or let the stack run one: `inference.server`"
-            elif self.model is not None and self.model != server:
-                only = f"the stack's {self.backend} serves {quoted(server)} alone"
-                yield f"model: {only}: remove it, or give an `endpoint`"
-            if server is not None and self.api_key is not None:
-                yield "apiKey: the server that the stack runs comes with a key: remove it"
+            yield from self._mistakes_with_server(server)
+
+    def _mistakes_with_server(self, server: str | None) -> Iterator[Problem]:
+        if self.network is not None:
+            yield Problem(("network",), "there is no endpoint that it could belong to", "remove it")
+        if server is None:
+            remedy = "write the server's URL, or let the stack run one: `inference.server`"
+            yield Problem(("endpoint",), "is missing", remedy)
+            return
+        if self.model is not None and self.model != server:
+            only = f"the stack's {self.backend} serves {quoted(server)} alone"
+            yield Problem(("model",), only, "remove it, or give an `endpoint`")
+        if self.api_key is not None:
+            yield Problem(("apiKey",), "the server that the stack runs comes with a key", "remove it")
 
 
 class InferenceServer(Model):
@@ -165,36 +181,37 @@ class InferenceServer(Model):
     @field_validator("args")
     @classmethod
     def _vllms_alone(cls, args: tuple[str, ...]) -> tuple[str, ...]:
-        for number, argument in enumerate(args):
-            if argument.partition("=")[0].replace("_", "-") in _SET_IN_ARGS:
-                raise ValueError(f"{number}: is set by the stack: remove it")
+        taken = [n for n, argument in enumerate(args) if argument.partition("=")[0].replace("_", "-") in _SET_IN_ARGS]
+        mistakes = [Problem((number,), "is set by the stack", "remove it") for number in taken]
         for number in secret_arguments(args):
-            raise ValueError(f"{number}: looks like a secret in plain text: remove it")
+            if number not in taken:
+                mistakes.append(Problem((number,), "looks like a secret in plain text", "remove it"))
+        if mistakes:
+            raise ProblemError(*mistakes)
         return args
 
-    @model_validator(mode="after")
-    def _shared_memory_fits(self) -> Self:
-        if self.shared_memory.amount >= self.resources.limits.memory.amount:
-            raise ValueError(
-                f"sharedMemory: {self.shared_memory} leaves nothing of the memory limit of "
-                f"{self.resources.limits.memory}: lower it, or raise `resources.limits.memory`"
-            )
-        return self
+    def problems(self) -> Iterator[Problem]:
+        """The shared memory leaves some."""
+        limit = self.resources.limits.memory
+        if self.shared_memory.amount >= limit.amount:
+            what = f"{self.shared_memory} leaves nothing of the memory limit of {limit}"
+            yield Problem(("sharedMemory",), what, "lower it, or raise `resources.limits.memory`")
 
 
-class InferenceSettings(Inference):
+class InferenceSettings(Inference, Section):
     """What answers the model calls of all agents that declare `inference`, as far as they do not say otherwise."""
 
     server: InferenceServer | None = None
     """A server that the stack runs; idle settings while the backend is not `vllm` or `ollama`."""
 
-    @model_validator(mode="after")
-    def _vllms_own(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """A server that the stack runs has a model, and what its backend knows."""
+        if self.runs and self.model is None:
+            yield Problem(("model",), "is missing", "name the model that the server is to have")
         if self.runs and self.backend == "ollama":
             given = (("args", self.runs.args), ("huggingFaceToken", self.runs.hugging_face_token))
             for name in (name for name, value in given if value):
-                raise ValueError(f"server.{name}: belongs to vllm, not to ollama: remove it")
-        return self
+                yield Problem(("server", name), "belongs to vllm, not to ollama", "remove it")
 
     @property
     def runs(self) -> InferenceServer | None:
@@ -208,13 +225,14 @@ class InferenceSettings(Inference):
         given = {name: getattr(own, name) for name in own.model_fields_set}
         return Inference(**{name: getattr(self, name) for name in Inference.model_fields} | given)
 
-    def demands(self) -> list[Demand]:
-        """Pods in the agents' namespace."""
+    def demands(self) -> dict[str, list[Demand]]:
+        """Return the pods of the server that the stack runs."""
         if self.runs is None:
-            return []
+            return {}
         replicas = self.runs.replicas
         containers = (self.runs.resources,)
-        return [Demand(source="inference.server", minimum=replicas, maximum=replicas, containers=containers)]
+        server = Demand(source="inference.server", minimum=replicas, maximum=replicas, containers=containers)
+        return {"agents": [server]}
 
 
 def is_address(host: str) -> bool:

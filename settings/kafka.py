@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
+from manifests.problems import Problem, ProblemError
 from manifests.text import quoted
 
-from .model import Demand, Model, Resources, SecretKey
+from .model import Demand, Model, Resources, SecretKey, Section
 from .tls import Certificates, ExternalTls
 from .types import Cidr, Duration, ImageRef, Memory, TopicName
 
@@ -27,13 +29,14 @@ class TopicSettings(Model):
     """Whether its messages are the only record of what happened (event sourcing): every one is kept for ever, or with
     `cleanup: compact` the last of each key. Needs `authentication: scram` and `minInsyncReplicas: 2` or more."""
 
-    @model_validator(mode="after")
-    def _event_log_keeps(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """An event log keeps everything."""
         if self.event_log and self.cleanup == "compact,delete":
-            raise ValueError("cleanup: an event log deletes nothing: write `compact`, or leave `cleanup` out")
+            what = "an event log deletes nothing"
+            yield Problem(("cleanup",), what, "write `compact`, or leave `cleanup` out")
         if self.event_log and "retention" in self.model_fields_set:
-            raise ValueError("retention: an event log is kept for ever: remove `retention` or `eventLog`")
-        return self
+            what = "an event log is kept for ever"
+            yield Problem(("retention",), what, "remove `retention` or `eventLog`")
 
     @property
     def retention_ms(self) -> int:
@@ -44,7 +47,7 @@ class TopicSettings(Model):
 def _broker(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not re.fullmatch(r"[A-Za-z0-9.-]+", host) or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
-        raise ValueError(f"{quoted(text)} is not a broker address: write `host:port`")
+        raise ProblemError.of(f"{quoted(text)} is not a broker address", "write `host:port`")
     return text
 
 
@@ -81,11 +84,11 @@ class ExternalKafka(Model):
     """Whether a Job tries it before agents roll. It reads a message of each topic that agents consume, without a group,
     and writes nothing. Its resources are `kafka.jobResources`."""
 
-    @model_validator(mode="after")
-    def _no_password_in_the_open(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """No password is sent in the open."""
         if self.tls is None and self.authentication is not None and self.authentication.mechanism == "PLAIN":
-            raise ValueError("authentication.mechanism: PLAIN sends the password in the open: set `tls`, or use SCRAM")
-        return self
+            what = "PLAIN sends the password in the open"
+            yield Problem(("authentication", "mechanism"), what, "set `tls`, or use SCRAM")
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -98,8 +101,25 @@ class ExternalKafka(Model):
         return _security_protocol(login=self.authentication is not None, tls=self.tls is not None)
 
 
-class KafkaSettings(Model):
+class KafkaSettings(Section):
     """Messages between agents."""
+
+    usable: ClassVar[bool] = True
+    implied_by: ClassVar[tuple[str, ...]] = ("consumes", "produces")
+    variables: ClassVar[frozenset[str]] = frozenset(
+        {
+            "KAFKA_BOOTSTRAP_SERVERS",
+            "KAFKA_SECURITY_PROTOCOL",
+            "KAFKA_SASL_MECHANISM",
+            "KAFKA_USERNAME",
+            "KAFKA_PASSWORD",
+            "KAFKA_CA_FILE",
+            "KAFKA_CLIENT_RACK",
+            "KAFKA_CONSUMER_GROUP",
+            "KAFKA_CONSUME_TOPICS",
+            "KAFKA_PRODUCE_TOPICS",
+        }
+    )
 
     mode: Literal["separate", "combined", "external"] = "separate"
     """`separate` controllers and brokers; `combined`: one node that is both, without a second copy of anything."""
@@ -132,52 +152,65 @@ class KafkaSettings(Model):
     """The claim of each broker, likewise."""
     topics: dict[TopicName, TopicSettings] = {}
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """The nodes can hold what is asked of them, and an external Kafka is described where, and only where, it is."""
         if (self.mode == "external") != (self.external is not None):
-            raise ValueError("external: set it with `mode: external`, and only then")
-        if self.external is not None and self.tls is not None:
-            raise ValueError("tls: holds the certificates of the stack's own Kafka: write `external.tls` instead")
+            yield Problem(("external",), "set it with `mode: external`, and only then")
         if self.mode == "external":
-            return self
+            if self.tls is not None:
+                what = "holds the certificates of the stack's own Kafka"
+                yield Problem(("tls",), what, "write `external.tls` instead")
+            return
+        yield from self._nodes()
+        yield from self._copies()
+        yield from self._topics()
+
+    def _nodes(self) -> Iterator[Problem]:
+        if self.mode == "combined":
+            if (self.brokers, self.controllers) != (1, 1):
+                what = "a combined Kafka is one node"
+                yield Problem(("brokers",), what, "write `brokers: 1` and `controllers: 1`")
+        elif self.controllers % 2 == 0:
+            yield Problem(
+                ("controllers",),
+                f"{self.controllers} is even, and an even quorum survives no more than the odd number below it",
+                f"write {self.controllers - 1} or {self.controllers + 1}",
+            )
+
+    def _copies(self) -> Iterator[Problem]:
+        factor = self.replication_factor
+        if factor > self.brokers:
+            what = f"{factor} copies need as many brokers, and there are {self.brokers}"
+            yield Problem(("replicationFactor",), what, "lower the factor or raise `brokers`")
+        if self.min_insync_replicas >= max(factor, 2):
+            yield Problem(
+                ("minInsyncReplicas",),
+                f"{self.min_insync_replicas} is not below the replication factor of {factor}, so one broker's end "
+                "stops all writes",
+                f"write {max(min(factor, self.brokers) - 1, 1)}",
+            )
+
+    def _topics(self) -> Iterator[Problem]:
         metric_names: dict[str, str] = {}
-        for topic in self.topics:
+        for topic, settings in self.topics.items():
             other = metric_names.setdefault(topic.replace(".", "_"), topic)
             if other != topic:
-                raise ValueError(
-                    f"topics.{topic}: Kafka cannot tell it from `{other}` in metric names, where dots and underscores "
-                    "are one: rename one of them"
+                yield Problem(
+                    ("topics", topic),
+                    f"Kafka cannot tell it from `{other}` in metric names, where dots and underscores are one",
+                    "rename one of them",
                 )
-        if self.mode == "combined" and (self.brokers, self.controllers) != (1, 1):
-            raise ValueError("brokers: a combined Kafka is one node: write `brokers: 1` and `controllers: 1`")
-        if self.controllers % 2 == 0:
-            raise ValueError(
-                f"controllers: {self.controllers} is even, and an even quorum survives no more than the odd number "
-                f"below it: write {self.controllers - 1} or {self.controllers + 1}"
-            )
-        if self.replication_factor > self.brokers:
-            raise ValueError(
-                f"replicationFactor: {self.replication_factor} copies need as many brokers, and there are "
-                f"{self.brokers}: lower the factor or raise `brokers`"
-            )
-        if self.min_insync_replicas >= max(self.replication_factor, 2):
-            raise ValueError(
-                f"minInsyncReplicas: {self.min_insync_replicas} is not below the replication factor of "
-                f"{self.replication_factor}, so one broker's end stops all writes: write "
-                f"{max(self.replication_factor - 1, 1)}"
-            )
-        for topic, settings in self.topics.items():
             if settings.event_log and self.min_insync_replicas < 2:
-                raise ValueError(
-                    f"topics.{topic}.eventLog: an acknowledged event must be on two brokers, and minInsyncReplicas is "
-                    f"{self.min_insync_replicas}: write `minInsyncReplicas: 2` and `replicationFactor: 3`, or leave "
-                    "`eventLog` out where there is no second copy"
+                yield Problem(
+                    ("topics", topic, "eventLog"),
+                    "an acknowledged event must be on two brokers, and minInsyncReplicas is "
+                    f"{self.min_insync_replicas}",
+                    "write `minInsyncReplicas: 2` and `replicationFactor: 3`, or leave `eventLog` out where there is "
+                    "no second copy",
                 )
-            if settings.event_log and self.authentication == "none":
-                raise ValueError(
-                    f"topics.{topic}.eventLog: without users anybody may delete it: write `authentication: scram`"
-                )
-        return self
+            if settings.event_log and not self.secured:
+                what = "without users anybody may delete it"
+                yield Problem(("topics", topic, "eventLog"), what, "write `authentication: scram`")
 
     @property
     def secured(self) -> bool:
@@ -194,10 +227,15 @@ class KafkaSettings(Model):
         """Kafka's name for how everybody speaks to the brokers."""
         return _security_protocol(login=self.secured, tls=self.tls is not None)
 
-    def demands(self) -> list[Demand]:
-        """Pods in the data namespace."""
-        if self.mode == "external":
-            return []
+    def demands(self) -> dict[str, list[Demand]]:
+        """Return the cluster's pods, or that of the preflight of an external Kafka."""
+        if self.external is None:
+            return {"data": self._cluster_demands()}
+        if not self.external.preflight:
+            return {}
+        return {"agents": [Demand(source="kafka preflight", minimum=1, maximum=1, containers=(self.job_resources,))]}
+
+    def _cluster_demands(self) -> list[Demand]:
         demands = [
             Demand(
                 source="kafka brokers",
@@ -220,9 +258,3 @@ class KafkaSettings(Model):
         if self.has_job:
             demands.append(Demand(source="kafka topics", minimum=1, maximum=1, containers=(self.job_resources,)))
         return demands
-
-    def preflight_demands(self) -> list[Demand]:
-        """Pods in the agents' namespace."""
-        if self.external is None or not self.external.preflight:
-            return []
-        return [Demand(source="kafka preflight", minimum=1, maximum=1, containers=(self.job_resources,))]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
+
+from manifests.problems import Problem, ProblemError
 
 from .types import Cpu, DnsSubdomain, Memory
 
@@ -15,7 +17,8 @@ from .types import Cpu, DnsSubdomain, Memory
 class Model(BaseModel):
     """A frozen group of settings: camelCase in YAML, snake_case in Python, unknown keys refused.
 
-    Raises `pydantic.ValidationError`, whose text never holds the rejected input: it may be a secret.
+    Raises `pydantic.ValidationError`, whose text never holds the rejected input: it may be a secret. For rules that
+    concern several fields, a model implements `problems`.
     """
 
     model_config = ConfigDict(
@@ -41,6 +44,20 @@ class Model(BaseModel):
             if isinstance(field.default, Model) and isinstance(given, Mapping):
                 data[key] = merge(field.default.model_dump(by_alias=True), given)
         return data
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield every mistake that no field has by itself, with paths that begin at this model.
+
+        It is asked where each field is valid, since rules need values. Whatever can be judged by one field alone is
+        therefore better a validator of that field, which raises `ProblemError`.
+        """
+        yield from ()
+
+    @model_validator(mode="after")
+    def _no_problems(self) -> Self:
+        if found := tuple(self.problems()):
+            raise ProblemError(*found)
+        return self
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,15 +103,18 @@ class Resources(Model):
             limits=Amounts(cpu=Cpu(cpu_limit), memory=Memory(memory_limit)),
         )
 
-    @model_validator(mode="after")
-    def _limits_cover_requests(self) -> Self:
-        for name in ("cpu", "memory"):
-            request, limit = getattr(self.requests, name), getattr(self.limits, name)
-            if limit.amount < request.amount:
-                raise ValueError(
-                    f"limits.{name}: {limit} is below the request of {request}: raise the limit or lower the request"
-                )
-        return self
+    def problems(self) -> Iterator[Problem]:
+        """Limits cover requests."""
+        return uncovered(self.requests, self.limits)
+
+
+def uncovered(requests: Amounts, limits: Amounts) -> Iterator[Problem]:
+    """Yield a problem for each limit that is below its request."""
+    for name in ("cpu", "memory"):
+        request, limit = getattr(requests, name), getattr(limits, name)
+        if limit.amount < request.amount:
+            what = f"{limit} is below the request of {request}"
+            yield Problem(("limits", name), what, "raise the limit or lower the request")
 
 
 class SecretKey(Model):
@@ -118,3 +138,23 @@ class Demand(Model):
     def asked(self, kind: Literal["requests", "limits"], resource: str, replicas: int) -> Decimal:
         """Return the requests or limits of `replicas` pods: `cpu` in cores or `memory` in bytes."""
         return replicas * sum((getattr(getattr(c, kind), resource).amount for c in self.containers), Decimal(0))
+
+
+class SetsVariables(Model):
+    """Settings by which the stack sets environment variables of an agent."""
+
+    variables: ClassVar[frozenset[str]] = frozenset()
+    """Their names: an agent that has these settings cannot declare them itself."""
+
+
+class Section(SetsVariables):
+    """What Pulumi.ENV.yaml says of one part of the stack, behind `agentstack:`."""
+
+    usable: ClassVar[bool] = False
+    """Whether agents may name the section in `uses`; they get its `variables`."""
+    implied_by: ClassVar[tuple[str, ...]] = ()
+    """The fields of an agent that mean the same as naming it in `uses`."""
+
+    def demands(self) -> dict[str, list[Demand]]:
+        """Return what its pods ask for, by the key of their namespace in `namespaces`."""
+        return {}

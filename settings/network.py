@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
-from typing import Any, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 from pydantic import ConfigDict, model_validator
 
+from manifests.problems import Problem, ProblemError
 from manifests.text import quoted
 
 from .model import Model
@@ -40,11 +41,10 @@ class Egress(Model):
     def _from_text(cls, data: object) -> object:
         return _parsed(data) if isinstance(data, str) else data
 
-    @model_validator(mode="after")
-    def _one_destination(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """It is one destination."""
         if (self.host is None) == (self.cidr is None):
-            raise ValueError("host: give either `host` or `cidr`")
-        return self
+            yield Problem(("host",), "give either `host` or `cidr`")
 
 
 def _parsed(text: str) -> Mapping[str, object]:
@@ -56,7 +56,8 @@ def _parsed(text: str) -> Mapping[str, object]:
         place, colon, port = text.rpartition(":") if text.count(":") == 1 else (text, "", "")
         whole = True
     if not whole or not place or (colon and not re.fullmatch("[0-9]{1,5}", port)):
-        raise ValueError(f"{quoted(text)} is no destination: write `HOST:PORT`, `CIDR:PORT` or, of IPv6, `[CIDR]:PORT`")
+        remedy = "write `HOST:PORT`, `CIDR:PORT` or, of IPv6, `[CIDR]:PORT`"
+        raise ProblemError.of(f"{quoted(text)} is no destination", remedy)
     given: dict[str, object] = {"port": int(port)} if colon else {}
     try:
         ipaddress.ip_network(place, strict=False)

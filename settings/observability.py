@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from .model import Demand, Model, Resources, SecretKey
+from manifests.problems import Problem
+
+from .model import Demand, Model, Resources, SecretKey, Section
 from .types import Duration, Memory
 
 
@@ -22,14 +24,14 @@ class PrometheusSettings(Model):
     storage: Memory = Memory("50Gi")
     resources: Resources = Resources.of("500m", "2Gi", "2", "4Gi")
 
-    @model_validator(mode="after")
-    def _retention_fits(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """What is kept fits into the claim."""
         if self.retention_size.amount >= self.storage.amount:
-            raise ValueError(
-                f"retentionSize: {self.retention_size} does not fit into the claim of {self.storage}: keep it at "
-                "80 % of `storage`, since the write-ahead log needs room as well"
+            yield Problem(
+                ("retentionSize",),
+                f"{self.retention_size} does not fit into the claim of {self.storage}",
+                "keep it at 80 % of `storage`, since the write-ahead log needs room as well",
             )
-        return self
 
 
 class AlertmanagerSettings(Model):
@@ -47,7 +49,7 @@ class GrafanaSettings(Model):
     resources: Resources = Resources.of("100m", "256Mi", "500m", "512Mi")
 
 
-class ObservabilitySettings(Model):
+class ObservabilitySettings(Section):
     """Metrics, alerts and dashboards."""
 
     prometheus: PrometheusSettings = PrometheusSettings()
@@ -57,18 +59,18 @@ class ObservabilitySettings(Model):
     node_exporter_resources: Resources = Resources.of("20m", "32Mi", "200m", "64Mi")
     """Of the collector on each node."""
 
-    def demands(self) -> list[Demand]:
-        """Pods in the observability namespace."""
-        return [
-            Demand(source=source, minimum=1, maximum=1, containers=(asked,))
-            for source, asked in (
-                ("prometheus", self.prometheus.resources),
-                ("alertmanager", self.alertmanager.resources),
-                ("grafana", self.grafana.resources),
-                ("kube-state-metrics", self.kube_state_metrics_resources),
-            )
-        ]
+    def demands(self) -> dict[str, list[Demand]]:
+        """Return its pods; the collectors' for one node, since settings do not know the nodes."""
+        return {
+            "observability": [
+                _one("prometheus", self.prometheus.resources),
+                _one("alertmanager", self.alertmanager.resources),
+                _one("grafana", self.grafana.resources),
+                _one("kube-state-metrics", self.kube_state_metrics_resources),
+            ],
+            "collectors": [_one("node-exporter", self.node_exporter_resources)],
+        }
 
-    def collector_demands(self) -> list[Demand]:
-        """Pods in the collectors' namespace: counted for one node, since settings do not know the nodes."""
-        return [Demand(source="node-exporter", minimum=1, maximum=1, containers=(self.node_exporter_resources,))]
+
+def _one(source: str, resources: Resources) -> Demand:
+    return Demand(source=source, minimum=1, maximum=1, containers=(resources,))

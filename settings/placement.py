@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
+
+from manifests.problems import Problem, ProblemError
 
 from .model import Model
 from .types import DnsSubdomain, Duration, LabelKey, LabelValue, PoolName
@@ -73,20 +76,19 @@ class Gpu(Model):
     """The model, as NVIDIA's GPU Feature Discovery labels nodes (`nvidia.com/gpu.product`), such as
     `NVIDIA-A100-SXM4-80GB`; any if absent."""
 
-    @model_validator(mode="after")
-    def _known(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """A device plugin has such a resource, and nodes have such a label."""
         if "/" not in self.resource:
-            raise ValueError(f"resource: `{self.resource}` has no domain: write for example `nvidia.com/gpu`")
-        if self.product and not self.resource.startswith("nvidia.com/"):
-            raise ValueError(
-                "product: is a label of NVIDIA's nodes only: describe a pool with the label of yours instead"
-            )
-        return self
+            yield Problem(("resource",), f"`{self.resource}` has no domain", "write for example `nvidia.com/gpu`")
+        elif self.product and not self.resource.startswith("nvidia.com/"):
+            what = "is a label of NVIDIA's nodes only"
+            yield Problem(("product",), what, "describe a pool with the label of yours instead")
 
 
 def _not_the_systems(name: str) -> str:
     if name.startswith("system-"):
-        raise ValueError(f"`{name}` would let the agent push out what the cluster needs to live: choose another class")
+        what = f"`{name}` would let the agent push out what the cluster needs to live"
+        raise ProblemError.of(what, "choose another class")
     return name
 
 

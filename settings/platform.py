@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Iterator
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
+
+from manifests.problems import Problem
 
 from .approvals import ApprovedReplacement
-from .model import Amounts, Model, Resources
+from .model import Amounts, Model, Resources, Section, uncovered
 from .network import NetworkSettings
 from .placement import PROVIDER_POOLS, NodeProvider, Pool
 from .secrets import ExternalSecrets
@@ -35,7 +38,7 @@ class Keda(Model):
     """The namespace of its operator, which asks Kafka and Redis: only its pods there are let through."""
 
 
-class PlatformSettings(Model):
+class PlatformSettings(Section):
     """Settings that every part of the stack shares."""
 
     kube_context: str | None = None
@@ -72,10 +75,9 @@ class Quota(Model):
     pods: int = Field(default=100, ge=1)
     """Pods that are not finished, at most."""
 
-    @model_validator(mode="after")
-    def _limits_cover_requests(self) -> Self:
-        Resources(requests=self.requests, limits=self.limits)
-        return self
+    def problems(self) -> Iterator[Problem]:
+        """Limits cover requests."""
+        return uncovered(self.requests, self.limits)
 
 
 def _quota(cpu: str, memory: str, cpu_limit: str, memory_limit: str, pods: int) -> Quota:
@@ -92,7 +94,7 @@ class NamespaceSettings(Model):
     """The LimitRange: requests and limits of a container that sets none."""
 
 
-class NamespacesSettings(Model):
+class NamespacesSettings(Section):
     """The four namespaces of the stack."""
 
     agents: NamespaceSettings = NamespaceSettings(name="agents", quota=_quota("64", "128Gi", "128", "256Gi", 500))
@@ -103,13 +105,13 @@ class NamespacesSettings(Model):
     collectors: NamespaceSettings = NamespaceSettings(name="collectors", quota=_quota("8", "16Gi", "16", "32Gi", 200))
     """Node-level collectors: they read the host, so this namespace alone is `privileged` in Pod Security terms."""
 
-    @model_validator(mode="after")
-    def _names_differ(self) -> Self:
-        names = [self.agents.name, self.data.name, self.observability.name, self.collectors.name]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two namespaces are named `{name}`: give each a name of its own")
-        return self
+    def problems(self) -> Iterator[Problem]:
+        """Their names differ."""
+        first: dict[str, str] = {}
+        for key in type(self).model_fields:
+            name = getattr(self, key).name
+            if (other := first.setdefault(name, key)) != key:
+                yield Problem((key, "name"), f"`{name}` is the name of `{other}` already", "give it a name of its own")
 
 
 class GatewayTls(Model):
@@ -141,7 +143,7 @@ class GatewayParent(Model):
     """Whether that listener serves TLS, which is the Gateway's affair; for the agents' URLs."""
 
 
-class GatewaySettings(Model):
+class GatewaySettings(Section):
     """The way in from outside: an Ingress of the class that the cluster's controller serves, or HTTPRoutes."""
 
     enabled: bool = True
@@ -159,10 +161,10 @@ class GatewaySettings(Model):
     """Annotations that the controller understands (rate limits, authentication, timeouts)."""
     controller: GatewayController = GatewayController()
 
-    @model_validator(mode="after")
-    def _one_api(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """What belongs to one API is not set with the other."""
         if (self.api == "gateway-api") != (self.parent is not None):
-            raise ValueError("parent: set it with `api: gateway-api`, and only then")
-        if self.parent is not None and self.tls is not None:
-            raise ValueError("tls: the listener of the Gateway has the certificate: remove `tls`, see `parent.https`")
-        return self
+            yield Problem(("parent",), "set it with `api: gateway-api`, and only then")
+        if self.api == "gateway-api" and self.tls is not None:
+            what = "the listener of the Gateway has the certificate"
+            yield Problem(("tls",), what, "remove `tls`, see `parent.https`")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Literal, Self
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field
 
-from .model import Demand, Model, Resources, SecretKey
+from manifests.problems import Problem, ProblemError
+
+from .model import Demand, Model, Resources, SecretKey, Section
 from .redis_backup import RedisBackup
 from .tls import Certificates, ExternalTls
 from .types import Cidr, Duration, HostName, ImageRef, Memory, Port
@@ -33,8 +36,28 @@ class ExternalRedis(Model):
     preflight_resources: Resources = Resources.of("10m", "16Mi", "200m", "64Mi")
 
 
-class RedisSettings(Model):
+def _majority(shards: int) -> int:
+    # Redis itself refuses fewer: a majority of masters must survive the loss of one.
+    # https://redis.io/docs/latest/operate/oss_and_stack/management/scaling/
+    if shards < 3:
+        raise ProblemError.of(f"a Redis Cluster needs at least 3 shards, not {shards}", "write `shards: 3`")
+    return shards
+
+
+class RedisSettings(Section):
     """Conversation and checkpoint state."""
+
+    usable: ClassVar[bool] = True
+    variables: ClassVar[frozenset[str]] = frozenset(
+        {
+            "REDIS_HOST",
+            "REDIS_PORT",
+            "REDIS_URL",
+            "REDIS_CA_FILE",
+            "CONVERSATION_TTL_SECONDS",
+            "CHECKPOINT_TTL_SECONDS",
+        }
+    )
 
     mode: Literal["cluster", "external"] = "cluster"
     external: ExternalRedis | None = None
@@ -48,7 +71,7 @@ class RedisSettings(Model):
 
     Fixed once the cluster holds data: nodes with TLS and nodes without it do not understand each other.
     """
-    shards: int = Field(default=3, le=100)
+    shards: Annotated[int, Field(le=100), AfterValidator(_majority)] = 3
     """Masters, each with its part of the 16,384 hash slots; at least 3.
 
     May grow: the new nodes join, and redis-keeper moves slots to the new masters until all hold as many. A node that
@@ -79,22 +102,24 @@ class RedisSettings(Model):
         """All Redis nodes: masters and replicas."""
         return self.shards * (1 + self.replicas_per_shard)
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """An external Redis is described where, and only where, it is used."""
         if (self.mode == "external") != (self.external is not None):
-            raise ValueError("external: set it with `mode: external`, and only then")
-        if self.external is not None and self.tls is not None:
-            raise ValueError("tls: holds the certificates of the stack's own Redis: write `external.tls` instead")
-        # Redis itself refuses fewer: a majority of masters must survive the loss of one.
-        # https://redis.io/docs/latest/operate/oss_and_stack/management/scaling/
-        if self.shards < 3:
-            raise ValueError(f"shards: a Redis Cluster needs at least 3 shards, not {self.shards}: write `shards: 3`")
-        return self
+            yield Problem(("external",), "set it with `mode: external`, and only then")
+        if self.mode == "external" and self.tls is not None:
+            what = "holds the certificates of the stack's own Redis"
+            yield Problem(("tls",), what, "write `external.tls` instead")
 
-    def demands(self) -> list[Demand]:
-        """Pods in the data namespace."""
-        if self.mode == "external":
-            return []
+    def demands(self) -> dict[str, list[Demand]]:
+        """Return the cluster's pods, or that of the preflight of an external Redis."""
+        if self.external is None:
+            return {"data": self._cluster_demands()}
+        if not self.external.preflight:
+            return {}
+        resources = (self.external.preflight_resources,)
+        return {"agents": [Demand(source="redis preflight", minimum=1, maximum=1, containers=resources)]}
+
+    def _cluster_demands(self) -> list[Demand]:
         node = (self.resources, self.exporter_resources)
         demands = [
             Demand(source="redis", minimum=self.nodes, maximum=self.nodes, containers=node),
@@ -107,10 +132,3 @@ class RedisSettings(Model):
                 Demand(source="redis restore", minimum=1, maximum=1, containers=(self.resources,)),
             ]
         return demands
-
-    def preflight_demands(self) -> list[Demand]:
-        """Pods in the agents' namespace."""
-        if self.external is None or not self.external.preflight:
-            return []
-        resources = (self.external.preflight_resources,)
-        return [Demand(source="redis preflight", minimum=1, maximum=1, containers=resources)]

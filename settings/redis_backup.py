@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Self
+from collections.abc import Iterator
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
+from manifests.problems import Problem, ProblemError
 from manifests.text import quoted
 
 from .model import Model, Resources
@@ -18,22 +20,22 @@ _ENDPOINT = re.compile(r"(?P<scheme>https?)://[a-z0-9]([-.a-z0-9]*[a-z0-9])?(:(?
 def _endpoint(text: str) -> str:
     match = _ENDPOINT.fullmatch(text)
     if match is None or not 0 < int(match["port"] or 443) < 65536:
-        raise ValueError(
-            f"{quoted(text)} is not the address of an S3 service: write `https://HOST` or `https://HOST:PORT`, without "
-            "the bucket"
-        )
+        what = f"{quoted(text)} is not the address of an S3 service"
+        raise ProblemError.of(what, "write `https://HOST` or `https://HOST:PORT`, without the bucket")
     return text.rstrip("/")
 
 
 def _bucket(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9][-.a-z0-9]{1,61}[a-z0-9]", text):
-        raise ValueError(f"{quoted(text)} is not a bucket: use 3 to 63 lower-case letters, digits, dots and hyphens")
+        remedy = "use 3 to 63 lower-case letters, digits, dots and hyphens"
+        raise ProblemError.of(f"{quoted(text)} is not a bucket", remedy)
     return text
 
 
 def _prefix(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*", text) or {".", ".."} & set(text.split("/")):
-        raise ValueError(f"{quoted(text)} is not a prefix: write folders such as `prod/redis`, without outer slashes")
+        remedy = "write folders such as `prod/redis`, without outer slashes"
+        raise ProblemError.of(f"{quoted(text)} is not a prefix", remedy)
     return text
 
 
@@ -91,8 +93,7 @@ class RedisBackup(Model):
         """The claim, or None where snapshots go to a bucket."""
         return None if self.s3 else self.claim or BackupClaim()
 
-    @model_validator(mode="after")
-    def _one_target(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """They have one target."""
         if self.claim is not None and self.s3 is not None:
-            raise ValueError("s3: give either `claim` or `s3`")
-        return self
+            yield Problem(("s3",), "give either `claim` or `s3`")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Self
+from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from .model import Model
+from manifests.problems import Problem
+
+from .model import Model, SetsVariables
 from .types import Duration, duration_text
 
 _SECOND, _HOUR = timedelta(seconds=1), timedelta(hours=1)
@@ -23,14 +26,11 @@ class Retries(Model):
     max_backoff: Duration = Field(default=timedelta(seconds=30), ge=_SECOND, le=_HOUR)
     """The longest wait."""
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """The first wait is not the longest."""
         if self.max_backoff < self.backoff:
-            raise ValueError(
-                f"maxBackoff: {duration_text(self.max_backoff)} is below the first backoff of "
-                f"{duration_text(self.backoff)}: raise it, or lower `backoff`"
-            )
-        return self
+            what = f"{duration_text(self.max_backoff)} is below the first backoff of {duration_text(self.backoff)}"
+            yield Problem(("maxBackoff",), what, "raise it, or lower `backoff`")
 
     @property
     def waits(self) -> timedelta:
@@ -48,8 +48,23 @@ class CircuitBreaker(Model):
     """How long it stays open until one request tries again."""
 
 
-class Resilience(Model):
+class Resilience(SetsVariables):
     """The contract of load and failure; the agent's process keeps it, the stack hands it over and checks it."""
+
+    variables: ClassVar[frozenset[str]] = frozenset(
+        {
+            "CONCURRENCY",
+            "QUEUE_BOUND",
+            "REQUEST_TIMEOUT_SECONDS",
+            "RETRY_MAX",
+            "RETRY_BACKOFF_SECONDS",
+            "RETRY_MAX_BACKOFF_SECONDS",
+            "CIRCUIT_BREAKER_FAILURES",
+            "CIRCUIT_BREAKER_WINDOW_SECONDS",
+            "CIRCUIT_BREAKER_COOLDOWN_SECONDS",
+            "LONGEST_TASK_SECONDS",
+        }
+    )
 
     concurrency: int = Field(ge=1, le=100_000)
     """Tasks that one pod works on at a time."""
@@ -61,22 +76,24 @@ class Resilience(Model):
     circuit_breaker: CircuitBreaker | None = CircuitBreaker()
     """`null` for an agent without one."""
 
-    @model_validator(mode="after")
-    def _sensible(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """Each limit can be reached."""
         if self.queue_bound < self.concurrency:
-            raise ValueError(
-                f"queueBound: {self.queue_bound} is below the concurrency of {self.concurrency}, which it would never "
-                "let be reached: raise it, or lower `concurrency`"
+            yield Problem(
+                ("queueBound",),
+                f"{self.queue_bound} is below the concurrency of {self.concurrency}, which it would never let be "
+                "reached",
+                "raise it, or lower `concurrency`",
             )
         breaker = self.circuit_breaker
         # While a dependency hangs, a failure takes the whole timeout.
         if breaker and breaker.failures * self.request_timeout > breaker.window * self.concurrency:
-            raise ValueError(
-                f"circuitBreaker.failures: {self.concurrency} at a time cannot time out {breaker.failures} times "
-                f"within {duration_text(breaker.window)}, so a dependency that hangs would never open it: lower "
-                "`failures` or `requestTimeout`, or lengthen `window`"
+            yield Problem(
+                ("circuitBreaker", "failures"),
+                f"{self.concurrency} at a time cannot time out {breaker.failures} times within "
+                f"{duration_text(breaker.window)}, so a dependency that hangs would never open it",
+                "lower `failures` or `requestTimeout`, or lengthen `window`",
             )
-        return self
 
     @property
     def longest_request(self) -> timedelta:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
+
+from manifests.problems import Problem
 
 from .model import Model, SecretKey
 from .types import DnsSubdomain, Duration
@@ -46,15 +49,14 @@ class AgentSecret(Model):
     external: ExternalKey | None = None
     """A value in the store of `platform.externalSecrets`."""
 
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """It has one source, which gives what is required."""
         if self.existing_secret and self.external:
-            raise ValueError("external: the value comes from `existingSecret` already: set one of them to `null`")
+            what = "the value comes from `existingSecret` already"
+            yield Problem(("external",), what, "set one of them to `null`")
         if self.external and not self.required:
-            raise ValueError(
-                "required: the operator makes all of an agent's external secrets or none: remove `required: false`"
-            )
-        return self
+            what = "the operator makes all of an agent's external secrets or none"
+            yield Problem(("required",), what, "remove `required: false`")
 
     @property
     def configured(self) -> bool:

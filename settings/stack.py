@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from manifests.text import escaped, nearest, quoted
+from manifests.problems import Problem
+from manifests.text import escaped, quoted, suggestion
 
 from .agents import AgentFile
-from .errors import Problem, SettingsError, problems
-from .files import line_of, read_agents
+from .errors import SettingsError, problems
+from .files import AgentFiles, line_of, scan_agents
 from .fleet import FOLDER
 from .model import merge, overrides
 from .root import Settings
+from .sections import SECTIONS
 
-SECTIONS = ("platform", "namespaces", "redis", "kafka", "observability", "gateway", "inference")
-"""What of `Settings` the configuration of a stack gives as it is, by its keys there."""
+_GROUPS = (*SECTIONS, "agents", "secrets")
+_NO_GROUP = "must be a group of `key: value` lines"
 
 
 def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: pathlib.Path) -> Settings:
@@ -30,28 +32,15 @@ def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: 
 
     Raises `SettingsError` with one line per mistake.
     """
-    files = read_agents(agents_folder)
-    mistakes = _Mistakes(stack_file, files, config.get("agents", {}))
-    groups = (*SECTIONS, "agents", "secrets")
-    for key, value in config.items():
-        if key not in groups:
-            mistakes.add(Problem((key,), f"unknown key {quoted(key)}{nearest(key, groups)}"))
-        elif not isinstance(value, Mapping):
-            mistakes.add(Problem((key,), "must be a group of `key: value` lines"))
-    mistakes.raise_if_any()
-    changes: Mapping[str, Any] = config.get("agents", {})
-    for name, override in changes.items():
-        if name not in files:
-            mistakes.add(Problem(("agents", name), f"unknown agent {quoted(str(name))}{nearest(name, files)}"))
-        elif not isinstance(override, Mapping):
-            mistakes.add(Problem(("agents", name), "must be a group of `key: value` lines"))
-        elif "name" in override:
-            mistakes.add(Problem(("agents", name, "name"), "an environment cannot rename an agent: remove it"))
-    for name, value in config.get("secrets", {}).items():
-        if not (isinstance(value, Mapping) and "secure" in value):
-            command = f"pulumi config set --secret --path 'agentstack:secrets.{escaped(str(name))}'"
-            mistakes.add(Problem(("secrets", name), f"a secret in plain text: remove the line and run `{command}`"))
-    mistakes.raise_if_any()
+    files, unreadable = scan_agents(agents_folder)
+    overridden, secrets = _group(config, "agents"), _group(config, "secrets")
+    changes = {name: _group(overridden, name) for name in overridden}
+    mistakes = _Mistakes(stack_file, files, changes)
+    mistakes.lines += unreadable
+    mistakes.add(_unknown_groups(config))
+    # An agent whose file cannot be read may be any of those that are overridden.
+    mistakes.add(_overrides(overridden, files, complete=not unreadable))
+    mistakes.add(_plain_secrets(secrets))
 
     agents: dict[str, AgentFile] = {}
     disabled: dict[str, AgentFile] = {}
@@ -60,49 +49,73 @@ def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: 
         try:
             agent = AgentFile.model_validate(declared, by_name=False, context={FOLDER: path.parent})
         except ValidationError as error:
-            for problem in problems(error, AgentFile):
-                mistakes.add(Problem(("agents", name, *problem.path), problem.message))
+            mistakes.add(problem.below("agents", name) for problem in problems(error, AgentFile))
         else:
             (agents if agent.enabled else disabled)[name] = agent
     whole = {key: config[key] for key in SECTIONS if key in config}
-    if not mistakes.lines:  # the rules between the parts need all agents
-        whole |= {"agents": agents, "disabled": disabled, "secrets": frozenset(config.get("secrets", {}))}
+    # The rules between the parts need all agents: of one that is left out, others would seem to call what is not there.
+    if not mistakes.lines:
+        whole |= {"agents": agents, "disabled": disabled, "secrets": frozenset(secrets)}
     try:
         settings = Settings.model_validate(whole, by_name=False)
     except ValidationError as error:
-        for problem in problems(error, Settings):
-            mistakes.add(problem)
+        mistakes.add(problems(error, Settings))
     mistakes.raise_if_any()
     return settings
+
+
+def _group(config: Mapping[Any, Any], key: Any) -> Mapping[Any, Any]:
+    """Return what a key holds, if that is a group: of anything else there is a problem of its own."""
+    group = config.get(key)
+    return group if isinstance(group, Mapping) else {}
+
+
+def _unknown_groups(config: Mapping[str, Any]) -> Iterable[Problem]:
+    for key, value in config.items():
+        if key not in _GROUPS:
+            yield Problem((key,), f"unknown key {quoted(key)}", suggestion(key, _GROUPS))
+        elif key not in SECTIONS and not isinstance(value, Mapping):
+            yield Problem((key,), _NO_GROUP)
+
+
+def _overrides(overridden: Mapping[Any, Any], files: AgentFiles, *, complete: bool) -> Iterable[Problem]:
+    for name, override in overridden.items():
+        if name not in files:
+            if complete:
+                yield Problem(("agents", name), f"unknown agent {quoted(str(name))}", suggestion(name, files))
+        elif not isinstance(override, Mapping):
+            yield Problem(("agents", name), _NO_GROUP)
+        elif "name" in override:
+            yield Problem(("agents", name, "name"), "an environment cannot rename an agent", "remove it")
+
+
+def _plain_secrets(secrets: Mapping[Any, Any]) -> Iterable[Problem]:
+    for name, value in secrets.items():
+        if not (isinstance(value, Mapping) and "secure" in value):
+            command = f"pulumi config set --secret --path 'agentstack:secrets.{escaped(str(name))}'"
+            yield Problem(("secrets", name), "a secret in plain text", f"remove the line and run `{command}`")
 
 
 class _Mistakes:
     """Collects problems as lines that begin with the file and line that a person has to change."""
 
-    def __init__(
-        self,
-        stack_file: pathlib.Path,
-        files: Mapping[str, tuple[pathlib.Path, Mapping[str, Any]]],
-        changes: Mapping[str, Any],
-    ) -> None:
+    def __init__(self, stack_file: pathlib.Path, files: AgentFiles, changes: Mapping[Any, Any]) -> None:
         self.lines: list[str] = []
         self._stack_file = stack_file
         self._files = files
         self._changes = changes
 
-    def add(self, problem: Problem) -> None:
+    def add(self, problems: Iterable[Problem]) -> None:
+        self.lines += map(self._line, problems)
+
+    def _line(self, problem: Problem) -> str:
         path = problem.path
-        file, keys, shown = (
-            self._stack_file,
-            ("config", f"agentstack:{path[0]}", *path[1:]),
-            ("agentstack:", path),
-        )
+        file, keys, prefix = self._stack_file, ("config", f"agentstack:{path[0]}", *path[1:]), "agentstack:"
         in_agent = path[0] == "agents" and len(path) > 1 and path[1] in self._files
         if in_agent and not overrides(self._changes, path[1:]):
-            file, keys, shown = self._files[str(path[1])][0], path[2:], ("", path)
+            file, keys, prefix = self._files[str(path[1])][0], path[2:], ""
         line = line_of(file, keys)
-        place = ".".join(quoted(str(key)).strip("`") for key in shown[1])  # a key, too, may hold what must not be shown
-        self.lines.append(f"{file}{f':{line}' if line else ''}: {shown[0]}{place}: {problem.message}")
+        return f"{file}{f':{line}' if line else ''}: {prefix}{problem}"
 
     def raise_if_any(self) -> None:
         if self.lines:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Iterator
 
-from pydantic import model_validator
+from manifests.problems import Problem
 
 from .model import Model, SecretKey
 from .types import DnsLabel, DnsSubdomain
@@ -20,11 +20,10 @@ class Certificates(Model):
     """A Secret with the keys `tls.crt`, `tls.key` and `ca.crt` in the data namespace, and one of the same name in the
     agents' namespace, of which agents read `ca.crt` alone."""
 
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """They have one source."""
         if (self.cluster_issuer is None) == (self.existing_secret is None):
-            raise ValueError("clusterIssuer: give either `clusterIssuer` or `existingSecret`")
-        return self
+            yield Problem(("clusterIssuer",), "give either `clusterIssuer` or `existingSecret`")
 
 
 class ExternalTls(Model):

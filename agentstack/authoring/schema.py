@@ -14,7 +14,7 @@ from pydantic.json_schema import models_json_schema
 from agentstack.rendering.environment import STACK_FILE_KEYS
 from settings.agents import AgentFile, AgentSettings
 from settings.root import Settings
-from settings.stack import SECTIONS
+from settings.sections import SECTIONS
 
 Schema = dict[str, Any]
 

@@ -114,7 +114,7 @@ def agent(
 
 
 def _questions(name: str, settings: Settings) -> list[Question]:
-    from settings.agents import Shutdown
+    from settings.agent_fields import Shutdown
     from settings.types import duration_text
 
     topics = ", ".join(settings.kafka.topics) or "any that there are"

@@ -66,9 +66,9 @@ def _agents(settings: Settings) -> Iterator[Node | Edge]:
             yield Edge(own, f"topic/{topic}", "produces")
         for topic in agent.consumes:
             yield Edge(f"topic/{topic}", own, "consumes")
-        if agent.uses_kafka and not (agent.consumes or agent.produces):
+        if "kafka" in agent.used_parts and not (agent.consumes or agent.produces):
             yield Edge(own, "kafka", "uses")
-        if agent.uses_redis:
+        if "redis" in agent.used_parts:
             yield Edge(own, "redis", "uses", ", ".join(agent.redis_keys))
         for destination in agent.egress:
             place = _place(destination)
@@ -121,7 +121,7 @@ def _kafka(settings: Settings) -> Iterator[Node | Edge]:
 def _redis(settings: Settings) -> Iterator[Node | Edge]:
     redis = settings.redis
     if redis.external is not None:
-        if any(agent.uses_redis for agent in settings.agents.values()):
+        if any("redis" in agent.used_parts for agent in settings.agents.values()):
             yield Node("redis", "redis", "Redis", f"external, {redis.external.host}:{redis.external.port}")
         return
     copies = f"{_number(redis.replicas_per_shard, 'replica')} each" if redis.replicas_per_shard else "no replica"

@@ -11,10 +11,11 @@ from datetime import UTC, date, datetime
 from typing import Any, Final, NoReturn
 
 from manifests.manifest import Manifest
+from manifests.problems import Path, Problem
 from manifests.text import nearest, quoted
 from policies.rules import LEVELS, RULES, Config, ConfigSchema, Rule, Severity, Violation, Waiver, Waivers, evaluate
 from policies.waiver_file import WaiverFileError, read_waivers
-from settings.errors import Path, Problem, SettingsError
+from settings.errors import SettingsError
 from settings.files import environments, line_of
 
 ENFORCEMENT: Final[Mapping[str, Severity | None]] = {"mandatory": "error", "advisory": "warning", "disabled": None}

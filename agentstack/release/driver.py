@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from settings.agents import AgentSettings
+from settings.agents import AgentSettings, tracks
 from settings.errors import SettingsError
-from settings.rollout import StateFormats, incompatible, tracks, version_of, with_version
+from settings.rollout import StateFormats, incompatible, version_of, with_version
 from settings.root import Settings
 
 from .judge import Ask, Figures, PrometheusError, Verdict, figures, judge

@@ -6,7 +6,6 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from settings import Scaling
-from settings.scaling import scale_down_after
 
 from .declaration import Declaration
 from .scaled_object import scaled_object
@@ -23,7 +22,7 @@ def autoscaler(
     For the engine, the one kind of object replaces the other, and goes first: KEDA refuses a Deployment that another
     autoscaler has, and two would fight over the number.
     """
-    behavior = _behavior(int(scale_down_after(agent.settings).total_seconds()))
+    behavior = _behavior(int(agent.settings.scale_down_after.total_seconds()))
 
     def instead_of(kind: str) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(

@@ -15,7 +15,7 @@ from components.namespaces.component import Namespace
 from components.network import Peer
 from manifests.labels import TEAM, TRACK
 from settings import AgentSettings, ExternalSecrets, NetworkSettings, Pool
-from settings.rollout import Track, tracks
+from settings.agents import Track, tracks
 from settings.types import image_tag
 
 COMPONENT = "agent"
@@ -92,8 +92,8 @@ class Declaration:
         """What it uses. Raises `ValueError` if the environment does not offer that."""
         settings, offered = self.settings, self.environment.connections
         kinds = (
-            ("redis", settings.uses_redis),
-            ("kafka", settings.uses_kafka),
+            ("redis", "redis" in settings.used_parts),
+            ("kafka", "kafka" in settings.used_parts),
             ("inference", settings.inference is not None),
         )
         used = [kind for kind, wanted in kinds if wanted]

@@ -15,7 +15,6 @@ import pulumi_kubernetes as k8s
 from components.connection import Connection, SecretRef
 from components.network import Peer
 from settings import Queue, Scaling
-from settings.scaling import scale_down_after
 
 from .declaration import Declaration
 
@@ -61,7 +60,7 @@ def scaled_object(
         )
         trigger["authenticationRef"] = {"name": agent.object_name}
         opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[authentication]))
-    seconds = int(scale_down_after(agent.settings).total_seconds())
+    seconds = int(agent.settings.scale_down_after.total_seconds())
     targets = (("cpu", scaling.cpu), ("memory", scaling.memory))
     return k8s.apiextensions.CustomResource(
         agent.object_name,

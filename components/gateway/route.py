@@ -8,7 +8,7 @@ import pulumi_kubernetes as k8s
 from components.labels import labels
 from components.namespaces.component import Namespace
 from settings import AgentSettings, GatewayParent, GatewaySettings
-from settings.rollout import tracks
+from settings.agents import tracks
 
 
 def http_route(

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from components.connection import Connection
 from components.network import Edge, Peer, public_host
+from manifests.problems import ProblemError
 from settings import Inference
 from settings.inference import is_address
 
@@ -18,8 +19,8 @@ def connect(spec: Inference) -> Connection:
 
     The key is one of the agent's secrets (`AgentSettings.all_secrets`). Raises `ValueError` where `spec` is not whole.
     """
-    for mistake in spec.mistakes():
-        raise ValueError(f"inference.{mistake}")
+    if mistakes := [mistake.below("inference") for mistake in spec.mistakes()]:
+        raise ProblemError(*mistakes)
     return Connection(
         environment=environment(spec, spec.url),
         pod_labels={BACKEND_LABEL: str(spec.backend)},

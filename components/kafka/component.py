@@ -30,7 +30,6 @@ from components.labels import labels
 from components.namespaces.component import Namespace
 from components.network import Edge, Peer, network_policy
 from settings import AgentSettings, KafkaSettings
-from settings.scaling import queues
 
 
 class KafkaCluster(pulumi.ComponentResource):
@@ -78,11 +77,11 @@ class KafkaCluster(pulumi.ComponentResource):
             data={**CONFIG_FILES, CLUSTER_ID_KEY: cluster_id.b64_url},
             opts=child,
         )
-        asking = keda if any(queue.topic for queue in queues(clients).values()) else None
+        asking = keda if any(client.queue and client.queue.topic for client in clients.values()) else None
         policies = _policies(spec, namespace, agents, prometheus, asking, child)
         domain = f"{namespace.name}.svc.{cluster_domain}"
         roles = _roles(spec, domain)
-        users = {agent: settings for agent, settings in clients.items() if settings.uses_kafka}
+        users = {agent: settings for agent, settings in clients.items() if "kafka" in settings.used_parts}
         # The name by which clients find the brokers, from any namespace.
         host = f"{BOOTSTRAP}.{domain}"
         servers = f"{host}:{BROKER_PORT}"

@@ -15,7 +15,6 @@ from components.namespaces.component import Namespace
 from components.network import Edge, Peer, network_policy
 from components.pods import CLAIM_TEMPLATES, claim, sized_claims
 from settings import AgentSettings, RedisSettings
-from settings.scaling import queues
 from settings.types import image_tag
 
 from .backup import backup
@@ -85,7 +84,7 @@ class RedisCluster(pulumi.ComponentResource):
         self._domain = f"{namespace.name}.svc.{cluster_domain}"
         self._child = pulumi.ResourceOptions(parent=self)
 
-        users = {agent: settings for agent, settings in clients.items() if settings.uses_redis}
+        users = {agent: settings for agent, settings in clients.items() if "redis" in settings.used_parts}
         passwords = {user: self._password(user, keep=protect) for user in SYSTEM_RIGHTS}
         passwords |= {agent: self._password(agent, keep=False) for agent in users}
         rights = SYSTEM_RIGHTS | {agent: agent_rights(settings.redis_keys) for agent, settings in users.items()}
@@ -103,7 +102,7 @@ class RedisCluster(pulumi.ComponentResource):
         config = k8s.core.v1.ConfigMap("redis", metadata=self._metadata("redis"), data=FILES, opts=self._child)
         sources = Sources(config.metadata.name, auth.metadata.name, tls.name if tls else None)
         made_before = tls.resources if tls else ()
-        asked = {agent for agent, queue in queues(clients).items() if queue.redis_key}
+        asked = {agent for agent, client in clients.items() if client.queue and client.queue.redis_key}
         policies = self._policies(agents, prometheus, keda if asked else None)
         self._nodes(sources, storage_class, after=made_before)
         keeper = self._keeper(sources, after=[*policies, *made_before])

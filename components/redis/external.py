@@ -49,7 +49,9 @@ def preflight(
     Raises ValueError where `spec.mode` is not `external`.
     """
     there = _external(spec)
-    patterns = sorted({keys for client in clients.values() if client.uses_redis for keys in client.redis_keys})
+    patterns = sorted(
+        {keys for client in clients.values() if "redis" in client.used_parts for keys in client.redis_keys}
+    )
     attempt = Attempt(
         "redis",
         script=_SCRIPT,

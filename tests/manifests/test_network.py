@@ -122,8 +122,8 @@ def declared(settings: Settings, everything: list[Pod]) -> set[tuple[str, str, i
     found |= {("prometheus", pod.name, pod.scraped) for pod in everything if pod.scraped and pod.name != "prometheus"}
     for name, agent in settings.agents.items():
         found |= {(name, called, settings.agents[called].port) for called in agent.calls}
-        found |= {(name, "redis", 6379)} if agent.uses_redis else set()
-        found |= {(name, broker, 9092)} if agent.uses_kafka else set()
+        found |= {(name, "redis", 6379)} if "redis" in agent.used_parts else set()
+        found |= {(name, broker, 9092)} if "kafka" in agent.used_parts else set()
         if agent.inference and agent.inference.backend == "vllm" and agent.inference.endpoint is None:
             found.add((name, "vllm", 8000))
     return found

@@ -60,7 +60,7 @@ def test_a_cloud_knows_the_account(render: Render, given: dict[str, Any], annota
         ({"gcp": {"serviceAccount": "me@example.com"}}, "is not an IAM service account"),
         ({"aws": {"roleArn": ROLE.replace("1", "\u0661")}}, "is not the ARN"),
         ({"annotations": {"a b": "x"}}, "is not a label key"),
-        ({"annotations": {"a/b": "--password=hunter2"}}, "annotations: a/b: looks like a secret in plain text: remove"),
+        ({"annotations": {"a/b": "--password=hunter2"}}, "annotations.a/b: looks like a secret in plain text: remove"),
         ({"aws": {"roleArn": ROLE}, "gcp": {}}, "gcp: the agent's cloud is aws already"),
         (
             {"aws": {"roleArn": ROLE}, "annotations": {"eks.amazonaws.com/role-arn": "x"}},

@@ -93,7 +93,6 @@ def test_an_agent_may_differ_and_another_backend_inherits_nothing() -> None:
         (VLLM, Inference(network="10.0.0.0/8"), "network: there is no endpoint that it could belong to: remove it"),
         (VLLM, Inference(api_key=AgentSecret()), "apiKey: the server that the stack runs comes with a key: remove it"),
         (VLLM, Inference(model="other"), "model: the stack's vllm serves `m/7b` alone: remove it"),
-        (VLLM.model_copy(update={"model": None}), Inference(), "inference.model: is missing: name the model"),
     ],
 )
 def test_what_does_not_fit_is_refused(environment: InferenceSettings, own: Inference, message: str) -> None:
@@ -291,7 +290,7 @@ def test_a_server_counts_only_while_its_backend_is_the_environments(render: Rend
     assert [demand.source for demand in of(VLLM).demands()["agents"][1]] == ["agents.a", "inference.server"]
     hosted = VLLM.model_copy(update={"backend": "openai"})
     assert hosted.runs is None
-    assert hosted.demands() == []
+    assert hosted.demands() == {}
     with pytest.raises(ValueError, match="there is no server to run"):
         ModelServer("inference", hosted, namespace=Namespace.existing("agents"))
 
@@ -299,6 +298,11 @@ def test_a_server_counts_only_while_its_backend_is_the_environments(render: Rend
 def test_what_is_vllms_alone_is_refused_for_ollama() -> None:
     with pytest.raises(ValidationError, match=r"server\.args: belongs to vllm, not to ollama"):
         InferenceSettings(backend="ollama", model="m", server=InferenceServer(args=("--x",)))
+
+
+def test_a_server_needs_a_model() -> None:
+    with pytest.raises(ValidationError, match=r"model: is missing: name the model that the server is to have"):
+        InferenceSettings(backend="vllm", server=InferenceServer())
 
 
 def test_shared_memory_must_leave_memory() -> None:

@@ -181,7 +181,7 @@ def test_the_nodes_let_both_in_on_their_port_only(rendered: Rendered) -> None:
 
 def test_the_pods_are_counted() -> None:
     with_, without = RedisSettings(), RedisSettings(backup=None)
-    assert {d.source for d in with_.demands()} - {d.source for d in without.demands()} == {
+    assert {d.source for d in with_.demands()["data"]} - {d.source for d in without.demands()["data"]} == {
         "redis backup",
         "redis restore",
     }

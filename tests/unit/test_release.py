@@ -25,7 +25,8 @@ from agentstack.release.judge import Figures, Prometheus, PrometheusError, Verdi
 from agentstack.release.stack import Stack, _last_words, _left_behind
 from agentstack.rendering.environment import Environment
 from settings import Analysis, Settings, SettingsError, StateFormats
-from settings.rollout import tracks, version_of
+from settings.agents import tracks
+from settings.rollout import version_of
 from settings.stack import load
 
 from .cli_program import project

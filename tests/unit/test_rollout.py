@@ -20,7 +20,8 @@ from components.gateway.component import Gateway
 from components.namespaces.component import Namespace
 from components.platform.guard import facts, refusals
 from settings import AgentSettings, GatewaySettings, KafkaSettings, Settings, SettingsError
-from settings.rollout import StateFormats, split, tracks, version_of, with_version
+from settings.agents import tracks
+from settings.rollout import StateFormats, split, version_of, with_version
 from settings.stack import load
 
 from .conftest import Recorder

@@ -21,7 +21,6 @@ from components.platform.component import Platform
 from components.redis.component import RedisCluster
 from settings import AgentSettings, KafkaSettings, RedisSettings, Scaling, Settings
 from settings.errors import problems
-from settings.scaling import scale_down_after
 
 from .conftest import Recorder
 
@@ -180,7 +179,7 @@ def test_the_partitions_of_an_external_topic_are_not_known() -> None:
     ],
 )
 def test_who_consumes_scales_down_later(settings: dict[str, Any], minutes: int) -> None:
-    assert scale_down_after(AgentSettings.model_validate({"image": "x/y:1"} | settings)) == timedelta(minutes=minutes)
+    assert AgentSettings.model_validate({"image": "x/y:1"} | settings).scale_down_after == timedelta(minutes=minutes)
 
 
 def test_by_a_queue_cpu_does_not_scale_unless_it_is_said() -> None:

@@ -120,6 +120,6 @@ def test_settings_are_frozen_and_hide_rejected_input() -> None:
 
 def test_capacity_counts_sidecars() -> None:
     settings = Settings()
-    redis = settings.redis.demands()[0]
+    redis = settings.redis.demands()["data"][0]
     one = settings.redis.resources.requests.cpu.amount + settings.redis.exporter_resources.requests.cpu.amount
     assert redis.asked("requests", "cpu", redis.minimum) == 6 * one

@@ -1,0 +1,40 @@
+"""The sections of Pulumi.ENV.yaml: the settings of each part of the stack, and the list of them all."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .inference import InferenceSettings
+from .kafka import KafkaSettings
+from .model import Model, Section
+from .observability import ObservabilitySettings
+from .platform import GatewaySettings, NamespacesSettings, PlatformSettings
+from .redis import RedisSettings
+
+
+class Sections(Model):
+    """What an environment says of the stack, apart from its agents."""
+
+    platform: PlatformSettings = PlatformSettings()
+    namespaces: NamespacesSettings = NamespacesSettings()
+    redis: RedisSettings = RedisSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    observability: ObservabilitySettings = ObservabilitySettings()
+    gateway: GatewaySettings = GatewaySettings()
+    inference: InferenceSettings = InferenceSettings()
+
+    @property
+    def sections(self) -> dict[str, Section]:
+        """Each of them, by its key in Pulumi.ENV.yaml."""
+        return {name: getattr(self, name) for name in Sections.model_fields}
+
+
+SECTIONS: Final = tuple(Sections.model_fields)
+"""Their keys in Pulumi.ENV.yaml, behind `agentstack:`."""
+
+USABLE: Final[dict[str, type[Section]]] = {
+    name: field.annotation
+    for name, field in Sections.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section) and field.annotation.usable
+}
+"""The sections that agents can name in `uses`."""
