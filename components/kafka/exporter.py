@@ -9,6 +9,7 @@ import pulumi_kubernetes as k8s
 
 from components.kafka.access import AUTH_DIR, EXPORTER_ARGUMENTS, EXPORTER_USER, TLS_DIR, Access
 from components.kafka.common import EXPORTER, TIMEOUTS
+from components.kafka.part import METRICS_PORT
 from components.labels import labels
 from components.namespaces.component import Namespace
 from components.pods import container_security, pod_security, resource_requirements, scrape_annotations
@@ -16,7 +17,6 @@ from components.versions import KAFKA_EXPORTER
 from manifests.labels import SECRET_HASH
 from settings import KafkaSettings
 
-EXPORTER_PORT = 9308
 # The protocol to speak, not the broker's version: this exporter was released before Kafka 4, which supports clients
 # from 2.1 on, and the exporter's default is 2.0.0. https://kafka.apache.org/41/documentation/compatibility.html
 _PROTOCOL_VERSION = "3.8.1"
@@ -33,7 +33,7 @@ def exporter(
 ) -> k8s.apps.v1.Deployment:
     """Create the Deployment. The exporter ends when it finds no Kafka at its start; it is then started again."""
     metadata_labels = labels("kafka-exporter", "metrics", KAFKA_EXPORTER.version)
-    annotations: dict[str, pulumi.Input[str]] = {**scrape_annotations(EXPORTER_PORT)}
+    annotations: dict[str, pulumi.Input[str]] = {**scrape_annotations(METRICS_PORT)}
     login = []
     tls, tls_mounts = access.tls_files("ca.crt")
     auth, auth_mounts = access.auth_files(EXPORTER_ARGUMENTS)
@@ -73,7 +73,7 @@ def exporter(
                                 "--concurrent.enable",
                                 *login,
                             ],
-                            ports=[k8s.core.v1.ContainerPortArgs(name="metrics", container_port=EXPORTER_PORT)],
+                            ports=[k8s.core.v1.ContainerPortArgs(name="metrics", container_port=METRICS_PORT)],
                             resources=resource_requirements(spec.exporter_resources),
                             security_context=container_security(),
                             volume_mounts=[*tls_mounts, *auth_mounts] or None,
