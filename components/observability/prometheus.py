@@ -27,6 +27,7 @@ from manifests.labels import CONFIG_HASH
 from settings import PrometheusSettings
 from settings.types import duration_text
 
+from .collect import alerts
 from .common import CONFIG, Part, cluster_name, files, grant, subject
 
 _KUBELET = 10250
@@ -44,7 +45,7 @@ def configuration(spec: PrometheusSettings, namespaces: Namespaces) -> dict[str,
         for rule in job.get("metric_relabel_configs", []):
             if rule["source_labels"] == ["namespace"]:
                 rule["regex"] = "|".join(stack)
-    rules = {f"rules/{path.name}": path.read_text() for path in sorted((CONFIG / "rules").glob("*.yml"))}
+    rules = {f"rules/{name}": text for name, text in alerts().items()}
     return {"prometheus.yml": yaml.dump(config, Dumper=yaml.CSafeDumper, sort_keys=False), **rules}
 
 

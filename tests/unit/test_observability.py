@@ -17,14 +17,13 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from pulumi.runtime import mocks
 
 from components.namespaces.component import Namespaces
-from components.observability import grafana, make_dashboards, prometheus
+from components.observability import collect, grafana, make_dashboards
 from components.observability.component import Observability
 from settings import AlertmanagerSettings, NamespacesSettings, ObservabilitySettings, PrometheusSettings, SecretKey
 
 from .conftest import Recorder
 
 FIXTURES = pathlib.Path(__file__).parents[2] / "policies" / "metrics"
-RULES = pathlib.Path(prometheus.__file__).parent / "config" / "rules"
 RUNBOOK = pathlib.Path(__file__).parents[2] / "docs" / "alerts.md"
 REPOSITORY = "https://github.com/agentstack/agentstack"
 Object = dict[str, Any]
@@ -274,7 +273,7 @@ def test_changed_configuration_rolls_its_pods_and_no_others() -> None:
 
 def test_the_data_source_of_the_dashboards_is_the_provisioned_one() -> None:
     source = yaml.safe_load(grafana.configuration()["datasource.yml"])["datasources"][0]
-    texts = grafana.dashboards()
+    texts = collect.dashboards()
     assert set(texts) == {"agents.json", "data.json", "platform.json"}
     for text in texts.values():
         used = set(re.findall(r'"uid": "(?!agentstack-)([^"]*)"', text))
@@ -282,8 +281,8 @@ def test_the_data_source_of_the_dashboards_is_the_provisioned_one() -> None:
 
 
 def test_dashboards_are_current_and_readable() -> None:
-    assert grafana.dashboards() == make_dashboards.files(), "run python -m components.observability.make_dashboards"
-    for text in grafana.dashboards().values():
+    assert collect.dashboards() == make_dashboards.files(), "run python -m components.observability.make_dashboards"
+    for text in collect.dashboards().values():
         board = Dashboard.from_json(json.loads(text))
         assert board.panels
         numbers = [panel.id_val for panel in board.panels]
@@ -291,8 +290,8 @@ def test_dashboards_are_current_and_readable() -> None:
 
 
 def rules() -> Iterator[Object]:
-    for path in sorted(RULES.glob("*.yml")):
-        for group in yaml.safe_load(path.read_text())["groups"]:
+    for text in collect.alerts().values():
+        for group in yaml.safe_load(text)["groups"]:
             yield from group["rules"]
 
 
@@ -308,11 +307,11 @@ def test_the_runbook_has_every_alert_on_data_and_no_other() -> None:
     page = RUNBOOK.read_text()
     sections = {heading.lower(): heading for heading in re.findall(r"^### (\w+)$", page, re.MULTILINE)}
     linked = set()
-    for path in RULES.glob("*.yml"):
-        for group in yaml.safe_load(path.read_text())["groups"]:
+    for name, text in collect.alerts().items():
+        for group in yaml.safe_load(text)["groups"]:
             for alert in (rule for rule in group["rules"] if "alert" in rule):
                 address = alert["annotations"].get("runbook_url")
-                assert address or path.name not in ("redis.yml", "kafka.yml"), alert["alert"]
+                assert address or name not in ("redis.yml", "kafka.yml"), alert["alert"]
                 if address:
                     assert address == f"{REPOSITORY}/blob/main/docs/alerts.md#{alert['alert'].lower()}"
                     linked.add(alert["alert"])
@@ -324,7 +323,7 @@ def expressions() -> Iterator[tuple[str, str]]:
     """All PromQL of rules and dashboards, with where it is."""
     for rule in rules():
         yield rule.get("alert") or rule["record"], rule["expr"]
-    for file, text in grafana.dashboards().items():
+    for file, text in collect.dashboards().items():
         board = json.loads(text)
         for panel in board["panels"]:
             for target in panel.get("targets", []):
