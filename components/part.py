@@ -16,7 +16,10 @@ class Exporter:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the stack: a folder below `components` whose module `part` describes it, as `PART`."""
+    """One part of the stack: a folder below `components` whose module `part` describes it, as `PART`.
+
+    Prometheus loads the rules in `alerts/*.yml` of that folder, and Grafana shows `dashboards/*.json`.
+    """
 
     name: str
     """The name of its folder."""
