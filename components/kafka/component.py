@@ -25,7 +25,7 @@ from components.kafka.common import (
 )
 from components.kafka.exporter import exporter
 from components.kafka.nodes import CLUSTER_ID_KEY, CONFIG_FILES, Role, nodes
-from components.kafka.part import METRICS_PORT
+from components.kafka.part import EXPORTER_PORT
 from components.kafka.topics import topics_job
 from components.labels import labels
 from components.namespaces.component import Namespace
@@ -221,7 +221,7 @@ def _policies(
             # A combined node is its own controller: that never leaves the pod.
             [to_brokers, *([to_controllers] if separate else [])],
         ),
-        policy("kafka-exporter", EXPORTER, [Edge((prometheus,), (METRICS_PORT,))], [to_brokers]),
+        policy("kafka-exporter", EXPORTER, [Edge((prometheus,), (EXPORTER_PORT,))], [to_brokers]),
     ]
     if separate:
         to_quorum = Edge((brokers(namespace), controllers), (CONTROLLER_PORT,))

@@ -9,7 +9,7 @@ import pulumi_kubernetes as k8s
 
 from components.kafka.access import AUTH_DIR, EXPORTER_ARGUMENTS, EXPORTER_USER, TLS_DIR, Access
 from components.kafka.common import EXPORTER, TIMEOUTS
-from components.kafka.part import METRICS_PORT
+from components.kafka.part import EXPORTER_PORT
 from components.labels import labels
 from components.namespaces.component import Namespace
 from components.pods import container_security, pod_security, resource_requirements, scrape_annotations
@@ -33,7 +33,7 @@ def exporter(
 ) -> k8s.apps.v1.Deployment:
     """Create the Deployment. The exporter ends when it finds no Kafka at its start; it is then started again."""
     metadata_labels = labels("kafka-exporter", "metrics", KAFKA_EXPORTER.version)
-    annotations: dict[str, pulumi.Input[str]] = {**scrape_annotations(METRICS_PORT)}
+    annotations: dict[str, pulumi.Input[str]] = {**scrape_annotations(EXPORTER_PORT)}
     login = []
     tls, tls_mounts = access.tls_files("ca.crt")
     auth, auth_mounts = access.auth_files(EXPORTER_ARGUMENTS)
@@ -73,7 +73,7 @@ def exporter(
                                 "--concurrent.enable",
                                 *login,
                             ],
-                            ports=[k8s.core.v1.ContainerPortArgs(name="metrics", container_port=METRICS_PORT)],
+                            ports=[k8s.core.v1.ContainerPortArgs(name="metrics", container_port=EXPORTER_PORT)],
                             resources=resource_requirements(spec.exporter_resources),
                             security_context=container_security(),
                             volume_mounts=[*tls_mounts, *auth_mounts] or None,

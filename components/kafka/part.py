@@ -6,11 +6,11 @@ from typing import Final
 
 from components.part import Exporter, Part
 
-METRICS_PORT: Final = 9308
+EXPORTER_PORT: Final = 9308
 
 PART: Final = Part(
     "kafka",
     section="kafka",
     types=("agentstack:data:KafkaCluster",),
-    exporters=(Exporter("data", METRICS_PORT),),
+    exporters=(Exporter("data", EXPORTER_PORT),),
 )
