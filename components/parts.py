@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+import pkgutil
 from typing import Final
 
-from .agent.part import PART as AGENT
-from .gateway.part import PART as GATEWAY
-from .inference.part import PART as INFERENCE
-from .kafka.part import PART as KAFKA
-from .namespaces.part import PART as NAMESPACES
-from .observability.part import PART as OBSERVABILITY
-from .part import Part
-from .platform.part import PART as PLATFORM
-from .redis.part import PART as REDIS
+from components.part import Part
 
-PARTS: Final[tuple[Part, ...]] = (
-    PLATFORM,
-    NAMESPACES,
-    OBSERVABILITY,
-    REDIS,
-    KAFKA,
-    INFERENCE,
-    AGENT,
-    GATEWAY,
+_ROOMS: Final = (
+    "platform",
+    "namespaces",
+    "observability",
+    "redis",
+    "kafka",
+    "inference",
+    "agent",
+    "gateway",
 )
+
+# By name: a room that reads what all parts declare, as Prometheus does, is itself one of them.
+PARTS: Final[tuple[Part, ...]] = tuple(pkgutil.resolve_name(f"components.{room}.part:PART") for room in _ROOMS)

@@ -23,8 +23,9 @@ from components.kafka.common import (
     brokers,
     version,
 )
-from components.kafka.exporter import EXPORTER_PORT, exporter
+from components.kafka.exporter import exporter
 from components.kafka.nodes import CLUSTER_ID_KEY, CONFIG_FILES, Role, nodes
+from components.kafka.part import EXPORTER_PORT
 from components.kafka.topics import topics_job
 from components.labels import labels
 from components.namespaces.component import Namespace

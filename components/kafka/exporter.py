@@ -9,6 +9,7 @@ import pulumi_kubernetes as k8s
 
 from components.kafka.access import AUTH_DIR, EXPORTER_ARGUMENTS, EXPORTER_USER, TLS_DIR, Access
 from components.kafka.common import EXPORTER, TIMEOUTS
+from components.kafka.part import EXPORTER_PORT
 from components.labels import labels
 from components.namespaces.component import Namespace
 from components.pods import container_security, pod_security, resource_requirements, scrape_annotations
@@ -16,7 +17,6 @@ from components.versions import KAFKA_EXPORTER
 from manifests.labels import SECRET_HASH
 from settings import KafkaSettings
 
-EXPORTER_PORT = 9308
 # The protocol to speak, not the broker's version: this exporter was released before Kafka 4, which supports clients
 # from 2.1 on, and the exporter's default is 2.0.0. https://kafka.apache.org/41/documentation/compatibility.html
 _PROTOCOL_VERSION = "3.8.1"

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from components.part import Part
+from components.part import Exporter, Part
 
-PART: Final = Part("kafka", section="kafka", types=("agentstack:data:KafkaCluster",))
+EXPORTER_PORT: Final = 9308
+
+PART: Final = Part(
+    "kafka",
+    section="kafka",
+    types=("agentstack:data:KafkaCluster",),
+    exporters=(Exporter("data", EXPORTER_PORT),),
+)

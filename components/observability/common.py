@@ -13,8 +13,7 @@ from components.namespaces.component import Namespace, Namespaces
 from components.network import Peer
 from components.versions import Image
 
-ROOM = pathlib.Path(__file__).parent
-CONFIG = ROOM / "config"
+CONFIG = pathlib.Path(__file__).parent / "config"
 
 # Pulling an image of some hundred MiB on a fresh node included.
 TIMEOUTS = pulumi.CustomTimeouts(create="10m", update="10m", delete="10m")

@@ -22,7 +22,8 @@ from components.pods import (
 from manifests.labels import CONFIG_HASH
 from settings import GrafanaSettings
 
-from .common import CONFIG, ROOM, TIMEOUTS, Part, files
+from .collect import dashboards
+from .common import CONFIG, TIMEOUTS, Part, files
 
 _PATHS = {
     "grafana.ini": "grafana.ini",
@@ -34,11 +35,6 @@ _PATHS = {
 def configuration() -> dict[str, str]:
     """Return the files below /etc/grafana by their name in `config/grafana`."""
     return {name: (CONFIG / "grafana" / name).read_text() for name in _PATHS}
-
-
-def dashboards() -> dict[str, str]:
-    """Return the dashboards by file name."""
-    return {path.name: path.read_text() for path in sorted((ROOM / "dashboards").glob("*.json"))}
 
 
 def deploy(
@@ -53,7 +49,8 @@ def deploy(
     """One replica without a volume: data source, dashboards and admin all come from files.
 
     Returns the name of the Secret with the keys `admin-user` and `admin-password`. What is made in the browser is gone
-    after a restart: a dashboard that shall stay goes into `dashboards/`.
+    after a restart: a dashboard that shall stay goes into the folder `dashboards` of the
+    part that it shows.
     """
     child = pulumi.ResourceOptions(parent=parent)
     config, boards = configuration(), dashboards()

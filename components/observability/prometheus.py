@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -10,6 +10,7 @@ import yaml
 
 from components.namespaces.component import Namespaces
 from components.network import ANYWHERE, API_SERVER, Edge, Peer, network_policy
+from components.parts import PARTS
 from components.pods import (
     CLAIM_TEMPLATES,
     claim,
@@ -26,9 +27,10 @@ from manifests.labels import CONFIG_HASH
 from settings import PrometheusSettings
 from settings.types import duration_text
 
+from .collect import alerts
 from .common import CONFIG, Part, cluster_name, files, grant, subject
 
-_REDIS_EXPORTER, _KAFKA_EXPORTER, _KUBELET = 9121, 9308, 10250
+_KUBELET = 10250
 
 
 def configuration(spec: PrometheusSettings, namespaces: Namespaces) -> dict[str, str]:
@@ -43,7 +45,7 @@ def configuration(spec: PrometheusSettings, namespaces: Namespaces) -> dict[str,
         for rule in job.get("metric_relabel_configs", []):
             if rule["source_labels"] == ["namespace"]:
                 rule["regex"] = "|".join(stack)
-    rules = {f"rules/{path.name}": path.read_text() for path in sorted((CONFIG / "rules").glob("*.yml"))}
+    rules = {f"rules/{name}": text for name, text in alerts().items()}
     return {"prometheus.yml": yaml.dump(config, Dumper=yaml.CSafeDumper, sort_keys=False), **rules}
 
 
@@ -131,11 +133,20 @@ def deploy(
             Edge((ANYWHERE,), (_KUBELET,)),
             # An agent's metrics may be on any port. Its own policy lets Prometheus in on just that one.
             Edge((Peer(namespaces.agents.name),), ()),
-            Edge((Peer(namespaces.data.name),), (_REDIS_EXPORTER, _KAFKA_EXPORTER)),
+            *_exporters(namespaces),
             *(Edge((target.peer(),), (target.port,)) for target in targets),
         ],
         opts=child,
     )
+
+
+def _exporters(namespaces: Namespaces) -> Iterator[Edge]:
+    """To each namespace that has exporters of parts, on their ports. Their own policies say which pods."""
+    exporters = [exporter for part in PARTS for exporter in part.exporters]
+    for key, namespace in namespaces.all.items():
+        ports = tuple(exporter.port for exporter in exporters if exporter.namespace == key)
+        if ports:
+            yield Edge((Peer(namespace.name),), ports)
 
 
 def _account(part: Part, namespaces: Namespaces, child: pulumi.ResourceOptions) -> k8s.core.v1.ServiceAccount:

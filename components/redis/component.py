@@ -19,13 +19,13 @@ from settings.types import image_tag
 
 from .backup import backup
 from .connection import environment
+from .part import METRICS_PORT
 from .pods import (
     ACL_FILE,
     BUS_PORT,
     EXPORTER_PASSWORD,
     FILES,
     KEEPER,
-    METRICS_PORT,
     NODE,
     OPERATOR_PASSWORD,
     PORT,

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from components.part import Part
+from components.part import Exporter, Part
 
-PART: Final = Part("redis", section="redis", types=("agentstack:data:RedisCluster",))
+METRICS_PORT: Final = 9121
+
+PART: Final = Part(
+    "redis",
+    section="redis",
+    types=("agentstack:data:RedisCluster",),
+    exporters=(Exporter("data", METRICS_PORT),),
+)

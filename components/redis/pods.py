@@ -29,9 +29,10 @@ from manifests.labels import CONFIG_HASH
 from settings import RedisSettings
 from settings.types import image_tag
 
+from .part import METRICS_PORT
 from .users import EXPORTER, OPERATOR
 
-PORT, BUS_PORT, METRICS_PORT = 6379, 16379, 9121
+PORT, BUS_PORT = 6379, 16379
 NODE = selector("redis", "state")
 KEEPER = selector("redis", "keeper")
 

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from components.namespaces.component import Namespace
-from components.observability import alertmanager, prometheus
+from components.observability import alertmanager, collect, prometheus
 from settings import AlertmanagerSettings, PrometheusSettings, SecretKey
 
-RULE_TESTS = sorted((pathlib.Path(__file__).parent / "rules").glob("*.yml"))
+RULE_TESTS = sorted(path for _, folder in collect.folders("alerts") for path in folder.glob("tests/*.yml"))
 
 
 class Names:
@@ -67,10 +67,10 @@ def test_rules_fire_when_they_should_and_only_then(path: pathlib.Path) -> None:
 
 
 def test_every_alert_has_a_case_in_which_it_fires() -> None:
-    rules = pathlib.Path(prometheus.__file__).parent / "config" / "rules"
-    for path in rules.glob("*.yml"):
+    assert RULE_TESTS
+    for path in (path for _, folder in collect.folders("alerts") for path in folder.glob("*.yml")):
         alerts = {r["alert"] for g in yaml.safe_load(path.read_text())["groups"] for r in g["rules"] if "alert" in r}
-        tests = pathlib.Path(__file__).parent / "rules" / path.name
+        tests = path.parent / "tests" / path.name
         missing = {alert for alert in alerts if f'alertname="{alert}"' not in tests.read_text()}
         assert not missing, f"{tests} lacks {missing}"
 

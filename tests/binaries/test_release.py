@@ -1,4 +1,4 @@
-"""Prometheus' own tool computes the very queries that `agentstack release` asks, over those of rules/releases.yml."""
+"""Prometheus' own tool computes the very queries that `agentstack release` asks, over the series of releases.yml."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import pathlib
 import yaml
 
 from agentstack.release.judge import figures
+from components import agent
 
 from .test_observability import check, tool
 
 
 def test_the_queries_give_what_was_seen(tmp_path: pathlib.Path) -> None:
-    series = pathlib.Path(__file__).parent / "rules" / "releases.yml"
+    series = pathlib.Path(agent.__file__).parent / "alerts" / "tests" / "releases.yml"
     content = yaml.safe_load(series.read_text())
     content["rule_files"] = [str((series.parent / path).resolve()) for path in content["rule_files"]]
     # Five minutes: 54 + 6 requests a minute, one restart a minute, no histogram.

@@ -81,8 +81,8 @@ def rename_metric(manifests: list[Manifest]) -> None:
 
 def rename_in_dashboard(manifests: list[Manifest]) -> None:
     data = one(manifests, "ConfigMap", "grafana-dashboards")["data"]
-    assert "redis_memory_used_bytes" in data["data.json"]
-    data["data.json"] = data["data.json"].replace("redis_memory_used_bytes", "redis_memory_bytes_used")
+    assert "redis_memory_used_bytes" in data["redis.json"]
+    data["redis.json"] = data["redis.json"].replace("redis_memory_used_bytes", "redis_memory_bytes_used")
 
 
 def no_redis_exporter(manifests: list[Manifest]) -> None:

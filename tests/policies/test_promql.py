@@ -1,23 +1,20 @@
 """The tokenizer of the rules against a real parser of PromQL, on every expression that is shipped."""
 
 import json
-from pathlib import Path
 
 import promql_parser
 import pytest
 import yaml
 
-from components.observability import grafana
+from components.observability import collect
 from policies.rules.promql import metric_names
-
-CONFIG = Path(__file__).parents[2] / "components" / "observability" / "config"
 
 
 def shipped() -> list[str]:
     found = []
-    for path in sorted((CONFIG / "rules").glob("*.yml")):
-        found += [r["expr"] for group in yaml.safe_load(path.read_text())["groups"] for r in group["rules"]]
-    for text in grafana.dashboards().values():
+    for text in collect.alerts().values():
+        found += [r["expr"] for group in yaml.safe_load(text)["groups"] for r in group["rules"]]
+    for text in collect.dashboards().values():
         panels = json.loads(text)["panels"]
         found += [target["expr"] for panel in panels for target in panel.get("targets", [])]
     return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import pathlib
 import re
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -16,15 +18,18 @@ import yaml
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from pulumi.runtime import mocks
 
+import components
+from components import redis
 from components.namespaces.component import Namespaces
-from components.observability import grafana, make_dashboards, prometheus
+from components.observability import collect, grafana, make_dashboards
 from components.observability.component import Observability
+from components.part import Exporter, Part
+from components.parts import PARTS
 from settings import AlertmanagerSettings, NamespacesSettings, ObservabilitySettings, PrometheusSettings, SecretKey
 
 from .conftest import Recorder
 
 FIXTURES = pathlib.Path(__file__).parents[2] / "policies" / "metrics"
-RULES = pathlib.Path(prometheus.__file__).parent / "config" / "rules"
 RUNBOOK = pathlib.Path(__file__).parents[2] / "docs" / "alerts.md"
 REPOSITORY = "https://github.com/agentstack/agentstack"
 Object = dict[str, Any]
@@ -274,25 +279,74 @@ def test_changed_configuration_rolls_its_pods_and_no_others() -> None:
 
 def test_the_data_source_of_the_dashboards_is_the_provisioned_one() -> None:
     source = yaml.safe_load(grafana.configuration()["datasource.yml"])["datasources"][0]
-    texts = grafana.dashboards()
-    assert set(texts) == {"agents.json", "data.json", "platform.json"}
+    texts = collect.dashboards()
+    assert set(texts) == {"agents.json", "kafka.json", "platform.json", "redis.json"}
     for text in texts.values():
         used = set(re.findall(r'"uid": "(?!agentstack-)([^"]*)"', text))
         assert used == {source["uid"]}
 
 
 def test_dashboards_are_current_and_readable() -> None:
-    assert grafana.dashboards() == make_dashboards.files(), "run python -m components.observability.make_dashboards"
-    for text in grafana.dashboards().values():
+    committed = {
+        path: path.read_text() for _, folder in collect.folders("dashboards") for path in folder.glob("*.json")
+    }
+    assert committed == make_dashboards.files(), "run python -m components.observability.make_dashboards"
+    for name, text in collect.dashboards().items():
         board = Dashboard.from_json(json.loads(text))
+        assert board.uid == f"agentstack-{name.removesuffix('.json')}"
         assert board.panels
         numbers = [panel.id_val for panel in board.panels]
         assert len(set(numbers)) == len(numbers)
 
 
+@pytest.fixture
+def toy(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """The room of a part that only the list of parts names, with an alert and a dashboard."""
+    room = tmp_path / "toy"
+    shutil.copytree(pathlib.Path(redis.__file__).parent / "dashboards", room / "dashboards")
+    (room / "dashboards" / "redis.py").rename(room / "dashboards" / "toy.py")
+    (room / "dashboards" / "redis.json").rename(room / "dashboards" / "toy.json")
+    (room / "alerts" / "tests").mkdir(parents=True)
+    (room / "alerts" / "toy.yml").write_text("groups: [{name: toy, rules: [{alert: ToyBroken, expr: up == 2}]}]")
+    (room / "alerts" / "tests" / "toy.yml").write_text("rule_files: [../toy.yml]")
+    (room / "__init__.py").touch()
+    part = Part("toy", section="toy", types=(), exporters=(Exporter("collectors", 9999),))
+    monkeypatch.setattr(components, "__path__", [*components.__path__, str(tmp_path)])
+    monkeypatch.setattr("components.observability.collect.PARTS", (*PARTS, part))
+    monkeypatch.setattr("components.observability.prometheus.PARTS", (*PARTS, part))
+    yield room
+    for name in [name for name in sys.modules if name.startswith("components.toy")]:
+        del sys.modules[name]
+
+
+def test_a_new_part_brings_its_alerts_its_dashboards_and_its_port(toy: pathlib.Path) -> None:
+    room = deploy()
+    config = room.seen["ConfigMap", "prometheus"]["data"]
+    assert config["rules.toy.yml"] == (toy / "alerts" / "toy.yml").read_text()
+    assert not any("rule_files: [../toy.yml]" in text for text in config.values()), "tests of alerts are not rendered"
+    boards = room.seen["ConfigMap", "grafana-dashboards"]["data"]
+    assert boards["toy.json"] == (toy / "dashboards" / "toy.json").read_text()
+    mounted = {volume["name"]: volume for volume in workloads(room)["grafana"]["spec"]["volumes"]}["dashboards"]
+    assert {"key": "toy.json", "path": "toy.json"} in mounted["configMap"]["items"]
+    assert json.loads(make_dashboards.files()[toy / "dashboards" / "toy.json"])["uid"] == "agentstack-toy"
+    assert (["collectors/*"], [9999]) in edges(policy(room, "prometheus")["egress"], "to")
+
+
+def test_two_parts_may_not_have_files_of_one_name(toy: pathlib.Path) -> None:
+    (toy / "alerts" / "toy.yml").rename(toy / "alerts" / "redis.yml")
+    with pytest.raises(ValueError, match=r"redis/alerts/redis.yml and .*toy/alerts/redis.yml have the same name"):
+        collect.alerts()
+
+
+def test_what_the_parts_bring_can_be_applied() -> None:
+    # `kubectl apply` keeps an object in an annotation of it, and annotations hold 256 KiB.
+    for config_map in deploy().objects("ConfigMap"):
+        assert len(json.dumps(config_map)) < 256 * 1024, config_map["metadata"]["name"]
+
+
 def rules() -> Iterator[Object]:
-    for path in sorted(RULES.glob("*.yml")):
-        for group in yaml.safe_load(path.read_text())["groups"]:
+    for text in collect.alerts().values():
+        for group in yaml.safe_load(text)["groups"]:
             yield from group["rules"]
 
 
@@ -308,11 +362,11 @@ def test_the_runbook_has_every_alert_on_data_and_no_other() -> None:
     page = RUNBOOK.read_text()
     sections = {heading.lower(): heading for heading in re.findall(r"^### (\w+)$", page, re.MULTILINE)}
     linked = set()
-    for path in RULES.glob("*.yml"):
-        for group in yaml.safe_load(path.read_text())["groups"]:
+    for name, text in collect.alerts().items():
+        for group in yaml.safe_load(text)["groups"]:
             for alert in (rule for rule in group["rules"] if "alert" in rule):
                 address = alert["annotations"].get("runbook_url")
-                assert address or path.name not in ("redis.yml", "kafka.yml"), alert["alert"]
+                assert address or name not in ("redis.yml", "kafka.yml"), alert["alert"]
                 if address:
                     assert address == f"{REPOSITORY}/blob/main/docs/alerts.md#{alert['alert'].lower()}"
                     linked.add(alert["alert"])
@@ -324,7 +378,7 @@ def expressions() -> Iterator[tuple[str, str]]:
     """All PromQL of rules and dashboards, with where it is."""
     for rule in rules():
         yield rule.get("alert") or rule["record"], rule["expr"]
-    for file, text in grafana.dashboards().items():
+    for file, text in collect.dashboards().items():
         board = json.loads(text)
         for panel in board["panels"]:
             for target in panel.get("targets", []):

@@ -1,0 +1,1 @@
+"""The dashboards of Redis: each a module, and the JSON that `make_dashboards` writes from it."""
