@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from components.observability import grafana
-from policies.rules.promql import metric_names
+from manifests.promql import metric_names
 
 CONFIG = Path(__file__).parents[2] / "components" / "observability" / "config"
 
