@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
+
+_PLAIN_KEY: Final = re.compile(r"[\w-]+")
+_STEP: Final = re.compile(r"""\[(?P<index>\d+)\]|\.?(?P<quoted>"(?:\\.|[^"\\])*")|\.?(?P<plain>[\w-]+)""")
 
 
 class UnknownValueError(Exception):
@@ -68,6 +73,52 @@ def objects(value: Any, *path: str) -> list[Mapping[str, Any]]:
     return [element for element in _elements(value, *path) if isinstance(element, Mapping)]
 
 
+class Placed(dict[str, Any]):
+    """A mapping inside an object, which knows its place there."""
+
+    def __init__(self, content: Mapping[str, Any], path: str) -> None:
+        super().__init__(content)
+        self.path = path
+        """As `path_to` writes it."""
+
+    def at(self, *keys: str | int) -> str:
+        """Return the path of what is, or would be, at `keys` in it."""
+        return path_to(self.path, *keys)
+
+
+def placed(value: Any, *path: str) -> list[Placed]:
+    """Return the mappings in the list at `path` with their places; raises as `objects` does."""
+    return _placed(_elements(value, *path), value, path)
+
+
+def _placed(elements: Sequence[Any], value: Any, path: tuple[str, ...]) -> list[Placed]:
+    base = path_to(value.path if isinstance(value, Placed) else "", *path)
+    numbered = enumerate(elements)
+    return [Placed(element, path_to(base, index)) for index, element in numbered if isinstance(element, Mapping)]
+
+
+def path_to(base: str, *keys: str | int) -> str:
+    """Return the path of what is at `keys` below `base`: `spec.containers[0]`, `data."redis.conf"`.
+
+    Keys that are more than one word stand in quotes, written as in JSON.
+    """
+    for key in keys:
+        if isinstance(key, int):
+            base = f"{base}[{key}]"
+        else:
+            word = key if _PLAIN_KEY.fullmatch(key) else json.dumps(key)
+            base = f"{base}.{word}" if base else word
+    return base
+
+
+def keys_of_path(path: str) -> tuple[str | int, ...]:
+    """Return the keys and indexes in a path that `path_to` wrote."""
+    return tuple(
+        int(step["index"]) if step["index"] else json.loads(step["quoted"]) if step["quoted"] else step["plain"]
+        for step in _STEP.finditer(path)
+    )
+
+
 def strings(value: Any, *path: str) -> list[str]:
     """Return the strings in the list at `path`; raises as `get` does, and for an unknown element."""
     return [element for element in _elements(value, *path) if isinstance(element, str)]
@@ -104,7 +155,14 @@ def known(value: Any, *path: str) -> Any:
 
 def known_objects(value: Any, *path: str) -> list[Mapping[str, Any]]:
     """Return the mappings in the list at `path` that are known."""
+    return [element for element in _known_elements(value, *path) if isinstance(element, Mapping)]
+
+
+def known_placed(value: Any, *path: str) -> list[Placed]:
+    """Return the mappings in the list at `path` that are known, with their places."""
+    return _placed(_known_elements(value, *path), value, path)
+
+
+def _known_elements(value: Any, *path: str) -> Sequence[Any]:
     found = known(value, *path)
-    if not isinstance(found, Sequence) or isinstance(found, str):
-        return []
-    return [element for element in found if isinstance(element, Mapping)]
+    return () if not isinstance(found, Sequence) or isinstance(found, str) else found

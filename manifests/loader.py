@@ -23,8 +23,8 @@ _FITTING: Final[dict[type[yaml.Node], frozenset[str]]] = {
     yaml.SequenceNode: frozenset({f"{_TAG}seq"}),
     yaml.ScalarNode: frozenset(f"{_TAG}{name}" for name in ("str", "int", "float", "bool", "null", "merge")),
 }
-# The library's words, and those that say how to mend it.
-_MENDS: Final = {
+# The library's words, and those that say how to fix it.
+_FIXES: Final = {
     "second occurrence": "an anchor stands twice: give one of them another name",
     "found undefined alias": "an alias for what is not there: name an anchor above it",
     "but found another document": "more than one document: remove all but one",
@@ -179,7 +179,7 @@ def _explained() -> Iterator[None]:
     except yaml.MarkedYAMLError as error:
         problem = str(error.problem)
         line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise MalformedError(_MENDS.get(problem, problem), line) from None
+        raise MalformedError(_FIXES.get(problem, problem), line) from None
     except yaml.YAMLError as error:
         raise MalformedError(str(error), None) from None
 

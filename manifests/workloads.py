@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from .fields import get, mapping, objects, text, whole
+from .fields import Placed, get, mapping, objects, path_to, placed, text, whole
 from .manifest import Manifest
 
 _TEMPLATE: Final = {
@@ -87,23 +87,28 @@ def pod_template(manifest: Manifest) -> Manifest | None:
     return None if path is None else mapping(manifest, *path)
 
 
-def pod_spec(manifest: Manifest) -> Manifest:
+def template_path(manifest: Manifest) -> str:
+    """Return the path of the pod template of a workload; empty for a Pod, and for other kinds."""
+    return path_to("", *_TEMPLATE.get(kind_of(manifest), ()))
+
+
+def pod_spec(manifest: Manifest) -> Placed:
     """Return the pod spec of a workload, or an empty mapping."""
-    return mapping(pod_template(manifest), "spec")
+    return Placed(mapping(pod_template(manifest), "spec"), path_to(template_path(manifest), "spec"))
 
 
-def containers(manifest: Manifest) -> Iterator[Manifest]:
+def containers(manifest: Manifest) -> Iterator[Placed]:
     """All containers of a workload, init containers included."""
     pod = pod_spec(manifest)
-    yield from objects(pod, "initContainers")
-    yield from objects(pod, "containers")
+    yield from placed(pod, "initContainers")
+    yield from placed(pod, "containers")
 
 
-def running_containers(manifest: Manifest) -> Iterator[Manifest]:
+def running_containers(manifest: Manifest) -> Iterator[Placed]:
     """The containers that run as long as the pod: the regular ones and sidecars."""
     pod = pod_spec(manifest)
-    yield from (c for c in objects(pod, "initContainers") if get(c, "restartPolicy") == "Always")
-    yield from objects(pod, "containers")
+    yield from (c for c in placed(pod, "initContainers") if get(c, "restartPolicy") == "Always")
+    yield from placed(pod, "containers")
 
 
 def is_long_running(manifest: Manifest) -> bool:

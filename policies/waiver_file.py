@@ -12,14 +12,14 @@ import yaml
 from manifests.loader import MalformedError, compose
 from manifests.text import nearest, quoted
 
-from .rules import Waiver
+from .findings import Waiver
 
 _FIELDS = ("rule", "resource", "environments", "reason", "owner", "until")
 _OPTIONAL = ("environments",)
 
 
 class WaiverFileError(ValueError):
-    """The file cannot be used; the text has one line per mistake: `path:line: mistake: mend`."""
+    """The file cannot be used; the text has one line per mistake: `path:line: mistake: fix`."""
 
 
 def read_waivers(file: pathlib.Path, rules: Collection[str]) -> tuple[Waiver, ...]:

@@ -30,7 +30,19 @@ _CAPACITY: Final = (
 )
 Finding: TypeAlias = Mapping[str, Any]
 """One of `policies` in the preview's JSON."""
-_FINDING: Final = ("rule", "severity", "outcome", "kind", "namespace", "name", "message", "waived")
+_FINDING: Final = (
+    "rule",
+    "severity",
+    "outcome",
+    "kind",
+    "namespace",
+    "name",
+    "message",
+    "path",
+    "what",
+    "remedy",
+    "waived",
+)
 
 
 # --- findings of the policies ---

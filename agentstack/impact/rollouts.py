@@ -36,8 +36,8 @@ from manifests.fields import get, mapping, objects, text
 from manifests.labels import CONFIG_HASH, SECRET_HASH, TRACK
 from manifests.manifest import object_title
 from manifests.quantities import share_of
+from manifests.references import reads
 from manifests.workloads import containers, pod_spec, pod_template, running_containers
-from policies.rules.references import reads
 from settings.rollout import version_of, with_version
 from settings.types import duration_text
 

@@ -103,7 +103,7 @@ class Policies:
 
 def finding_json(violation: Violation, file: str, line: int) -> dict[str, Any]:
     """Return a finding as the JSON of a preview and of a check has it, with its place."""
-    keys = ("rule", "severity", "outcome", "kind", "namespace", "name", "message")
+    keys = ("rule", "severity", "outcome", "kind", "namespace", "name", "message", "path", "what", "remedy")
     waiver = violation.waiver if violation.waived else None
     waived = waiver and {"owner": waiver.owner, "reason": waiver.reason, "until": waiver.until.isoformat()}
     place = {"file": file, "line": line}
@@ -184,7 +184,7 @@ def _wrong_property(rule: str, name: str, value: Any, schema: ConfigSchema) -> I
 
 
 def _mistakes(value: Any, schema: Mapping[str, Any]) -> Iterator[str]:
-    """Say what of `policies.rules.model.ConfigSchema` a value does not meet: what the engine would refuse as well."""
+    """Say what of `policies.model.ConfigSchema` a value does not meet: what the engine would refuse as well."""
     types, name = _TYPES[schema["type"]]
     # In JSON Schema 1.0 is an integer; in Python True is one.
     whole = schema["type"] == "integer" and isinstance(value, float) and value.is_integer()

@@ -25,9 +25,9 @@ _ROOT: Final = "%SRCROOT%"
 _FINGERPRINT: Final = "agentstack/v1"
 _LONGEST: Final = 1000
 """Characters of a message: names in it are written by whoever wrote the manifest."""
-_MEND: Final = (
-    "Mend what the message names. To accept it for a time, add a waiver to policies/waivers.yaml; to set the rule's "
-    "level or values for an environment, write policies/config/ENV.json. See docs/policies.md."
+_HELP: Final = (
+    "To accept it for a time, add a waiver to policies/waivers.yaml; to set the rule's level or values for an "
+    "environment, write policies/config/ENV.json. See docs/policies.md."
 )
 
 Finding = Mapping[str, Any]
@@ -89,9 +89,10 @@ def _rules() -> list[dict[str, Any]]:
 
 
 def _rule(name: str, description: str, severity: str, rule: Rule | None = None) -> dict[str, Any]:
-    fires, source = (rule.fires, rule.source) if rule else ("", "")
+    fires, remedy, source = (rule.fires, rule.remedy, rule.source) if rule else ("", "", "")
     fires = " ".join(fires.split())
-    lines = [description, fires, _MEND, f"Source: {source}" if source else ""]
+    remedy = f"To fix it, {remedy}." if remedy else ""
+    lines = [description, fires, remedy, _HELP, f"Source: {source}" if source else ""]
     plain = "\n\n".join(line for line in lines if line)
     return {
         "id": name,
@@ -127,7 +128,10 @@ def _result(entry: Finding) -> dict[str, Any]:
         "locations": [location],
         "partialFingerprints": {_FINGERPRINT: _fingerprint(entry, title)},
         "suppressions": [suppression] if suppression else [],
-        "properties": {"environments": []},
+        "properties": {
+            "environments": [],
+            **{key: _text(entry[key]) for key in ("path", "what", "remedy") if entry.get(key)},
+        },
     }
 
 

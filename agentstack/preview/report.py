@@ -145,6 +145,7 @@ def as_json(report: Report) -> str:
     `min`, `max` and `quota`, CPU in cores, memory in bytes, `null` without a quota); `places` (what can run on which
     nodes: `pool`, `architecture`, `zones`, `devices`, `workloads`, and under `pods`, `requests.cpu`, `requests.memory`
     each `min` and `max`); `policies` (a list of `rule`, `severity`, `outcome`, `kind`, `namespace`, `name`, `message`,
+    `path` (of the field to change, empty where there is none), `what` and `remedy` (of which `message` is made),
     `waived` (by whom (`owner`), why (`reason`) and `until`, or `null`) and `place` (the `file`, from the repository's
     root, and the `line` that make it so)); `warnings`; `outputs` (`null` for a secret); `files` (`written`,
     `unchanged`, `removed`); `cost` (see `agentstack.preview.cost.as_json`); `graph` (see

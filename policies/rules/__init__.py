@@ -13,6 +13,9 @@ from typing import Final
 
 from manifests.manifest import Manifest
 from manifests.stack import Stack
+from policies.findings import Finding, Outcome, Severity, Violation, Waiver
+from policies.model import Config, ConfigSchema, Rule, Scope
+from policies.waivers import EXPIRED, UNUSED, Waivers
 
 from . import (
     availability,
@@ -31,19 +34,18 @@ from . import (
     references,
     security,
 )
-from .findings import Outcome, Severity, Violation, Waiver
-from .model import Config, ConfigSchema, Rule, Scope
-from .waivers import EXPIRED, UNUSED, Waivers
 
 __all__ = [
     "EXPIRED",
     "FRAMEWORK",
+    "GROUPS",
     "LEVELS",
     "NOT_EVALUATED",
     "RULES",
     "UNUSED",
     "Config",
     "ConfigSchema",
+    "Finding",
     "Outcome",
     "Rule",
     "Severity",
@@ -53,23 +55,28 @@ __all__ = [
     "evaluate",
 ]
 
-RULES: tuple[Rule, ...] = (
-    *security.RULES,
-    *credentials.RULES,
-    *containers.RULES,
-    *namespaces.RULES,
-    *availability.RULES,
-    *pods.RULES,
-    *rbac.RULES,
-    *quotas.RULES,
-    *lifecycle.RULES,
-    *references.RULES,
-    *network.RULES,
-    *conventions.RULES,
-    *data.RULES,
-    *observability.RULES,
-    *budget.RULES,
+GROUPS: Final[Mapping[str, tuple[Rule, ...]]] = MappingProxyType(
+    {
+        "Security contexts of containers": security.RULES,
+        "Secrets in plain text": credentials.RULES,
+        "Images, resources and probes": containers.RULES,
+        "Namespaces": namespaces.RULES,
+        "Services, disruption budgets and autoscalers": availability.RULES,
+        "Pod Security Standards": pods.RULES,
+        "Roles and bindings": rbac.RULES,
+        "Quotas and limits": quotas.RULES,
+        "Lifecycle of pods and jobs": lifecycle.RULES,
+        "References between objects": references.RULES,
+        "Network": network.RULES,
+        "API versions, labels and names": conventions.RULES,
+        "Redis and Kafka": data.RULES,
+        "Alerts and dashboards": observability.RULES,
+        "Cost": budget.RULES,
+    }
 )
+"""The rules by topic, in the order in which they are run and reported."""
+
+RULES: Final[tuple[Rule, ...]] = tuple(rule for group in GROUPS.values() for rule in group)
 
 
 NOT_EVALUATED: Final[Mapping[Scope, str]] = MappingProxyType(

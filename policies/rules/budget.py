@@ -10,8 +10,8 @@ from costs.prices import DEFAULT_FILE, PriceError, read
 from costs.stack import Span, costs, money
 from manifests.manifest import Manifest
 from manifests.stack import WHOLE, Stack
-
-from .model import Config, Rule, stack_rule
+from policies.findings import Finding
+from policies.model import Config, Rule, stack_rule
 
 RULE: Final = "monthly-budget"
 AT_MOST: Final = "at-most"
@@ -47,31 +47,33 @@ def figure_of(span: Span, figure: str) -> Decimal:
             "description": "The price file of the environment, relative to `policies`.",
         },
     },
+    remedy="lower replicas, requests or storage, or have `monthly` of it raised in policies/config",
     source="[Infracost guardrails](https://www.infracost.io/docs/infracost_cloud/guardrails/)",
 )
-def monthly_budget(_: Manifest, stack: Stack, config: Config) -> Iterator[str]:
+def monthly_budget(_: Manifest, stack: Stack, config: Config) -> Iterator[Finding]:
     """Fires where the [estimate](cost.md) is above `monthly`, and where the price file has no price for a device."""
     if config.get("monthly") is None:
         return
     try:
         found = costs(stack.manifests, read(config["prices"]), stack.capacity)
     except PriceError as error:
-        yield str(error)
+        yield Finding(str(error), remedy="fix the price file")
         return
     if found.unpriced:
-        yield (
-            f"{', '.join(found.unpriced)} has no price, so nobody can say whether the budget is kept; "
-            f"add it under gpuHour to policies/{config['prices']}"
+        yield Finding(
+            f"{', '.join(found.unpriced)} has no price, so nobody can say whether the budget is kept",
+            remedy=f"add it under gpuHour to policies/{config['prices']}",
         )
     figure, currency = config["figure"], found.prices.currency
     budget, cost = Decimal(str(config["monthly"])), figure_of(found.total, figure)
     if cost > budget:
         ordered = sorted(found.items, key=lambda item: (-figure_of(item.cost.total, figure), item.title))
         dearest = [f"{item.title} {money(figure_of(item.cost.total, figure))}" for item in ordered[:_NAMED]]
-        yield (
+        yield Finding(
             f"the stack costs {figure.replace('-', ' ')} {money(cost)} {currency} a month, {money(cost - budget)} more "
-            f"than its budget of {money(budget)}; lower replicas, requests or storage (most of it: "
-            f"{', '.join(dearest)}), or have `monthly` of {RULE} raised in policies/config"
+            f"than its budget of {money(budget)}",
+            remedy=f"lower replicas, requests or storage (most of it: {', '.join(dearest)}), or have `monthly` of "
+            f"{RULE} raised in policies/config",
         )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from manifests.fields import mapping, objects, text
+from manifests.fields import mapping, path_to, placed, text
+from manifests.images import qualified
 from manifests.manifest import Manifest
 from manifests.stack import Stack
 from manifests.workloads import WORKLOAD_KINDS, containers, kind_of, where
-
-from .model import Config, Rule, manifest_rule, stack_rule
+from policies.findings import Finding
+from policies.model import Config, Rule, manifest_rule, stack_rule
 
 # https://kubernetes.io/docs/reference/using-api/deprecation-guide/, to Kubernetes 1.36. An asterisk: every kind.
 _REMOVED: Final = {
@@ -72,14 +73,15 @@ _NAMES: Final = ["app.kubernetes.io/name"]
     "served-api-version",
     "error",
     "Objects are of API versions that Kubernetes still serves.",
+    remedy="use the version that took its place",
     source="[deprecation guide](https://kubernetes.io/docs/reference/using-api/deprecation-guide/)",
 )
-def served_api_version(manifest: Manifest) -> Iterator[str]:
+def served_api_version(manifest: Manifest) -> Iterator[Finding]:
     """Fires on a version that a release up to 1.36 has removed."""
     version, kind = text(manifest, "apiVersion"), text(manifest, "kind")
     removed = _REMOVED.get((version, kind)) or _REMOVED.get((version, "*"))
     if removed:
-        yield f"{version} is gone since Kubernetes {removed[0]}; use {removed[1]}"
+        yield Finding(f"{version} is gone since Kubernetes {removed[0]}", "apiVersion", f"use {removed[1]}")
 
 
 @stack_rule(
@@ -87,6 +89,7 @@ def served_api_version(manifest: Manifest) -> Iterator[str]:
     "error",
     "Custom resources are of kinds that the stack or the cluster defines.",
     subjects=lambda stack: stack.manifests,
+    remedy="add its CustomResourceDefinition, or the group to the property groups of this rule if the cluster has it",
     config_schema={
         "groups": {
             "type": "array",
@@ -97,7 +100,7 @@ def served_api_version(manifest: Manifest) -> Iterator[str]:
     },
     complete=True,
 )
-def custom_resource_definition(manifest: Manifest, stack: Stack, config: Config) -> Iterator[str]:
+def custom_resource_definition(manifest: Manifest, stack: Stack, config: Config) -> Iterator[Finding]:
     """Fires on a kind of a group that is not Kubernetes's own, without a CustomResourceDefinition in the stack.
 
     Groups of operators that the cluster is expected to have are configured.
@@ -106,16 +109,14 @@ def custom_resource_definition(manifest: Manifest, stack: Stack, config: Config)
     if "." not in group or (group.endswith(".k8s.io") and group != "gateway.networking.k8s.io"):
         return
     if (group, kind) not in stack.defined_kinds and group not in config["groups"]:
-        yield (
-            f"nothing defines {kind} of {group}, so the API server refuses it; add its CustomResourceDefinition, or "
-            "the group to the property groups of this rule if the cluster has it"
-        )
+        yield Finding(f"nothing defines {kind} of {group}, so the API server refuses it", "apiVersion")
 
 
 @manifest_rule(
     "standard-labels",
     "warning",
     "Workloads say what they are with the recommended labels.",
+    remedy="add it to metadata.labels",
     config_schema={
         "labels": {
             "type": "array",
@@ -127,32 +128,35 @@ def custom_resource_definition(manifest: Manifest, stack: Stack, config: Config)
     source="[recommended labels](https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/); "
     "kubescape C-0077",
 )
-def standard_labels(manifest: Manifest, config: Config) -> Iterator[str]:
+def standard_labels(manifest: Manifest, config: Config) -> Iterator[Finding]:
     """Fires on a workload without one of the labels; a PodTemplate is no workload of its own."""
     if kind_of(manifest) not in WORKLOAD_KINDS or kind_of(manifest) == "PodTemplate":
         return
     labels = mapping(manifest, "metadata", "labels")
     missing = [label for label in config["labels"] if label not in labels]
     if missing:
-        yield f"has no label {' and '.join(missing)}, by which people and tools find it; add it to metadata.labels"
+        what = f"has no label {' and '.join(missing)}, by which people and tools find it"
+        yield Finding(what, path_to("metadata.labels", missing[0]))
 
 
 @manifest_rule(
     "no-default-namespace",
     "warning",
     "Nothing runs in the namespace `default`.",
+    remedy="set metadata.namespace",
     source="kube-linter `use-namespace`; checkov CKV_K8S_21; kubescape C-0061",
 )
-def no_default_namespace(manifest: Manifest) -> Iterator[str]:
+def no_default_namespace(manifest: Manifest) -> Iterator[Finding]:
     """Fires on a workload that says `default`; one that names no namespace goes into that of whoever applies it."""
     if kind_of(manifest) in WORKLOAD_KINDS and text(manifest, "metadata", "namespace") == "default":
-        yield "runs in the namespace default, where nothing is limited or isolated; set metadata.namespace"
+        yield Finding("runs in the namespace default, where nothing is limited or isolated", "metadata.namespace")
 
 
 @manifest_rule(
     "image-registry",
     "error",
     "Images come from the registries that are allowed.",
+    remedy="copy the image to a registry that is allowed",
     config_schema={
         "registries": {
             "type": "array",
@@ -162,35 +166,33 @@ def no_default_namespace(manifest: Manifest) -> Iterator[str]:
     },
     source="kubescape C-0078",
 )
-def image_registry(manifest: Manifest, config: Config) -> Iterator[str]:
+def image_registry(manifest: Manifest, config: Config) -> Iterator[Finding]:
     """Fires on an image from elsewhere. Silent until registries are configured."""
     allowed = config.get("registries")
     for container in containers(manifest) if allowed else ():
         image = qualified(text(container, "image"))
         if not any(image.startswith(f"{registry.rstrip('/')}/") for registry in allowed or ()):
-            yield f"{where(container)} comes from {image.rpartition('/')[0]}, which is not allowed; copy the image"
-
-
-def qualified(image: str) -> str:
-    """Write out what the container runtime adds to an image's name: the registry, and its folder."""
-    first, slash, _ = image.partition("/")
-    if not slash:
-        return f"docker.io/library/{image}"
-    return image if "." in first or ":" in first or first == "localhost" else f"docker.io/{image}"
+            what = f"{where(container)} comes from {image.rpartition('/')[0]}, which is not allowed"
+            yield Finding(what, container.at("image"))
 
 
 @manifest_rule(
     "unique-variables",
     "error",
     "A container's environment variables have different names.",
+    remedy="keep one",
     source="kube-linter `duplicate-env-var`; kube-score `environment-variable-key-duplication`",
 )
-def unique_variables(manifest: Manifest) -> Iterator[str]:
+def unique_variables(manifest: Manifest) -> Iterator[Finding]:
     """Fires on a name that stands twice in `env`: the last one counts."""
     for container in containers(manifest):
-        names = [text(variable, "name") for variable in objects(container, "env")]
-        for name in dict.fromkeys(name for name in names if name and names.count(name) > 1):
-            yield f"{where(container)} sets {name} {names.count(name)} times, and only the last counts; keep one"
+        named: dict[str, list[str]] = {}
+        for variable in placed(container, "env"):
+            named.setdefault(text(variable, "name"), []).append(variable.path)
+        for name, paths in named.items():
+            if name and len(paths) > 1:
+                what = f"{where(container)} sets {name} {len(paths)} times, and only the last counts"
+                yield Finding(what, paths[1])
 
 
 RULES: tuple[Rule, ...] = (

@@ -6,13 +6,23 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from manifests.fields import get, mapping, objects, strings, text, whole
+from manifests.fields import get, mapping, objects, path_to, placed, strings, text, whole
 from manifests.manifest import Manifest
+from manifests.mentions import mentions, targets, unsure
+from manifests.network import Network, directions, opens
+from manifests.scraping import annotated_port, scraped_ports, scrapers
 from manifests.stack import Stack, pod_labels, selects
-from manifests.workloads import WORKLOAD_KINDS, container_ports, containers, kind_of, namespace_of, where
-
-from .flows import Network, annotated_port, directions, mentions, opens, scraped_ports, scrapers, targets, unsure
-from .model import Rule, manifest_rule, stack_rule
+from manifests.workloads import (
+    WORKLOAD_KINDS,
+    container_ports,
+    containers,
+    kind_of,
+    namespace_of,
+    template_path,
+    where,
+)
+from policies.findings import Finding
+from policies.model import Rule, manifest_rule, stack_rule
 
 _MADE_LATER: Final = frozenset({"acme.cert-manager.io/http01-solver", "batch.kubernetes.io/job-name", "job-name"})
 """Labels of pods that operators and Jobs make."""
@@ -25,9 +35,10 @@ _ANYWHERE: Final = frozenset({"0.0.0.0/0", "::/0"})
     "error",
     "Services lead to ports that their pods have.",
     subjects=lambda stack: stack.of_kind("Service"),
+    remedy="correct its targetPort",
     source="kube-linter `invalid-target-ports`",
 )
-def service_target_port(service: Manifest, stack: Stack) -> Iterator[str]:
+def service_target_port(service: Manifest, stack: Stack) -> Iterator[Finding]:
     """Fires on a `targetPort` by a name that a selected pod lacks, or by a number that is not among those it declares.
 
     Silent on a number where the pods declare no ports at all: they need not.
@@ -39,24 +50,26 @@ def service_target_port(service: Manifest, stack: Stack) -> Iterator[str]:
         declared = list(container_ports(workload))
         names, numbers = {name for name, _ in declared}, {number for _, number in declared}
         who = f'{kind_of(workload)} "{text(workload, "metadata", "name")}"'
-        for port in objects(service, "spec", "ports"):
+        for port in placed(service, "spec", "ports"):
             target = text(port, "targetPort")
             number = int(target) if target.isdecimal() and len(target) < 6 else whole(port, "targetPort")
             if number is None and not target:
                 number = whole(port, "port")
             if number is None and target and target not in names:
-                yield f'leads to the port "{target}", which {who} does not name; correct spec.ports[].targetPort'
+                yield Finding(f'leads to the port "{target}", which {who} does not name', port.at("targetPort"))
             elif number is not None and numbers and number not in numbers:
-                yield (f"leads to the port {number}, and {who} declares {_listed(numbers)}; correct its targetPort")
+                what = f"leads to the port {number}, and {who} declares {_listed(numbers)}"
+                yield Finding(what, port.at("targetPort"))
 
 
 @manifest_rule(
     "probe-port",
     "error",
     "Probes ask ports that their container has.",
+    remedy="add or correct it",
     source="kube-linter `liveness-port`, `readiness-port`, `startup-port`",
 )
-def probe_port(manifest: Manifest) -> Iterator[str]:
+def probe_port(manifest: Manifest) -> Iterator[Finding]:
     """Fires on a probe or a hook by the name of a port that the container does not declare: it always fails."""
     for container in containers(manifest):
         names = {text(port, "name") for port in objects(container, "ports")}
@@ -64,7 +77,8 @@ def probe_port(manifest: Manifest) -> Iterator[str]:
             for handler in ("httpGet", "tcpSocket"):
                 port = text(container, *path, handler, "port")
                 if port and not port.isdecimal() and port not in names:
-                    yield f'{where(container)}: {path[-1]} asks the port "{port}", which it has not; add or correct it'
+                    what = f'{where(container)}: {path[-1]} asks the port "{port}", which it does not declare'
+                    yield Finding(what, container.at(*path, handler, "port"))
 
 
 @stack_rule(
@@ -72,9 +86,10 @@ def probe_port(manifest: Manifest) -> Iterator[str]:
     "error",
     "What is scraped has the port that is named.",
     subjects=lambda stack: stack.of_kind(*WORKLOAD_KINDS, "ServiceMonitor", "PodMonitor"),
+    remedy="correct the port, or declare it on the containers",
     source="kube-linter `dangling-servicemonitor`",
 )
-def scrape_port(manifest: Manifest, stack: Stack) -> Iterator[str]:
+def scrape_port(manifest: Manifest, stack: Stack) -> Iterator[Finding]:
     """Fires on a port in the annotations, or in a ServiceMonitor or PodMonitor, that the pods or Services lack.
 
     Silent on a monitor that selects nothing of the stack.
@@ -84,19 +99,21 @@ def scrape_port(manifest: Manifest, stack: Stack) -> Iterator[str]:
         port = annotated_port(manifest)
         numbers = {number for _, number in container_ports(manifest)}
         if port is not None and (not port.isdecimal() or int(port[:6]) not in numbers):
-            yield (
-                f"asks to be scraped at the port {port or '(none)'}, and declares {_listed(numbers)}; correct the "
-                "annotation prometheus.io/port, or the ports of the containers"
+            yield Finding(
+                f"asks to be scraped at the port {port or '(none)'}, and declares {_listed(numbers)}",
+                path_to(template_path(manifest), "metadata", "annotations", "prometheus.io/port"),
+                "correct the annotation prometheus.io/port, or the ports of the containers",
             )
         return
     wanted = mapping(manifest, "spec", "selector")
-    field, path = ("endpoints", "Service") if kind == "ServiceMonitor" else ("podMetricsEndpoints", "pod")
+    field, which = ("endpoints", "Service") if kind == "ServiceMonitor" else ("podMetricsEndpoints", "pod")
     selected = _monitored(manifest, stack, wanted)
-    for endpoint in objects(manifest, "spec", field):
+    for endpoint in placed(manifest, "spec", field):
         name = text(endpoint, "port")
         lacking = [who for who, names in selected if name and name not in names]
         if selected and len(lacking) == len(selected):
-            yield f'scrapes the port "{name}", which no {path} it selects names ({", ".join(lacking)}); correct it'
+            what = f'scrapes the port "{name}", which no {which} it selects names ({", ".join(lacking)})'
+            yield Finding(what, endpoint.at("port"), "correct it")
 
 
 def _monitored(monitor: Manifest, stack: Stack, selector: Manifest) -> list[tuple[str, set[str]]]:
@@ -124,24 +141,26 @@ def _listed(numbers: set[int]) -> str:
     "no-external-ips",
     "error",
     "Services claim no addresses.",
+    remedy="remove spec.externalIPs",
     source="[CVE-2020-8554](https://github.com/kubernetes/kubernetes/issues/97076)",
 )
-def no_external_ips(manifest: Manifest) -> Iterator[str]:
+def no_external_ips(manifest: Manifest) -> Iterator[Finding]:
     """Fires on `externalIPs`, which take the traffic of the whole cluster to an address (CVE-2020-8554)."""
     if kind_of(manifest) == "Service" and strings(manifest, "spec", "externalIPs"):
-        yield "takes what the cluster sends to other addresses; remove spec.externalIPs"
+        yield Finding("takes what the cluster sends to other addresses", "spec.externalIPs")
 
 
 @manifest_rule(
     "service-cluster-only",
     "warning",
     "Services are reached from outside through a gateway only.",
+    remedy="set spec.type: ClusterIP and make a route",
     source="kube-linter `exposed-services`; kube-score `service-type`",
 )
-def service_cluster_only(manifest: Manifest) -> Iterator[str]:
+def service_cluster_only(manifest: Manifest) -> Iterator[Finding]:
     """Fires on the types NodePort and LoadBalancer, which pass by the TLS and the routes of a gateway."""
     if kind_of(manifest) == "Service" and text(manifest, "spec", "type") in ("NodePort", "LoadBalancer"):
-        yield f"is open to whoever reaches the {_way(manifest)}; set spec.type: ClusterIP and make a route"
+        yield Finding(f"is open to whoever reaches the {_way(manifest)}", "spec.type")
 
 
 def _way(service: Manifest) -> str:
@@ -152,9 +171,10 @@ def _way(service: Manifest) -> str:
     "ingress-tls",
     "error",
     "Ingresses take TLS connections.",
+    remedy="add it to spec.tls",
     source="polaris `tlsSettingsMissing`; kubescape C-0263",
 )
-def ingress_tls(manifest: Manifest) -> Iterator[str]:
+def ingress_tls(manifest: Manifest) -> Iterator[Finding]:
     """Fires on a host without TLS, but for names that only one machine or network knows, such as `*.localhost`."""
     if kind_of(manifest) != "Ingress":
         return
@@ -162,7 +182,7 @@ def ingress_tls(manifest: Manifest) -> Iterator[str]:
     for host in dict.fromkeys(text(rule, "host") for rule in objects(manifest, "spec", "rules")):
         wildcard = f"*.{host.partition('.')[2]}"
         if not {host, wildcard, ""} & covered and not f".{host}".endswith(_LOCAL):
-            yield f"sends what {host or 'any host'} gets over the network in plain text; add it to spec.tls"
+            yield Finding(f"sends what {host or 'any host'} gets over the network in plain text", "spec.tls")
 
 
 @stack_rule(
@@ -170,10 +190,11 @@ def ingress_tls(manifest: Manifest) -> Iterator[str]:
     "warning",
     "NetworkPolicies select pods of the stack.",
     subjects=lambda stack: stack.of_kind("NetworkPolicy"),
+    remedy="make spec.podSelector equal to labels of the pod template",
     source="kube-linter `dangling-networkpolicy`; kube-score `networkpolicy-targets-pod`",
     complete=True,
 )
-def network_policy_selects_pods(policy: Manifest, stack: Stack) -> Iterator[str]:
+def network_policy_selects_pods(policy: Manifest, stack: Stack) -> Iterator[Finding]:
     """Fires on a policy for no pod; not on one for pods that cert-manager or a Job makes."""
     selector = mapping(policy, "spec", "podSelector")
     labels = mapping(selector, "matchLabels")
@@ -181,29 +202,24 @@ def network_policy_selects_pods(policy: Manifest, stack: Stack) -> Iterator[str]
         return
     namespace = namespace_of(policy)
     if not any(stack.selected(namespace, selector)) and not stack.operated(namespace, selector):
-        yield (
-            "selects no pod of this namespace, so it protects and allows nothing; make spec.podSelector equal to "
-            "labels of the pod template"
-        )
+        yield Finding("selects no pod of this namespace, so it protects and allows nothing", "spec.podSelector")
 
 
 @manifest_rule(
     "no-open-network-policy",
     "error",
     "NetworkPolicies open no direction to everybody on every port.",
+    remedy="name the peers or the ports",
     source="[network policies](https://kubernetes.io/docs/concepts/services-networking/network-policies/); NSA C-0030",
 )
-def no_open_network_policy(manifest: Manifest) -> Iterator[str]:
+def no_open_network_policy(manifest: Manifest) -> Iterator[Finding]:
     """Fires on a rule for every address without ports, and on one with neither peers nor ports."""
     for direction in directions(manifest) if kind_of(manifest) == "NetworkPolicy" else ():
-        for number, rule in enumerate(objects(manifest, "spec", direction.lower())):
+        for rule in placed(manifest, "spec", direction.lower()):
             peers = objects(rule, "from" if direction == "Ingress" else "to")
             anywhere = not peers or any(text(peer, "ipBlock", "cidr") in _ANYWHERE for peer in peers)
             if anywhere and not objects(rule, "ports"):
-                yield (
-                    f"{direction.lower()}[{number}] allows every address on every port, as if there were no policy; "
-                    "name the peers or the ports"
-                )
+                yield Finding(f"{rule.path} allows every address on every port, as if there were no policy", rule.path)
 
 
 @stack_rule(
@@ -211,10 +227,11 @@ def no_open_network_policy(manifest: Manifest) -> Iterator[str]:
     "error",
     "NetworkPolicies allow the connections that the stack declares.",
     subjects=lambda stack: stack.of_kind(*WORKLOAD_KINDS),
+    remedy="allow egress in a NetworkPolicy for the client, and ingress in one for the server",
     source="[network policies](https://kubernetes.io/docs/concepts/services-networking/network-policies/)",
     complete=True,
 )
-def flows_allowed(client: Manifest, stack: Stack) -> Iterator[str]:
+def flows_allowed(client: Manifest, stack: Stack) -> Iterator[Finding]:
     """Fires where pods are told of a Service, or scrape a pod, and a policy of either side lets nothing through.
 
     Told by a variable, an argument or a mounted ConfigMap with the name of the Service; one without a port needs any
@@ -229,7 +246,8 @@ def flows_allowed(client: Manifest, stack: Stack) -> Iterator[str]:
             refusals = [network.allows(client, server, port) for port in ports]
             if ports and all(refusals):
                 address = f"{mention.service}.{mention.namespace}" + (f":{mention.port}" if mention.port else "")
-                yield f"{mention.where} says to connect to {address}, {_refused(refusals[0], client, server, ports[0])}"
+                why, remedy = _refused(refusals[0], client, server, ports[0])
+                yield Finding(f"{mention.where} says to connect to {address}, {why}", mention.path, remedy)
     for scraper in stack.once(scrapers):
         if scraper.workload is not client:
             continue
@@ -237,15 +255,17 @@ def flows_allowed(client: Manifest, stack: Stack) -> Iterator[str]:
             for port in scraped_ports(server, scraper):
                 refusal = network.allows(client, server, port)
                 if refusal:
-                    yield f"scrapes {_who(server)}, {_refused(refusal, client, server, port)}"
+                    why, remedy = _refused(refusal, client, server, port)
+                    yield Finding(f"scrapes {_who(server)}, {why}", remedy=remedy)
 
 
-def _refused(direction: str | None, client: Manifest, server: Manifest, port: int) -> str:
-    side, word = (client, "egress to") if direction == "Egress" else (server, "ingress at")
-    return (
-        f"and no NetworkPolicy for {_who(side)} allows it; allow {word} "
-        f"{'port' if side is server else f'{_who(server)}, port'} {port}"
-    )
+def _refused(direction: str | None, client: Manifest, server: Manifest, port: int) -> tuple[str, str]:
+    """Return why a connection is refused, and the remedy."""
+    if direction == "Egress":
+        side, remedy = client, f"allow egress to {_who(server)}, port {port}"
+    else:
+        side, remedy = server, f"allow ingress at port {port}"
+    return f"and no NetworkPolicy for {_who(side)} allows it", remedy
 
 
 def _who(workload: Manifest) -> str:
@@ -257,26 +277,28 @@ def _who(workload: Manifest) -> str:
     "warning",
     "NetworkPolicies allow no connection that nothing in the stack declares.",
     subjects=lambda stack: stack.of_kind("NetworkPolicy"),
+    remedy="remove the rule, or name the Service in a variable",
     source="[network policies](https://kubernetes.io/docs/concepts/services-networking/network-policies/)",
     complete=True,
 )
-def no_undeclared_flows(policy: Manifest, stack: Stack) -> Iterator[str]:
+def no_undeclared_flows(policy: Manifest, stack: Stack) -> Iterator[Finding]:
     """Fires on pods that may connect to a declared port of others, though nothing tells them to (see `flows-allowed`).
 
     Only between pods that policies isolate, the client in egress and the server in ingress, and only where all that the
     client is told is known. Versions of one application, by `app.kubernetes.io/name`, count as one: in a release the
     Service leads to one of them at a time.
     """
-    allowed = stack.once(undeclared).get(id(policy), {})
-    for (client, server), ports in allowed.items():
-        yield (
+    allowed = stack.once(_undeclared).get(id(policy), {})
+    for (client, server, path), ports in allowed.items():
+        yield Finding(
             f"lets {client} connect to {server} on {'ports' if len(ports) > 1 else 'port'} {_listed(ports)}, and "
-            "nothing says that it will; remove the rule, or name the Service in a variable"
+            "nothing says that it will",
+            path,
         )
 
 
-def undeclared(stack: Stack) -> dict[int, dict[tuple[str, str], set[int]]]:
-    """Return what nothing declares, by the `id` of the policy that lets it in: client, server and ports."""
+def _undeclared(stack: Stack) -> dict[int, dict[tuple[str, str, str], set[int]]]:
+    """Return what nothing declares, by the `id` of the policy that lets it in: client, server, its rule, and ports."""
     network = stack.once(Network)
     declared = set()
     for client in stack.of_kind(*WORKLOAD_KINDS):
@@ -291,7 +313,7 @@ def undeclared(stack: Stack) -> dict[int, dict[tuple[str, str], set[int]]]:
         for server in stack.of_kind(*WORKLOAD_KINDS):
             scraped = scraped_ports(server, scraper)
             declared |= {(id(scraper.workload), _application(server), port) for port in scraped}
-    found: dict[int, dict[tuple[str, str], set[int]]] = defaultdict(lambda: defaultdict(set))
+    found: dict[int, dict[tuple[str, str, str], set[int]]] = defaultdict(lambda: defaultdict(set))
     for server in stack.of_kind(*WORKLOAD_KINDS):
         isolation = network.isolation(server, "Ingress")
         numbers = {number for _, number in container_ports(server)}
@@ -305,7 +327,7 @@ def undeclared(stack: Stack) -> dict[int, dict[tuple[str, str], set[int]]]:
                         and opens(opening.rule, port, server)
                         and not network.allows(client, server, port)
                     ):
-                        found[id(opening.policy)][_who(client), _who(server)].add(port)
+                        found[id(opening.policy)][_who(client), _who(server), opening.rule.path].add(port)
     return found
 
 

@@ -11,82 +11,118 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from manifests.fields import get, strings
+from manifests.fields import Placed, get, strings
 from manifests.manifest import Manifest
 from manifests.workloads import containers, pod_spec, where
-
-from .model import Rule, manifest_rule
-
-
-def _effective(manifest: Manifest, container: Manifest, *path: str) -> Any:
-    """Return a field of the container's security context, which overrides the pod's."""
-    own = get(container, "securityContext", *path)
-    return get(pod_spec(manifest), "securityContext", *path) if own is None else own
+from policies.findings import Finding
+from policies.model import Rule, manifest_rule
 
 
-@manifest_rule("no-privileged-container", "error", "Containers are not privileged.")
-def no_privileged_container(manifest: Manifest) -> Iterator[str]:
+def _effective(manifest: Manifest, container: Placed, *path: str) -> tuple[Any, str]:
+    """Return a field of the container's security context, which overrides the pod's, and the place that decides it."""
+    pod = pod_spec(manifest)
+    own, shared = (get(place, "securityContext", *path) for place in (container, pod))
+    if own is None:
+        return shared, pod.at("securityContext", *path)
+    return own, container.at("securityContext", *path)
+
+
+@manifest_rule(
+    "no-privileged-container",
+    "error",
+    "Containers are not privileged.",
+    remedy="remove securityContext.privileged",
+)
+def no_privileged_container(manifest: Manifest) -> Iterator[Finding]:
     """Fires on `privileged: true`."""
     for container in containers(manifest):
         if get(container, "securityContext", "privileged") is True:
-            yield f"{where(container)} is privileged and owns the node; remove securityContext.privileged"
+            path = container.at("securityContext", "privileged")
+            yield Finding(f"{where(container)} is privileged and owns the node", path)
 
 
-@manifest_rule("no-privilege-escalation", "error", "Containers cannot gain privileges.")
-def no_privilege_escalation(manifest: Manifest) -> Iterator[str]:
+@manifest_rule(
+    "no-privilege-escalation",
+    "error",
+    "Containers cannot gain privileges.",
+    remedy="set securityContext.allowPrivilegeEscalation: false",
+)
+def no_privilege_escalation(manifest: Manifest) -> Iterator[Finding]:
     """Fires unless `allowPrivilegeEscalation` is false: the default is true."""
     for container in containers(manifest):
         if get(container, "securityContext", "allowPrivilegeEscalation") is not False:
-            yield (
-                f"{where(container)} may gain privileges (setuid binaries); "
-                "set securityContext.allowPrivilegeEscalation: false"
-            )
+            path = container.at("securityContext", "allowPrivilegeEscalation")
+            yield Finding(f"{where(container)} may gain privileges (setuid binaries)", path)
 
 
-@manifest_rule("run-as-non-root", "error", "Containers do not run as root.")
-def run_as_non_root(manifest: Manifest) -> Iterator[str]:
+@manifest_rule(
+    "run-as-non-root",
+    "error",
+    "Containers do not run as root.",
+    remedy="set securityContext.runAsNonRoot: true, and runAsUser to the image's own user id",
+)
+def run_as_non_root(manifest: Manifest) -> Iterator[Finding]:
     """Fires unless `runAsNonRoot` is true, and on `runAsUser: 0`."""
     for container in containers(manifest):
-        if _effective(manifest, container, "runAsNonRoot") is not True:
-            yield f"{where(container)} may run as root; set securityContext.runAsNonRoot: true"
-        if _effective(manifest, container, "runAsUser") == 0:
-            yield f"{where(container)} runs as root; set securityContext.runAsUser to the image's own user id"
+        non_root, path = _effective(manifest, container, "runAsNonRoot")
+        if non_root is not True:
+            yield Finding(f"{where(container)} may run as root", path, "set securityContext.runAsNonRoot: true")
+        user, path = _effective(manifest, container, "runAsUser")
+        if user == 0:
+            remedy = "set securityContext.runAsUser to the image's own user id"
+            yield Finding(f"{where(container)} runs as root", path, remedy)
 
 
-@manifest_rule("drop-all-capabilities", "error", "Containers drop all Linux capabilities.")
-def drop_all_capabilities(manifest: Manifest) -> Iterator[str]:
+@manifest_rule(
+    "drop-all-capabilities",
+    "error",
+    "Containers drop all Linux capabilities.",
+    remedy="set securityContext.capabilities.drop: [ALL], and add none but NET_BIND_SERVICE",
+)
+def drop_all_capabilities(manifest: Manifest) -> Iterator[Finding]:
     """Fires unless ALL is dropped, and on any added capability but NET_BIND_SERVICE."""
     for container in containers(manifest):
         if "ALL" not in strings(container, "securityContext", "capabilities", "drop"):
-            yield f"{where(container)} keeps Linux capabilities; set securityContext.capabilities.drop: [ALL]"
+            yield Finding(
+                f"{where(container)} keeps Linux capabilities",
+                container.at("securityContext", "capabilities", "drop"),
+                "set securityContext.capabilities.drop: [ALL]",
+            )
         added = set(strings(container, "securityContext", "capabilities", "add")) - {"NET_BIND_SERVICE"}
         if added:
-            yield (
-                f"{where(container)} adds the capabilities {', '.join(sorted(added))}; "
-                "remove them from securityContext.capabilities.add (only NET_BIND_SERVICE may be added)"
+            yield Finding(
+                f"{where(container)} adds the capabilities {', '.join(sorted(added))}",
+                container.at("securityContext", "capabilities", "add"),
+                "remove them from securityContext.capabilities.add (only NET_BIND_SERVICE may be added)",
             )
 
 
-@manifest_rule("seccomp-profile", "error", "Containers run under a seccomp profile.")
-def seccomp_profile(manifest: Manifest) -> Iterator[str]:
+@manifest_rule(
+    "seccomp-profile",
+    "error",
+    "Containers run under a seccomp profile.",
+    remedy="set securityContext.seccompProfile.type: RuntimeDefault on the pod",
+)
+def seccomp_profile(manifest: Manifest) -> Iterator[Finding]:
     """Fires unless the profile is RuntimeDefault or Localhost: the default is Unconfined."""
     for container in containers(manifest):
-        if _effective(manifest, container, "seccompProfile", "type") not in ("RuntimeDefault", "Localhost"):
-            yield (
-                f"{where(container)} may make any system call; "
-                "set securityContext.seccompProfile.type: RuntimeDefault on the pod"
-            )
+        profile, path = _effective(manifest, container, "seccompProfile", "type")
+        if profile not in ("RuntimeDefault", "Localhost"):
+            yield Finding(f"{where(container)} may make any system call", path)
 
 
-@manifest_rule("read-only-root-filesystem", "error", "Containers cannot write to their image's files.")
-def read_only_root_filesystem(manifest: Manifest) -> Iterator[str]:
+@manifest_rule(
+    "read-only-root-filesystem",
+    "error",
+    "Containers cannot write to their image's files.",
+    remedy="set securityContext.readOnlyRootFilesystem: true and mount an emptyDir where it must write",
+)
+def read_only_root_filesystem(manifest: Manifest) -> Iterator[Finding]:
     """Fires unless `readOnlyRootFilesystem` is true."""
     for container in containers(manifest):
         if get(container, "securityContext", "readOnlyRootFilesystem") is not True:
-            yield (
-                f"{where(container)} has a writable root file system; set "
-                "securityContext.readOnlyRootFilesystem: true and mount an emptyDir where it must write"
-            )
+            path = container.at("securityContext", "readOnlyRootFilesystem")
+            yield Finding(f"{where(container)} has a writable root file system", path)
 
 
 RULES: tuple[Rule, ...] = (

@@ -12,15 +12,15 @@ from .conftest import Project
 
 RULE = """
 
-from . import model as _model
+from policies.model import manifest_rule
 
 
-@_model.manifest_rule("name-length", "error", "Names are short.", config_schema={
+@manifest_rule("name-length", "error", "Names are short.", remedy="shorten it", config_schema={
     "most": {"type": "integer", "minimum": 1, "default": 99, "description": "Characters."},
 })
 def name_length(manifest, config):
-    if len(identity(manifest)[2]) > config["most"]:
-        yield f"is longer than {config['most']}; shorten it"
+    if len(manifest["metadata"]["name"]) > config["most"]:
+        yield Finding(f"is longer than {config['most']}")
 
 
 RULES = (*RULES, name_length)

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import pytest
 
 from agentstack.judging.policy import Policies
+from manifests.network import Network
 from manifests.stack import Stack
 from manifests.workloads import container_ports, pod_template
 from policies.rules import RULES, Rule, evaluate
-from policies.rules.flows import Network
 
 from .conftest import ROOT, Manifest
 from .test_network import UNUSED_PORT, open_, pods, policies

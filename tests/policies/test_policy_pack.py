@@ -15,8 +15,8 @@ from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 from pulumi_policy.policy import _PolicyAnalyzerServicer
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
 
-from policies.rules import RULES
-from policies.rules.model import manifest_rule, stack_rule
+from policies.model import manifest_rule, stack_rule
+from policies.rules import RULES, Finding
 
 API = "spec.template.spec.containers[0]"
 MANDATORY, ADVISORY = analyzer_pb2.MANDATORY, analyzer_pb2.ADVISORY
@@ -231,13 +231,15 @@ def test_a_disabled_rule_is_not_evaluated(server):
 def test_values_reach_a_rule_and_the_engine_gets_its_schema(program):
     schema = {"most": {"type": "integer", "minimum": 1, "default": 1, "description": "Objects."}}
 
-    @manifest_rule("few", "error", "Few.", config_schema=schema)
+    @manifest_rule("few", "error", "Few.", remedy="", config_schema=schema)
     def few(manifest, config):
-        yield f"{config['most']}"
+        yield Finding(f"{config['most']}")
 
-    @stack_rule("few-in-all", "error", "Few.", subjects=lambda stack: stack.manifests[:1], config_schema=schema)
+    @stack_rule(
+        "few-in-all", "error", "Few.", subjects=lambda stack: stack.manifests[:1], remedy="", config_schema=schema
+    )
     def few_in_all(manifest, stack, config):
-        yield f"{len(stack.manifests)} of {config['most']}"
+        yield Finding(f"{len(stack.manifests)} of {config['most']}")
 
     served = [program["_resource_policy"](few), program["_stack_policy"](few_in_all)]
     server = _PolicyAnalyzerServicer("p", "0.0.1", served, pulumi_policy.EnforcementLevel.ADVISORY)
@@ -285,7 +287,7 @@ def test_an_expired_waiver_is_a_finding_beside_the_one_that_it_waived(folder, mo
     assert [d.policyName for d in analyze(server, manifests)] == ["image-tag"]
     [diagnostic] = analyze_stack(server, manifests)
     assert (diagnostic.policyName, diagnostic.enforcementLevel) == ("waiver-expired", MANDATORY)
-    assert "waivers.yaml:1: Deployment/agents/api: the waiver of image-tag held until 2020-01-01" in diagnostic.message
+    assert "waivers.yaml:1: Deployment/agents/api: the waiver of image-tag expired on 2020-01-01" in diagnostic.message
 
 
 def test_an_unused_waiver_is_a_finding_unless_its_object_was_not_looked_at(folder, monkeypatch):

@@ -11,9 +11,9 @@ from policy_baseline import DELETE, baseline, changed, manifest
 from policy_rows import FIRES as MORE_FIRES
 from policy_rows import SILENT as MORE_SILENT
 
-from manifests.fields import UNKNOWN
-from policies.rules import RULES, Rule, Violation, evaluate
-from policies.rules.model import manifest_rule, stack_rule
+from manifests.fields import UNKNOWN, keys_of_path, path_to
+from policies.model import manifest_rule, stack_rule
+from policies.rules import RULES, Finding, Rule, Violation, evaluate
 
 POD = "spec.template.spec"
 API = f"{POD}.containers[0]"
@@ -31,6 +31,15 @@ SCALED_OBJECT = manifest(
     "keda.sh/v1alpha1", "ScaledObject", "agents", "db", spec={"scaleTargetRef": {"kind": "StatefulSet", "name": "db"}}
 )
 
+
+BESIDE = {
+    *("namespace-quota", "namespace-limit-range", "namespace-default-deny", "pdb-exists", "quorum-budget"),
+    *("single-replicas-owner", "redis-cluster-bus", "flows-allowed"),
+}
+"""Rules of which the mistake may be beside the object: then no field of it is the place."""
+
+OTHER_FIELD = {"requests-within-limits", "stop-within-grace", "service-selects-pods"}
+"""Rules that compare two fields, and whose remedy is to change the other one than that of the row."""
 
 CONFIGURED = {"image-registry", "monthly-budget"}
 """Rules that find nothing without a configuration: they have tests of their own."""
@@ -298,6 +307,39 @@ def test_fires(rule, name, changes, message):
     assert {v.outcome for v in violations} == {"violation"}
     assert {v.severity for v in violations} == {only(rule)[0].severity}
     assert any(message in v.message for v in violations)
+    for violation in violations:
+        assert violation.what
+        assert violation.remedy
+        if violation.path:
+            assert_is_place(violation.path, violation.subject)
+        else:
+            assert rule in BESIDE
+    own = [path for target, path, _ in changes if target == f"{violations[0].kind}/{name}"]
+    if len(own) == len(changes) and rule not in OTHER_FIELD:
+        assert any(is_within(v.path, path) or is_within(path, v.path) for v in violations for path in own)
+
+
+def is_within(path: str, other: str) -> bool:
+    keys, others = keys_of_path(path), keys_of_path(other)
+    return keys[: len(others)] == others
+
+
+def assert_is_place(path: str, subject: Any) -> None:
+    """A path leads to a field that is there, or to one that the remedy adds to a group that is there."""
+    keys = keys_of_path(path)
+    assert path_to("", *keys) == path
+    reached = 0
+    for key in keys:
+        if isinstance(key, int):
+            assert isinstance(subject, list), path
+            assert key < len(subject), path
+        elif not isinstance(subject, dict) or key not in subject:
+            break
+        subject = subject[key]
+        reached += 1
+    assert reached > 0, path
+    assert all(isinstance(key, str) for key in keys[reached:]), "no element of a list is missing"
+    assert reached == len(keys) or isinstance(subject, dict), path
 
 
 @pytest.mark.parametrize(("rule", "changes"), SILENT)
@@ -370,9 +412,11 @@ def test_a_finding_identifies_its_object():
         "StatefulSet",
         "agents",
         "db",
-        'container "db" has the image "db", which can change at any restart; '
-        "name a version (image:1.2.3) or a digest (image@sha256:...)",
+        'container "db" has the image "db", which can change at any restart',
+        path="spec.template.spec.containers[0].image",
+        remedy="name a version (image:1.2.3) or a digest (image@sha256:...)",
     )
+    assert violation.message == f"{violation.what}; {violation.remedy}"
 
 
 def test_requests_missing_under_an_autoscaler_name_the_sidecar():
@@ -451,6 +495,8 @@ def test_rules_are_described():
         assert re.fullmatch(r"[a-z]+(-[a-z]+)+", rule.id)
         assert rule.severity in ("error", "warning")
         assert rule.description.endswith(".")
+        assert rule.fires.startswith("Fires")
+        assert re.fullmatch(r"[a-z].*[^.]", rule.remedy), "what follows a semicolon in a message"
 
 
 # Unknown values
@@ -539,9 +585,9 @@ def test_an_unknown_kind_stops_every_rule():
     [bool, len, list, int, lambda u: u == 1, lambda u: u["a"], lambda u: u.get("a"), lambda u: 1 in u, lambda u: u < 1],
 )
 def test_a_rule_that_uses_an_unknown_value_directly_is_not_evaluated(use):
-    @manifest_rule("careless", "warning", "Uses a raw value.")
+    @manifest_rule("careless", "warning", "Uses a raw value.", remedy="")
     def careless(manifest):
-        return [str(use(manifest["spec"]))]
+        return [Finding(str(use(manifest["spec"])))]
 
     [violation] = evaluate([{"kind": "X", "spec": UNKNOWN}], [careless])
     assert (violation.outcome, violation.severity) == ("not evaluated", "error")
@@ -552,11 +598,11 @@ def test_unknown_survives_copying():
 
 
 def test_a_rule_that_fails_is_not_evaluated_and_its_error_is_not_quoted():
-    @manifest_rule("broken", "warning", "Fails.")
+    @manifest_rule("broken", "warning", "Fails.", remedy="")
     def broken(manifest):
         raise ValueError(CANARY)
 
-    @stack_rule("broken-too", "warning", "Fails.", subjects=lambda stack: [{}[CANARY]])
+    @stack_rule("broken-too", "warning", "Fails.", subjects=lambda stack: [{}[CANARY]], remedy="")
     def broken_too(manifest, stack):
         return []
 

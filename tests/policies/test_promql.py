@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from components.observability import collect
-from policies.rules.promql import metric_names
+from manifests.promql import metric_names
 
 
 def shipped() -> list[str]:

@@ -81,7 +81,7 @@ def test_the_messages_say_what_to_do():
         [waiver(until=date(2020, 1, 1)), waiver("x"), waiver("y", environments=("dev",))], "dev", TODAY
     )
     assert [violation.message for violation in policies.apply([], LEVELS)] == [
-        "the waiver of cpu-limit held until 2020-01-01 (team-a); mend the object, or set a later day in `until`",
+        "the waiver of cpu-limit expired on 2020-01-01 (team-a); fix the object, or set a later day in `until`",
         "the waiver of cpu-limit waives nothing in dev; remove it, or name the environments that need it",
         "the waiver of cpu-limit waives nothing in dev; remove it",
     ]

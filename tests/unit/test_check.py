@@ -122,11 +122,12 @@ def test_rules_that_need_all_objects_are_left_out_and_named(
     call: Call, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from agentstack.judging import policy
-    from policies.rules.model import stack_rule
+    from policies.findings import Finding
+    from policies.model import stack_rule
 
-    @stack_rule("whole", "error", "Needs all.", subjects=lambda stack: stack.manifests, complete=True)
-    def whole(manifest: Any, stack: Any) -> Iterator[str]:
-        yield "found"
+    @stack_rule("whole", "error", "Needs all.", subjects=lambda stack: stack.manifests, remedy="", complete=True)
+    def whole(manifest: Any, stack: Any) -> Iterator[Finding]:
+        yield Finding("found")
 
     read = policy.Policies.read
     monkeypatch.setattr(policy.Policies, "read", lambda *args, **kwargs: read(*args, **kwargs, rules=[whole]))

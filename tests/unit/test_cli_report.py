@@ -74,7 +74,7 @@ SMALL = [
 ]  # fmt: skip
 OUTPUTS = {"url": "http://x", "password": Secret("open-sesame"), "ports": {"a": 1}}
 WAIVER = Waiver("r", "Service", "space", "api", "moved [soon]", "team-a", date(2027, 1, 31))
-FOUND = Violation("some-rule", "warning", "Service", "space", "api", "mend [it]")
+FOUND = Violation("some-rule", "warning", "Service", "space", "api", "is broken", path="spec.type", remedy="fix [it]")
 
 
 def screen(capsys: pytest.CaptureFixture[str], shown: Report) -> list[str]:
@@ -94,7 +94,7 @@ def test_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
         "space       2 to 4 of 9            -     1 to 2 of 1       512Mi to 1Gi",
         "",
         "cost      0.00 USD a month",
-        "policies  warning some-rule: Service/space/api: mend [it]",
+        "policies  warning some-rule: Service/space/api: is broken; fix [it]",
         "warnings  mind the gap",
         "          ConfigMap space/one: data.x is a secret, and left out: let it be read from a Secret",
         "outputs   password  (secret)",
@@ -161,9 +161,9 @@ def test_many_components_of_a_kind_are_one_line(capsys: pytest.CaptureFixture[st
 
 
 def test_many_findings_are_cut_and_errors_come_first(capsys: pytest.CaptureFixture[str]) -> None:
-    error = Violation("z-rule", "error", "Job", "space", "j", "mend it")
+    error = Violation("z-rule", "error", "Job", "space", "j", "fix it")
     lines = screen(capsys, report(SMALL, [FOUND] * 12 + [error]))
-    start = lines.index("policies  error z-rule: Job/space/j: mend it")
+    start = lines.index("policies  error z-rule: Job/space/j: fix it")
     assert lines[start + 10] == "          ... and 3 more: see `--json`"
 
 
@@ -176,7 +176,7 @@ def test_nothing_found(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (FOUND, False),
         (Violation("r", "error", "", "", "", ""), True),
-        (Violation("r", "error", "", "", "", "", "not evaluated"), True),
+        (Violation("r", "error", "", "", "", "", outcome="not evaluated"), True),
         (Violation("r", "error", "", "", "", "", waiver=WAIVER), False),
         (Violation("waiver-unused", "error", "", "", "", "", waiver=WAIVER), True),
     ],
@@ -189,7 +189,7 @@ def test_waived_findings_come_last_with_reason_and_date(capsys: pytest.CaptureFi
     waived = Violation("r", "error", "Service", "space", "api", "is broken", waiver=WAIVER)
     shown = report(SMALL, [waived, FOUND])
     assert [line.split(maxsplit=1)[1] for line in screen(capsys, shown) if "space/api" in line] == [
-        "warning some-rule: Service/space/api: mend [it]",
+        "warning some-rule: Service/space/api: is broken; fix [it]",
         "r: Service/space/api: is broken (until 2027-01-31, team-a: moved [soon])",
     ]
     entries = {entry["rule"]: entry["waived"] for entry in json.loads(as_json(shown))["policies"]}
@@ -239,7 +239,10 @@ def test_json_has_documented_keys_and_no_secrets() -> None:
             "kind": "Service",
             "namespace": "space",
             "name": "api",
-            "message": "mend [it]",
+            "message": "is broken; fix [it]",
+            "path": "spec.type",
+            "what": "is broken",
+            "remedy": "fix [it]",
             "waived": None,
             "place": {"file": "agents/api.yaml", "line": 3},
         }

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentstack.judging.policy import Policies
-from policies.rules import LEVELS, RULES, Severity, evaluate
-from policies.rules.model import ConfigSchema, manifest_rule, stack_rule
+from policies.model import ConfigSchema, manifest_rule, stack_rule
+from policies.rules import LEVELS, RULES, Finding, Severity, evaluate
 from settings.errors import SettingsError
 
 SCHEMA: ConfigSchema = {
@@ -23,19 +23,21 @@ SCHEMA: ConfigSchema = {
 }
 
 
-@manifest_rule("named", "warning", "Objects have the configured names.", config_schema=SCHEMA)
+@manifest_rule("named", "warning", "Objects have the configured names.", config_schema=SCHEMA, remedy="")
 def named(manifest, config):
-    yield f"{manifest['metadata']['name']} {dict(config)}"
+    yield Finding(f"{manifest['metadata']['name']} {dict(config)}")
 
 
-@stack_rule("counted", "error", "Stacks are counted.", subjects=lambda stack: stack.manifests, config_schema=SCHEMA)
+@stack_rule(
+    "counted", "error", "Stacks are counted.", subjects=lambda stack: stack.manifests, config_schema=SCHEMA, remedy=""
+)
 def counted(manifest, stack, config):
-    yield f"{len(stack.manifests)} {config['ratio']}"
+    yield Finding(f"{len(stack.manifests)} {config['ratio']}")
 
 
-@manifest_rule("plain", "error", "Nothing is found.")
+@manifest_rule("plain", "error", "Nothing is found.", remedy="")
 def plain(manifest):
-    yield "found"
+    yield Finding("found")
 
 
 _KEYWORDS = ("type", "enum", "minimum", "maximum", "minItems", "items")
@@ -101,7 +103,7 @@ def test_levels(tmp_path, content, severities: dict[str, Severity]):
 
 @pytest.mark.parametrize(("level", "severity"), [("advisory", "warning"), ("mandatory", "error"), ("disabled", None)])
 def test_what_cannot_be_evaluated_has_a_level_of_its_own(tmp_path, level, severity):
-    @manifest_rule("broken", "warning", "Fails.")
+    @manifest_rule("broken", "warning", "Fails.", remedy="")
     def broken(manifest):
         raise ValueError
 

@@ -64,7 +64,12 @@ _RESULT = strict(
     suppressions=listed(
         strict(kind={"enum": ["inSource", "external"]}, status={"const": "accepted"}, justification={"type": "string"})
     ),
-    properties=strict(environments=listed({"type": "string"})),
+    properties=strict(
+        environments=listed({"type": "string"}),
+        path_={"type": "string"},
+        what_={"type": "string"},
+        remedy_={"type": "string"},
+    ),
 )
 _LOG = strict(
     **{"$schema": {"type": "string"}},
@@ -94,6 +99,9 @@ def finding(**fields: Any) -> dict[str, Any]:
         "namespace": "agents",
         "name": "api",
         "message": "has no tag",
+        "path": "spec.template.spec.containers[0].image",
+        "what": "has no tag",
+        "remedy": "",
         "waived": None,
         "place": {"file": "agents/api.yaml", "line": 3},
         **fields,
@@ -132,6 +140,11 @@ def test_a_finding_is_a_result_at_its_line() -> None:
     assert (result["ruleId"], result["level"]) == ("image-tag", "error")
     assert result["message"] == {"text": "Deployment/agents/api: has no tag"}
     assert result["suppressions"] == []
+    assert result["properties"] == {
+        "environments": ["prod"],
+        "path": "spec.template.spec.containers[0].image",
+        "what": "has no tag",
+    }
 
 
 def test_a_waived_finding_is_suppressed_with_its_reason() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import date
 from functools import cached_property
 from typing import Literal
@@ -15,12 +15,29 @@ Outcome = Literal["violation", "not evaluated"]
 
 
 @dataclass(frozen=True)
+class Finding:
+    """What a rule yields for one mistake on its subject.
+
+    No text ever contains the value of an environment variable or of a Secret.
+    """
+
+    what: str
+    """What is wrong, and where."""
+    path: str = ""
+    """The field to change, as `manifests.fields.path_to` writes it, also where it has yet to be added.
+
+    Empty where no field of the subject is the mistake: something is missing beside it.
+    """
+    remedy: str = ""
+    """How to fix it, where that is more exact than the remedy of the rule."""
+
+
+@dataclass(frozen=True)
 class Violation:
-    """What a rule found on one object.
+    """A finding with its rule and its object.
 
     `kind`, `namespace` and `name` identify the object: `namespace` is empty where the manifest gives none, and
-    all three are empty when a rule over the stack could not be evaluated at all. `message` says what is wrong,
-    where, and the mend; it never contains the value of an environment variable or of a Secret.
+    all three are empty when a rule over the stack could not be evaluated at all.
     """
 
     rule: str
@@ -28,12 +45,21 @@ class Violation:
     kind: str
     namespace: str
     name: str
-    message: str
+    what: str
+    """See `Finding`; it never contains the value of an environment variable or of a Secret."""
+    _: KW_ONLY
+    path: str = ""
+    remedy: str = ""
     outcome: Outcome = "violation"
     waiver: Waiver | None = None
     """The waiver that covers it, or that it is about."""
     subject: Manifest | None = field(default=None, compare=False, repr=False)
     """The object itself, of which there may be several with the same name; it may hold secrets."""
+
+    @property
+    def message(self) -> str:
+        """All of it as one sentence."""
+        return f"{self.what}; {self.remedy}" if self.remedy else self.what
 
     @property
     def title(self) -> str:

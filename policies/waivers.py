@@ -52,12 +52,12 @@ class Waivers:
         return found
 
     def problem(self, rule: str, waiver: Waiver, severity: Severity) -> Violation:
-        """Say of a waiver that it is `EXPIRED` or `UNUSED`."""
+        """Return the finding that a waiver is `EXPIRED` or `UNUSED`."""
         if rule == EXPIRED:
-            what = f"held until {waiver.until} ({waiver.owner}); mend the object, or set a later day in `until`"
+            what = f"expired on {waiver.until} ({waiver.owner})"
+            remedy = "fix the object, or set a later day in `until`"
         else:
-            place = f" in {self.environment}" if self.environment else ""
-            mend = "remove it" if waiver.environments else "remove it, or name the environments that need it"
-            what = f"waives nothing{place}; {mend}"
+            what = f"waives nothing in {self.environment}" if self.environment else "waives nothing"
+            remedy = "remove it" if waiver.environments else "remove it, or name the environments that need it"
         object_ = (waiver.kind, waiver.namespace, waiver.name)
-        return Violation(rule, severity, *object_, f"the waiver of {waiver.rule} {what}", waiver=waiver)
+        return Violation(rule, severity, *object_, f"the waiver of {waiver.rule} {what}", remedy=remedy, waiver=waiver)

@@ -1,4 +1,4 @@
-"""What a rule is and what it reports."""
+"""What a rule is, and how a function is made one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from manifests.fields import UnknownValueError
 from manifests.manifest import Manifest, identity
 
-from .findings import Severity, Violation
+from .findings import Finding, Severity, Violation
 
 if TYPE_CHECKING:
     from manifests.stack import Stack
@@ -30,7 +30,7 @@ ConfigSchema = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule; `check` yields a message for each mistake on a subject, by the values in `config`.
+    """One rule; `check` yields a finding for each mistake on a subject, by the values in `config`.
 
     A rule of scope `manifest` looks at one object at a time; one of scope `stack` needs all of them.
     """
@@ -38,11 +38,14 @@ class Rule:
     id: str
     severity: Severity
     description: str
+    """What it wants, as a sentence."""
+    remedy: str
+    """How to fix what it finds, where a finding does not say it more exactly."""
+    fires: str
+    """On what it fires, as a sentence or more."""
     scope: Scope
     subjects: Callable[[Stack], Iterable[Manifest]]
-    check: Callable[[Manifest, Stack, Config], Iterable[str]]
-    function: Callable[..., Iterable[str]] = field(compare=False, repr=False)
-    """What `check` is made of, for the documentation."""
+    check: Callable[[Manifest, Stack, Config], Iterable[Finding]]
     source: str = ""
     """Who else asks for it, as Markdown: a standard, or a linter with the name of its check."""
     complete: bool = False
@@ -50,11 +53,6 @@ class Rule:
     config_schema: ConfigSchema = field(default_factory=dict)
     config: Config = field(default_factory=dict)
     """What is configured, and the defaults of the rest."""
-
-    @property
-    def fires(self) -> str:
-        """On what it fires, as its author says it."""
-        return inspect.getdoc(self.function) or ""
 
     def configured(self, severity: Severity, values: Config) -> Rule:
         """Return the rule with another severity, and with `values`, which fit its schema, instead of its own."""
@@ -71,18 +69,41 @@ class Rule:
     def _check(self, subject: Manifest, stack: Stack) -> list[Violation]:
         found = []
         try:
-            for message in self.check(subject, stack, self.config):
-                found.append(Violation(self.id, self.severity, *identity(subject), message, subject=subject))
+            for finding in self.check(subject, stack, self.config):
+                found.append(self._violation(subject, finding))
         except Exception as error:
             found.append(self._not_evaluated(subject, error))
         return found
 
+    def _violation(self, subject: Manifest, finding: Finding) -> Violation:
+        return Violation(
+            self.id,
+            self.severity,
+            *identity(subject),
+            finding.what,
+            path=finding.path,
+            remedy=finding.remedy or self.remedy,
+            subject=subject,
+        )
+
     def _not_evaluated(self, subject: Manifest, error: Exception) -> Violation:
         if isinstance(error, UnknownValueError):
-            message = f"not evaluated: {error.field} is unknown before deployment; set a value known at preview"
+            why, remedy = f"{error.field} is unknown before deployment", "set a value known at preview"
         else:  # not the error's text: it may quote a value
-            message = f"not evaluated: the rule failed with {type(error).__name__}; please report this bug"
-        return Violation(self.id, "error", *identity(subject), message, "not evaluated", subject=subject)
+            why, remedy = f"the rule failed with {type(error).__name__}", "please report this bug"
+        return Violation(
+            self.id,
+            "error",
+            *identity(subject),
+            f"not evaluated: {why}",
+            remedy=remedy,
+            outcome="not evaluated",
+            subject=subject,
+        )
+
+
+Check = Callable[..., Iterable[Finding]]
+"""A function that is made a rule; its docstring says when the rule fires."""
 
 
 def manifest_rule(
@@ -90,22 +111,24 @@ def manifest_rule(
     severity: Severity,
     description: str,
     *,
+    remedy: str,
     config_schema: ConfigSchema | None = None,
     source: str = "",
-) -> Callable[[Callable[..., Iterable[str]]], Rule]:
+) -> Callable[[Check], Rule]:
     """Make a rule of a function that checks one manifest; with a `config_schema` it gets the `Config` as well."""
 
-    def decorate(check: Callable[..., Iterable[str]]) -> Rule:
+    def decorate(check: Check) -> Rule:
         return Rule(
             rule_id,
             severity,
             description,
+            remedy,
+            inspect.getdoc(check) or "",
             "manifest",
             subjects=lambda stack: stack.manifests,
             check=(lambda manifest, _, config: check(manifest, config))
             if config_schema
             else (lambda manifest, *_: check(manifest)),
-            function=check,
             source=source,
             **_configuration(config_schema),
         )
@@ -119,25 +142,27 @@ def stack_rule(
     description: str,
     subjects: Callable[[Stack], Iterable[Manifest]],
     *,
+    remedy: str,
     complete: bool = False,
     config_schema: ConfigSchema | None = None,
     source: str = "",
-) -> Callable[[Callable[..., Iterable[str]]], Rule]:
+) -> Callable[[Check], Rule]:
     """Make a rule of a function that checks each of `subjects` against the whole stack.
 
     With a `config_schema` the function gets the `Config` as well, after the subject and the stack. `complete` is for
     what finds that something is absent that may well be elsewhere where only some objects are at hand.
     """
 
-    def decorate(check: Callable[..., Iterable[str]]) -> Rule:
+    def decorate(check: Check) -> Rule:
         return Rule(
             rule_id,
             severity,
             description,
+            remedy,
+            inspect.getdoc(check) or "",
             "stack",
             subjects,
             check if config_schema else (lambda subject, stack, _: check(subject, stack)),
-            function=check,
             source=source,
             complete=complete,
             **_configuration(config_schema),
