@@ -6,4 +6,13 @@ from typing import Final
 
 from components.part import Part
 
-PART: Final = Part("kafka", section="kafka", types=("agentstack:data:KafkaCluster",))
+from .changes import CHANGES, facts
+
+PART: Final = Part(
+    "kafka",
+    section="kafka",
+    types=("agentstack:data:KafkaCluster",),
+    builder="components.kafka.component:build",
+    facts=facts,
+    changes=CHANGES,
+)

@@ -6,4 +6,13 @@ from typing import Final
 
 from components.part import Part
 
-PART: Final = Part("redis", section="redis", types=("agentstack:data:RedisCluster",))
+from .changes import CHANGES, facts
+
+PART: Final = Part(
+    "redis",
+    section="redis",
+    types=("agentstack:data:RedisCluster",),
+    builder="components.redis.component:build",
+    facts=facts,
+    changes=CHANGES,
+)

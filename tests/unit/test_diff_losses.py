@@ -14,7 +14,7 @@ from agentstack.diff.document import Code, Fenced, Fold, Lines, Table, parts
 from agentstack.diff.loss import Loss
 from agentstack.diff.losses import as_json, losses, section, unjudged, unused
 from agentstack.diff.snapshot import Object, Snapshot
-from components.platform.guard import _RULES
+from components.platform.parts import PARTS
 
 from .revisions import ROOT, edited, revision, without
 
@@ -287,7 +287,9 @@ def test_every_section_that_is_named_exists() -> None:
     headings = re.findall(r"^## (.*)$", (ROOT / "docs" / "data.md").read_text(), re.MULTILINE)
     anchors = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
     source = (ROOT / "agentstack" / "diff" / "losses.py").read_text()
-    used = {rule.section for rule in _RULES} | set(re.findall(r'"((?:[a-z]+-){2,}[a-z]+)"', source))
+    used = {change.section for part in PARTS for change in part.changes} | set(
+        re.findall(r'"((?:[a-z]+-){2,}[a-z]+)"', source)
+    )
     assert used - anchors == set()
     assert "approve-a-replacement" in anchors
 
