@@ -251,6 +251,12 @@ class AgentSettings(Model):
         return "kafka" in self.uses or bool(self.consumes or self.produces)
 
     @property
+    def used_parts(self) -> frozenset[str]:
+        """The parts of the stack that the agent connects to, by their names."""
+        inference = ("inference",) if self.inference is not None else ()
+        return frozenset((*self.uses, *(("kafka",) if self.uses_kafka else ()), *inference))
+
+    @property
     def metrics_port(self) -> int | None:
         """The port that Prometheus scrapes, or None."""
         return (self.metrics.port or self.port) if self.metrics else None

@@ -8,7 +8,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 import yaml
 
-from components.namespaces.component import Namespaces
+from components.context import StackNamespaces
 from components.network import ANYWHERE, API_SERVER, Edge, Peer, network_policy
 from components.pods import (
     CLAIM_TEMPLATES,
@@ -31,7 +31,7 @@ from .common import CONFIG, Part, cluster_name, files, grant, subject
 _REDIS_EXPORTER, _KAFKA_EXPORTER, _KUBELET = 9121, 9308, 10250
 
 
-def configuration(spec: PrometheusSettings, namespaces: Namespaces) -> dict[str, str]:
+def configuration(spec: PrometheusSettings, namespaces: StackNamespaces) -> dict[str, str]:
     """Return the files below /etc/prometheus by path: the configuration with the settings put in, and the rules."""
     config = yaml.load((CONFIG / "prometheus.yml").read_text(), yaml.CSafeLoader)
     config["global"]["scrape_interval"] = config["global"]["scrape_timeout"] = duration_text(spec.scrape_interval)
@@ -51,7 +51,7 @@ def deploy(
     part: Part,
     spec: PrometheusSettings,
     *,
-    namespaces: Namespaces,
+    namespaces: StackNamespaces,
     storage_class: str | None,
     targets: Sequence[Part],
     clients: tuple[Peer, ...],
@@ -138,7 +138,7 @@ def deploy(
     )
 
 
-def _account(part: Part, namespaces: Namespaces, child: pulumi.ResourceOptions) -> k8s.core.v1.ServiceAccount:
+def _account(part: Part, namespaces: StackNamespaces, child: pulumi.ResourceOptions) -> k8s.core.v1.ServiceAccount:
     account = k8s.core.v1.ServiceAccount(
         part.name, metadata=part.metadata(), automount_service_account_token=False, opts=child
     )

@@ -16,6 +16,7 @@ import yaml
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from pulumi.runtime import mocks
 
+from components.context import Context
 from components.namespaces.component import Namespaces
 from components.observability import grafana, make_dashboards, prometheus
 from components.observability.component import Observability
@@ -59,10 +60,9 @@ def deploy(
 
     @pulumi.runtime.test
     def program() -> None:
-        spaces = Namespaces("namespaces", namespaces or NamespacesSettings())
-        room.component = Observability(
-            "observability", spec or ObservabilitySettings(), namespaces=spaces, storage_class=storage_class
-        )
+        made = Namespaces("namespaces", namespaces or NamespacesSettings())
+        context = Context(namespaces=made.namespaces, storage_class=storage_class)
+        room.component = Observability("observability", spec or ObservabilitySettings(), context)
 
     program()
     # The namespaces' own objects are another room's.
