@@ -9,10 +9,10 @@ import pulumi
 
 from components.context import Builder, Context
 from components.network import Peer
+from components.parts import PARTS
 from settings import Settings
 
 from .guard import facts, guarded
-from .parts import PARTS
 
 
 class Platform(pulumi.ComponentResource):

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import pulumi
 
 from components.change import REMOVED, Change
+from components.parts import PARTS
 from settings import Settings
-
-from .parts import PARTS
 
 Facts = Mapping[str, str]
 """What decides where data is, how much of it has room and how long it stays, by the path of the setting."""

@@ -14,7 +14,7 @@ from agentstack.diff.document import Code, Fenced, Fold, Lines, Table, parts
 from agentstack.diff.loss import Loss
 from agentstack.diff.losses import as_json, losses, section, unjudged, unused
 from agentstack.diff.snapshot import Object, Snapshot
-from components.platform.parts import PARTS
+from components.parts import PARTS
 
 from .revisions import ROOT, edited, revision, without
 
