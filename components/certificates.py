@@ -9,8 +9,8 @@ import pulumi
 import pulumi_kubernetes as k8s
 from pulumi_kubernetes.apiextensions import CustomResource
 
+from components.context import Namespace
 from components.labels import labels
-from components.namespaces.component import Namespace
 from settings import Certificates
 
 

@@ -48,6 +48,11 @@ class Edge:
     ports: tuple[int, ...]
 
 
+def edges_from(peer: Peer | None, *ports: int) -> list[Edge]:
+    """The edge from `peer` to `ports`; none where there is no such peer."""
+    return [Edge((peer,), ports)] if peer is not None else []
+
+
 PUBLIC_INTERNET = Peer(cidr="0.0.0.0/0", excluded=_NOT_PUBLIC)
 """Every public IPv4 address: NetworkPolicies know no host names."""
 

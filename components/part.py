@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from components.change import Change
+from settings import Settings
+
+
+def _no_facts(_: Settings) -> Mapping[str, object]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -29,3 +37,10 @@ class Part:
     """The type tokens of its components, such as `agentstack:data:RedisCluster`."""
     exporters: tuple[Exporter, ...] = ()
     """What Prometheus connects to. Agents need none: a pod in their namespace may export on any port."""
+    builder: str | None = None
+    """What builds it, a `components.context.Builder`, as `MODULE:FUNCTION`: named only, since that imports Pulumi. None
+    for the platform, which consists of the others."""
+    facts: Callable[[Settings], Mapping[str, object]] = _no_facts
+    """Returns what decides where data is, how much of it has room and how long it stays, by the path of the setting."""
+    changes: tuple[Change, ...] = ()
+    """Which changes of these facts are destructive."""

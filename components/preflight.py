@@ -10,9 +10,9 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.connection import Connection, mounted_files
+from components.context import Namespace
 from components.jobs import job
 from components.labels import labels, selector
-from components.namespaces.component import Namespace
 from components.network import network_policy
 from components.pods import (
     config_hash,

@@ -32,9 +32,14 @@ class Sections(Model):
 SECTIONS: Final = tuple(Sections.model_fields)
 """Their keys in Pulumi.ENV.yaml, behind `agentstack:`."""
 
-USABLE: Final[dict[str, type[Section]]] = {
+OFFERED: Final[dict[str, type[Section]]] = {
     name: field.annotation
     for name, field in Sections.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, Section) and field.annotation.usable
+    if isinstance(field.annotation, type)
+    and issubclass(field.annotation, Section)
+    and (field.annotation.usable or field.annotation.implied_by)
 }
+"""The sections whose parts agents connect to."""
+
+USABLE: Final = tuple(name for name, section in OFFERED.items() if section.usable)
 """The sections that agents can name in `uses`."""

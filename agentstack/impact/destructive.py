@@ -16,7 +16,8 @@ from typing import Any, Final
 from agentstack.compare.changes import ABSENT, FieldChange, side_text
 from agentstack.compare.snapshot import Snapshot
 from agentstack.output.document import Block, Code, Fenced, Fold, Line, Lines, Section, Table
-from components.platform.guard import Cost, losing
+from components.change import Cost
+from components.platform.guard import destructive_changes
 from manifests.text import nearest
 from settings.approvals import ApprovedReplacement
 
@@ -61,7 +62,7 @@ def unused(found: Iterable[Loss], before: Snapshot, after: Snapshot) -> list[str
         if resource not in needed:
             meant = nearest(resource, needed, "remove it") if needed else ": remove it"
             lines.append(f"platform.safeguards.approvedReplacements: nothing of `{resource}` is destroyed{meant}")
-    changes = {change.change for change in losing(before.facts, after.facts)}
+    changes = {change.change for change in destructive_changes(before.facts, after.facts)}
     lines += [
         f"platform.safeguards.accept: `{entry}` is none of this change: remove it"
         for entry in _approvals(after, "accept")
@@ -90,8 +91,8 @@ def _judged(loss: Loss, granted: Iterable[ApprovedReplacement], today: date) -> 
 
 def _of_settings(before: Snapshot, after: Snapshot) -> Iterator[Loss]:
     accepted = _approvals(after, "accept")
-    for change in losing(before.facts, after.facts):
-        rule, let_through = change.rule, change.accepted(accepted)
+    for change in destructive_changes(before.facts, after.facts):
+        rule, let_through = change.kind, change.accepted(accepted)
         refused = "" if let_through or not rule.refused else "the engine refuses it before anything changes: "
         shed = _shed(before, after) if change.path == PROTECT_DATA else ""
         yield Loss(

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from agentstack.compare.changes import ABSENT, Change, FieldChange, fields, is_at
 from agentstack.compare.snapshot import Object, Resource, Snapshot
-from components.platform.guard import losing
+from components.platform.guard import destructive_changes
 from manifests.fields import get, mapping, objects, strings, text
 from manifests.labels import TRACK
 from manifests.quantities import quantity
@@ -105,7 +105,7 @@ def of_objects(before: Snapshot, after: Snapshot) -> Iterator[Loss]:
     """Yield what becomes of Kubernetes objects, without approvals."""
     judge = _Judge(before, after)
     folded = unprotected_by_setting(before, after)
-    told = {change.path for change in losing(before.facts, after.facts)}
+    told = {change.path for change in destructive_changes(before.facts, after.facts)}
     for old, new in pairs(before, after):
         if new is None:
             loss = judge.moved(old, after.objects[old.key]) if old.key in after.objects else judge.removed(old)

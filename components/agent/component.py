@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pulumi
 import pulumi_kubernetes as k8s
 
-from settings import AgentSettings
+from components.context import Context, Offer
+from components.gateway.component import controller
+from settings import AgentSettings, Settings
 
 from .batch import cron, job
 from .configuration import own_secrets, plain_variables
@@ -72,3 +76,26 @@ class Agent(pulumi.ComponentResource):
             case "cron":
                 cron(agent, needs=needs, parent=self)
         self.register_outputs({"service": self.service})
+
+
+def build(settings: Settings, context: Context, opts: pulumi.ResourceOptions) -> Offer:
+    """Build each agent in what the platform and the parts before it offer."""
+    platform, gateway = settings.platform, settings.gateway
+    environment = AgentEnvironment(
+        namespace=context.namespaces.agents,
+        secrets=context.secrets,
+        require_secrets=platform.safeguards.require_secrets,
+        image_pull_secret=platform.image_pull_secret,
+        prometheus=context.prometheus,
+        gateway=controller(gateway) if gateway.enabled else None,
+        pools=platform.all_pools,
+        external_secrets=platform.external_secrets,
+        network=platform.network,
+        weighted_routes=gateway.enabled and gateway.api == "gateway-api",
+    )
+    return Offer(
+        ready={
+            name: Agent(name, agent, replace(environment, connections=context.connections_of(name)), opts)
+            for name, agent in context.agents.items()
+        }
+    )

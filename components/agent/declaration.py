@@ -10,8 +10,8 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.connection import Connection
+from components.context import Namespace
 from components.labels import labels, selector
-from components.namespaces.component import Namespace
 from components.network import Peer
 from manifests.labels import TEAM, TRACK
 from settings import AgentSettings, ExternalSecrets, NetworkSettings, Pool
@@ -38,7 +38,7 @@ class AgentEnvironment:
 
     namespace: Namespace = field(default_factory=lambda: Namespace.existing("agents"))
     connections: Mapping[str, Connection] = field(default_factory=dict)
-    """What the agent may use: `redis`, `kafka`, `inference`."""
+    """What the agent may use, by the name of the part, such as `redis`."""
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     """Values of secrets by the name of their environment variable."""
     require_secrets: bool = True
@@ -90,19 +90,12 @@ class Declaration:
     @cached_property
     def connections(self) -> list[Connection]:
         """What it uses. Raises `ValueError` if the environment does not offer that."""
-        settings, offered = self.settings, self.environment.connections
-        kinds = (
-            ("redis", "redis" in settings.used_parts),
-            ("kafka", "kafka" in settings.used_parts),
-            ("inference", settings.inference is not None),
-        )
-        used = [kind for kind, wanted in kinds if wanted]
-        missing = [kind for kind in used if kind not in offered]
-        if missing:
+        used, offered = self.settings.used_parts, self.environment.connections
+        if missing := sorted(used - offered.keys()):
             raise ValueError(
                 f"agent {self.name} uses {', '.join(missing)}: give AgentEnvironment(connections=...) one for each"
             )
-        return [offered[kind] for kind in used]
+        return [connection for part, connection in offered.items() if part in used]
 
     @property
     def devices(self) -> dict[str, int]:

@@ -11,7 +11,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.labels import labels, selector
-from components.network import API_SERVER, Edge, network_policy
+from components.network import API_SERVER, edges_from, network_policy
 from components.pods import (
     config_hash,
     container_security,
@@ -157,12 +157,11 @@ class _Fleet:
         )
 
     def _policy(self) -> pulumi.Resource:
-        prometheus = self._agent.environment.prometheus
         return network_policy(
             self._controller_name,
             namespace=self._namespace.ref,
             pod_labels=selector(self._agent.name, COMPONENT),
-            ingress=[Edge((prometheus,), (_PORT,))] if prometheus else [],
+            ingress=edges_from(self._agent.environment.prometheus, _PORT),
             egress=[API_SERVER],
             opts=self._child,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pulumi
 
-from components.network import Edge, Peer, network_policy, public_host
+from components.network import Edge, Peer, edges_from, network_policy, public_host
 
 from .declaration import Declaration, any_version, caller_label
 from .fqdn import fqdn_policy
@@ -21,10 +21,10 @@ def agent_policies(agent: Declaration, opts: pulumi.ResourceOptions) -> list[pul
     ingress = []
     if settings.kind == "service":  # the others cannot be called
         ingress.append(Edge((Peer(namespace.name, caller_label(agent.name)),), (settings.port,)))
-    if environment.prometheus is not None and settings.metrics_port is not None:
-        ingress.append(Edge((environment.prometheus,), (settings.metrics_port,)))
-    if environment.gateway is not None and settings.public is not None:
-        ingress.append(Edge((environment.gateway,), (settings.port,)))
+    if settings.metrics_port is not None:
+        ingress += edges_from(environment.prometheus, settings.metrics_port)
+    if settings.public is not None:
+        ingress += edges_from(environment.gateway, settings.port)
     egress = [edge for connection in agent.connections for edge in connection.egress]
     for destination in settings.egress:
         peer = Peer(cidr=destination.cidr) if destination.cidr else public_host(str(destination.host))

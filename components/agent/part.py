@@ -6,4 +6,13 @@ from typing import Final
 
 from components.part import Part
 
-PART: Final = Part("agent", section=None, types=("agentstack:agents:Agent",))
+from .changes import CHANGES, facts
+
+PART: Final = Part(
+    "agent",
+    section=None,
+    types=("agentstack:agents:Agent",),
+    builder="components.agent.component:build",
+    facts=facts,
+    changes=CHANGES,
+)

@@ -13,7 +13,6 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.connection import Connection, SecretRef
-from components.network import Peer
 from settings import Queue, Scaling
 
 from .declaration import Declaration
@@ -25,11 +24,6 @@ _PROTOCOL_VERSION = "2.8.0"
 """What KEDA's client speaks: left alone, it takes Kafka to be 1.0.0, of whose protocol Kafka 4 has dropped a part.
 https://cwiki.apache.org/confluence/display/KAFKA/KIP-896"""
 _MECHANISMS = {"SCRAM-SHA-512": "scram_sha512", "SCRAM-SHA-256": "scram_sha256", "PLAIN": "plaintext"}
-
-
-def operator(namespace: str) -> Peer:
-    """KEDA's pods that ask for the length of queues, where its Helm chart or its manifests have installed it."""
-    return Peer(namespace, {"app": "keda-operator"})
 
 
 def scaled_object(

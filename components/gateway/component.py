@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.context import Context, Namespace, Offer
 from components.labels import labels
-from components.namespaces.component import Namespace
 from components.network import Edge, Peer, network_policy
-from settings import AgentSettings, GatewaySettings
+from settings import GatewaySettings, Settings
 
 from .route import http_route
 
@@ -21,11 +21,11 @@ def controller(spec: GatewaySettings) -> Peer:
 
 
 class Gateway(pulumi.ComponentResource):
-    """An Ingress of the user's class, or HTTPRoutes, with the hosts and paths of the `public` ones among `agents`.
+    """An Ingress of the user's class, or HTTPRoutes, with the hosts and paths of the context's `public` agents.
 
     TLS comes from a Secret: an existing one, or one that cert-manager fills. Rate limits and authentication
-    are the controller's: its annotations pass through. HTTPRoutes wait for `after`, lest they lead to a version that is
-    not ready.
+    are the controller's: its annotations pass through. HTTPRoutes wait for agents
+    with a canary release, lest they lead to a version that is not ready.
     """
 
     urls: dict[str, str]
@@ -35,14 +35,14 @@ class Gateway(pulumi.ComponentResource):
         self,
         name: str,
         spec: GatewaySettings,
-        *,
-        namespace: Namespace,
-        agents: Mapping[str, AgentSettings],
-        after: Sequence[pulumi.Resource] = (),
+        context: Context,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("agentstack:gateway:Gateway", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self, depends_on=list(after))
+        namespace, agents = context.namespaces.agents, context.agents
+        canaries = [agent for agent, settings in agents.items() if settings.rollout.strategy == "canary"]
+        after = [context.ready[agent] for agent in canaries if agent in context.ready]
+        child = pulumi.ResourceOptions(parent=self, depends_on=after)
         routes: dict[str, dict[str, str]] = {}
         for agent, settings in agents.items():
             if settings.public is not None:
@@ -113,3 +113,10 @@ class Gateway(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
+
+
+def build(settings: Settings, context: Context, opts: pulumi.ResourceOptions) -> Offer:
+    """Say where each public agent answers."""
+    spec = settings.gateway
+    urls = Gateway("gateway", spec, context, opts).urls if spec.enabled else {}
+    return Offer(outputs={"agentUrls": urls})

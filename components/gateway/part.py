@@ -6,4 +6,9 @@ from typing import Final
 
 from components.part import Part
 
-PART: Final = Part("gateway", section="gateway", types=("agentstack:gateway:Gateway",))
+PART: Final = Part(
+    "gateway",
+    section="gateway",
+    types=("agentstack:gateway:Gateway",),
+    builder="components.gateway.component:build",
+)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.context import Namespace
 from components.labels import labels
-from components.namespaces.component import Namespace
 from settings import AgentSettings, GatewayParent, GatewaySettings
 from settings.agents import tracks
 

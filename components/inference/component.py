@@ -7,16 +7,16 @@ import pulumi_kubernetes as k8s
 import pulumi_random as random
 
 from components.connection import Connection, SecretRef
+from components.context import Context, Offer
 from components.labels import labels, selector
-from components.namespaces.component import Namespace
-from components.network import PUBLIC_INTERNET, Edge, Peer, network_policy
+from components.network import PUBLIC_INTERNET, Edge, Peer, edges_from, network_policy
 from components.pods import CLAIM_TEMPLATES, claim, config_hash, scrape_annotations, sized_claims
 from manifests.labels import SECRET_HASH
-from settings import InferenceSettings
+from settings import InferenceSettings, Settings
 from settings.inference import KEY_VARIABLES
 from settings.types import image_tag
 
-from .client import BACKEND_LABEL, environment
+from .client import BACKEND_LABEL, connect, environment
 from .pods import API_KEY, ENGINES, pod_spec
 
 _CALLER = {"agentstack.dev/calls-inference": "true"}
@@ -38,10 +38,7 @@ class ModelServer(pulumi.ComponentResource):
         self,
         name: str,
         spec: InferenceSettings,
-        *,
-        namespace: Namespace,
-        storage_class: str | None = None,
-        prometheus: Peer | None = None,
+        context: Context,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         server, backend = spec.runs, spec.backend
@@ -49,6 +46,7 @@ class ModelServer(pulumi.ComponentResource):
             raise ValueError("inference: there is no server to run: give `server`, and no `endpoint`")
         super().__init__("agentstack:inference:ModelServer", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
+        namespace = context.namespaces.agents
         engine = ENGINES[backend]
         port = engine.port
         own = selector(backend, "inference")
@@ -76,8 +74,7 @@ class ModelServer(pulumi.ComponentResource):
         if backend == "vllm":
             annotations |= scrape_annotations(port)
             annotations[SECRET_HASH] = pulumi.Output.unsecret(key.apply(lambda value: config_hash({API_KEY[1]: value})))
-            if prometheus is not None:
-                clients.append(Edge((prometheus,), (port,)))
+            clients += edges_from(context.prometheus, port)
         policy = network_policy(
             backend,
             namespace=namespace.ref,
@@ -99,7 +96,7 @@ class ModelServer(pulumi.ComponentResource):
                     metadata=k8s.meta.v1.ObjectMetaArgs(labels=all_labels, annotations=annotations),
                     spec=pod_spec(spec, server, own),
                 ),
-                volume_claim_templates=[claim(str(server.storage), storage_class)],
+                volume_claim_templates=[claim(str(server.storage), context.storage_class)],
                 # What is on them can be downloaded again.
                 persistent_volume_claim_retention_policy=(
                     k8s.apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicyArgs(
@@ -132,3 +129,16 @@ class ModelServer(pulumi.ComponentResource):
             ready=(nodes,),
         )
         self.register_outputs({})
+
+
+def build(settings: Settings, context: Context, opts: pulumi.ResourceOptions) -> Offer:
+    """Offer each agent with model calls its connection: to the stack's own server, or to the endpoint that it names."""
+    spec = settings.inference
+    own = ModelServer("inference", spec, context, opts).connection if spec.runs is not None else None
+    return Offer(
+        connections={
+            name: own if own and (used.backend, used.endpoint) == (spec.backend, None) else connect(used)
+            for name, agent in settings.agents.items()
+            if (used := agent.inference)
+        }
+    )

@@ -6,4 +6,9 @@ from typing import Final
 
 from components.part import Part
 
-PART: Final = Part("inference", section="inference", types=("agentstack:inference:ModelServer",))
+PART: Final = Part(
+    "inference",
+    section="inference",
+    types=("agentstack:inference:ModelServer",),
+    builder="components.inference.component:build",
+)

@@ -11,8 +11,8 @@ import pulumi_random as random
 
 from components.certificates import CertificateSecret, certificates
 from components.connection import SecretRef
+from components.context import Context, Namespace
 from components.labels import labels
-from components.namespaces.component import Namespace
 from components.pods import config_hash, read_only_mount, secret_files, secret_variable, variables
 from settings import AgentSettings, KafkaSettings
 
@@ -113,19 +113,18 @@ def _acls(name: str, agent: AgentSettings) -> Iterator[str]:
 
 def access(
     spec: KafkaSettings,
+    context: Context,
     *,
     clients: Mapping[str, AgentSettings],
-    namespace: Namespace,
-    agents: Namespace,
     dns_names: Sequence[str],
-    protect: bool,
     parent: pulumi.Resource,
 ) -> Access:
     """Create users' passwords and Secrets, and certificates, as far as the settings want them.
 
-    `clients` are the agents that use Kafka. With `protect`, the engine refuses to delete the passwords of the stack's
-    own users: the brokers' volumes know them.
+    `clients` are the agents that use Kafka. Where data is protected, the engine refuses to delete the passwords of the
+    stack's own users: the brokers' volumes know them.
     """
+    namespace, agents = context.namespaces.data, context.namespaces.agents
     child = pulumi.ResourceOptions(parent=parent)
     certified = None
     if spec.tls is not None:
@@ -133,7 +132,7 @@ def access(
     if not spec.secured:
         return Access(spec.security_protocol, certificates=certified)
 
-    kept = pulumi.ResourceOptions(parent=parent, protect=protect, retain_on_delete=protect)
+    kept = pulumi.ResourceOptions(parent=parent, protect=context.protect, retain_on_delete=context.protect)
 
     def password(name: str, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
         # Letters and digits: it is written into files of several syntaxes.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pulumi
 
 from components.connection import Connection, SecretRef
+from components.context import Namespace
 from components.kafka.access import Access
 from components.kafka.common import BROKER_PORT, CLIENT_LABELS, ZONE_FIELD, brokers
-from components.namespaces.component import Namespace
 from components.network import Edge
 
 

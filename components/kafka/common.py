@@ -7,8 +7,8 @@ import pathlib
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.context import Namespace
 from components.labels import selector
-from components.namespaces.component import Namespace
 from components.network import Peer
 from components.pods import empty_dir, read_only_mount
 from components.versions import KAFKA

@@ -9,6 +9,7 @@ import pulumi_kubernetes as k8s
 import pulumi_random as random
 
 from components.connection import Connection
+from components.context import Context, Offer
 from components.kafka.access import access
 from components.kafka.client import internal
 from components.kafka.common import (
@@ -24,51 +25,44 @@ from components.kafka.common import (
     version,
 )
 from components.kafka.exporter import exporter
+from components.kafka.external import external, preflight
 from components.kafka.nodes import CLUSTER_ID_KEY, CONFIG_FILES, Role, nodes
 from components.kafka.part import EXPORTER_PORT
 from components.kafka.topics import topics_job
 from components.labels import labels
-from components.namespaces.component import Namespace
-from components.network import Edge, Peer, network_policy
-from settings import AgentSettings, KafkaSettings
+from components.network import Edge, Peer, edges_from, network_policy
+from settings import KafkaSettings, Settings
 
 
 class KafkaCluster(pulumi.ComponentResource):
     """Kafka in KRaft mode: `separate` controllers and brokers, or one `combined` node.
 
-    Agents reach it through `connections`; where some scale by a topic, `keda` asks for their lag. With `protect`, the
-    engine refuses to delete the StatefulSets, the cluster id and the passwords of its own users, and the volumes
-    outlive them; without, the volumes go when the StatefulSets go. Raises ValueError if the mode is `external`.
+    Agents reach it through `connections`; where some scale by a topic, KEDA asks for their lag. Where data is
+    protected, the engine refuses to delete the StatefulSets, the cluster id and the passwords of its own users, and the
+    volumes outlive them; elsewhere, they go when the StatefulSets go. Raises ValueError if the mode is `external`.
     """
 
     connections: Mapping[str, Connection]
-    """How each of `clients` reaches it, by the agent's name."""
+    """How each of the context's agents reaches it, by the agent's name."""
 
     def __init__(
         self,
         name: str,
         spec: KafkaSettings,
-        *,
-        clients: Mapping[str, AgentSettings],
-        namespace: Namespace,
-        agents: Namespace,
-        prometheus: Peer,
-        keda: Peer | None = None,
-        cluster_domain: str = "cluster.local",
-        storage_class: str | None = None,
-        protect: bool = True,
+        context: Context,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         if spec.mode == "external":
             raise ValueError("kafka.mode is external: there is no cluster to create, call `external` instead")
         super().__init__("agentstack:data:KafkaCluster", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
+        namespace = context.namespaces.data
         # 16 random bytes in URL-safe base64 without padding are a Kafka UUID. No keepers: it must never change, since
         # nodes refuse volumes of another cluster.
         cluster_id = random.RandomId(
             "kafka-cluster-id",
             byte_length=16,
-            opts=pulumi.ResourceOptions(parent=self, protect=protect, retain_on_delete=protect),
+            opts=pulumi.ResourceOptions(parent=self, protect=context.protect, retain_on_delete=context.protect),
         )
         config_map = k8s.core.v1.ConfigMap(
             "kafka-config",
@@ -78,21 +72,18 @@ class KafkaCluster(pulumi.ComponentResource):
             data={**CONFIG_FILES, CLUSTER_ID_KEY: cluster_id.b64_url},
             opts=child,
         )
-        asking = keda if any(client.queue and client.queue.topic for client in clients.values()) else None
-        policies = _policies(spec, namespace, agents, prometheus, asking, child)
-        domain = f"{namespace.name}.svc.{cluster_domain}"
+        policies = _policies(spec, context, child)
+        domain = f"{namespace.name}.svc.{context.cluster_domain}"
         roles = _roles(spec, domain)
-        users = {agent: settings for agent, settings in clients.items() if "kafka" in settings.used_parts}
+        users = {agent: settings for agent, settings in context.agents.items() if "kafka" in settings.used_parts}
         # The name by which clients find the brokers, from any namespace.
         host = f"{BOOTSTRAP}.{domain}"
         servers = f"{host}:{BROKER_PORT}"
         granted = access(
             spec,
+            context,
             clients=users,
-            namespace=namespace,
-            agents=agents,
             dns_names=[host, *(f"*.{role.domain}" for role in roles)],
-            protect=protect,
             parent=self,
         )
         voters = next(role for role in roles if "controller" in role.processes).voters
@@ -100,13 +91,11 @@ class KafkaCluster(pulumi.ComponentResource):
             nodes(
                 role,
                 spec,
+                context,
                 access=granted,
-                namespace=namespace,
                 servers=servers,
                 voters=voters,
                 config_map=config_map.metadata.name,
-                storage_class=storage_class,
-                protect=protect,
                 parent=self,
             )
             for role in roles
@@ -143,8 +132,20 @@ class KafkaCluster(pulumi.ComponentResource):
             parent=self,
             depends_on=[*cluster, *ready],
         )
-        self.connections = {agent: internal(agent, granted, namespace, servers, ready) for agent in clients}
+        self.connections = {agent: internal(agent, granted, namespace, servers, ready) for agent in context.agents}
         self.register_outputs({})
+
+
+def build(settings: Settings, context: Context, opts: pulumi.ResourceOptions) -> Offer:
+    """Offer each agent its connection to Kafka, in the stack or outside."""
+    spec = settings.kafka
+    if spec.external is None:
+        return Offer(connections=KafkaCluster("kafka", spec, context, opts).connections)
+    tried = None
+    if spec.external.preflight:
+        namespace = context.namespaces.agents
+        tried = preflight("kafka", spec, clients=context.agents, namespace=namespace, opts=opts)
+    return Offer(connections=dict.fromkeys(context.agents, external(spec, preflight=tried)))
 
 
 def _roles(spec: KafkaSettings, service_domain: str) -> list[Role]:
@@ -186,21 +187,18 @@ def _roles(spec: KafkaSettings, service_domain: str) -> list[Role]:
 
 
 def _policies(
-    spec: KafkaSettings,
-    namespace: Namespace,
-    agents: Namespace,
-    prometheus: Peer,
-    keda: Peer | None,
-    opts: pulumi.ResourceOptions,
+    spec: KafkaSettings, context: Context, opts: pulumi.ResourceOptions
 ) -> list[k8s.networking.v1.NetworkPolicy]:
+    namespace, keda = context.namespaces.data, context.keda
+    by_topic = any(agent.queue and agent.queue.topic for agent in context.agents.values())
     separate = spec.mode == "separate"
     controllers = Peer(namespace.name, CONTROLLER)
     clients = [
         brokers(namespace),
-        Peer(agents.name, CLIENT_LABELS),
+        Peer(context.namespaces.agents.name, CLIENT_LABELS),
         Peer(namespace.name, EXPORTER),
         *([Peer(namespace.name, TOPICS)] if spec.has_job else []),
-        *([keda] if keda else []),
+        *([keda] if keda and by_topic else []),
     ]
     to_brokers = Edge((brokers(namespace),), (BROKER_PORT,))
     to_controllers = Edge((controllers,), (CONTROLLER_PORT,))
@@ -220,7 +218,7 @@ def _policies(
             # A combined node is its own controller: that never leaves the pod.
             [to_brokers, *([to_controllers] if separate else [])],
         ),
-        policy("kafka-exporter", EXPORTER, [Edge((prometheus,), (EXPORTER_PORT,))], [to_brokers]),
+        policy("kafka-exporter", EXPORTER, edges_from(context.prometheus, EXPORTER_PORT), [to_brokers]),
     ]
     if separate:
         to_quorum = Edge((brokers(namespace), controllers), (CONTROLLER_PORT,))

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.context import Namespace
 from components.kafka.access import AUTH_DIR, EXPORTER_ARGUMENTS, EXPORTER_USER, TLS_DIR, Access
 from components.kafka.common import EXPORTER, TIMEOUTS
 from components.kafka.part import EXPORTER_PORT
 from components.labels import labels
-from components.namespaces.component import Namespace
 from components.pods import container_security, pod_security, resource_requirements, scrape_annotations
 from components.versions import KAFKA_EXPORTER
 from manifests.labels import SECRET_HASH

@@ -8,8 +8,8 @@ from pathlib import Path
 import pulumi
 
 from components.connection import Connection, SecretRef
+from components.context import Namespace
 from components.kafka.common import KAFKA_HOME, heap, image
-from components.namespaces.component import Namespace
 from components.network import Edge, outside
 from components.preflight import Attempt, Preflight
 from components.versions import KAFKA

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.context import Context
 from components.kafka.access import Access
 from components.kafka.common import (
     BROKER,
@@ -25,7 +26,6 @@ from components.kafka.common import (
     version,
 )
 from components.labels import labels
-from components.namespaces.component import Namespace
 from components.pods import (
     CLAIM_TEMPLATES,
     claim,
@@ -108,18 +108,17 @@ class Role:
 def nodes(
     role: Role,
     spec: KafkaSettings,
+    context: Context,
     *,
     access: Access,
-    namespace: Namespace,
     servers: str,
     voters: str,
     config_map: pulumi.Input[str],
-    storage_class: str | None,
-    protect: bool,
     parent: pulumi.Resource,
 ) -> k8s.apps.v1.StatefulSet:
     """Create everything of one role; the StatefulSet is ready when each of its nodes accepts connections."""
     child = pulumi.ResourceOptions(parent=parent)
+    namespace, protect = context.namespaces.data, context.protect
     metadata_labels = labels("kafka", role.processes[0], version(spec))
     service = k8s.core.v1.Service(
         role.hosts,
@@ -163,7 +162,7 @@ def nodes(
                 ),
                 spec=_pod(role, spec, access, servers, voters, config_map),
             ),
-            volume_claim_templates=[claim(str(role.storage), storage_class, role.selector)],
+            volume_claim_templates=[claim(str(role.storage), context.storage_class, role.selector)],
         ),
         opts=pulumi.ResourceOptions(
             parent=parent,

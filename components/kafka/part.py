@@ -6,6 +6,8 @@ from typing import Final
 
 from components.part import Exporter, Part
 
+from .changes import CHANGES, facts
+
 EXPORTER_PORT: Final = 9308
 
 PART: Final = Part(
@@ -13,4 +15,7 @@ PART: Final = Part(
     section="kafka",
     types=("agentstack:data:KafkaCluster",),
     exporters=(Exporter("data", EXPORTER_PORT),),
+    builder="components.kafka.component:build",
+    facts=facts,
+    changes=CHANGES,
 )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.context import Namespace
 from components.jobs import job
 from components.kafka.access import AUTH_DIR, USERS_KEY, Access, acls
 from components.kafka.common import (
@@ -20,7 +21,6 @@ from components.kafka.common import (
     version,
 )
 from components.labels import labels
-from components.namespaces.component import Namespace
 from components.pods import config_hash, container_security, pod_security, resource_requirements, variables
 from components.versions import KAFKA
 from settings import AgentSettings, KafkaSettings

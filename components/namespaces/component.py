@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.context import Context, Namespace, Offer, StackNamespaces
 from components.labels import PART_OF
 from components.network import DNS
-from settings import NamespaceSettings, NamespacesSettings
-
-
-@dataclass(frozen=True)
-class Namespace:
-    """A namespace that objects can be put into."""
-
-    name: str
-    """The plain name, for host names and selectors."""
-    ref: pulumi.Input[str]
-    """The name as an output: what uses it is made after the namespace."""
-
-    @classmethod
-    def existing(cls, name: str) -> Namespace:
-        """A namespace that is not part of this program."""
-        return cls(name, name)
+from settings import NamespaceSettings, NamespacesSettings, Settings
 
 
 class Namespaces(pulumi.ComponentResource):
@@ -36,10 +21,7 @@ class Namespaces(pulumi.ComponentResource):
     them, and the API server to delete those with volumes, whoever asks.
     """
 
-    agents: Namespace
-    data: Namespace
-    observability: Namespace
-    collectors: Namespace
+    namespaces: StackNamespaces
 
     def __init__(
         self,
@@ -52,23 +34,15 @@ class Namespaces(pulumi.ComponentResource):
         super().__init__("agentstack:platform:Namespaces", name, None, opts)
         durable = pulumi.ResourceOptions(parent=self, protect=protect, retain_on_delete=protect)
         make = partial(isolated_namespace, opts=pulumi.ResourceOptions(parent=self), durable=durable)
-        self.agents = make("agents", spec.agents)
-        self.data = make("data", spec.data)
-        self.observability = make("observability", spec.observability)
-        self.collectors = make("collectors", spec.collectors, pod_security="privileged")
+        self.namespaces = StackNamespaces(
+            agents=make("agents", spec.agents),
+            data=make("data", spec.data),
+            observability=make("observability", spec.observability),
+            collectors=make("collectors", spec.collectors, pod_security="privileged"),
+        )
         if protect:
             self._keep([spec.data.name, spec.observability.name])
         self.register_outputs({})
-
-    @property
-    def all(self) -> dict[str, Namespace]:
-        """The four, by what they are for."""
-        return {
-            "agents": self.agents,
-            "data": self.data,
-            "observability": self.observability,
-            "collectors": self.collectors,
-        }
 
     def _keep(self, names: list[str]) -> None:
         """Have the API server refuse to delete these: their claims would go with them, and most volumes with those.
@@ -196,3 +170,9 @@ def isolated_namespace(
         opts=opts,
     )
     return Namespace(spec.name, ref)
+
+
+def build(settings: Settings, context: Context, opts: pulumi.ResourceOptions) -> Offer:
+    """Offer the four namespaces."""
+    made = Namespaces("namespaces", settings.namespaces, protect=context.protect, opts=opts).namespaces
+    return Offer(namespaces=made, outputs={"namespaces": {key: space.name for key, space in made.all.items()}})

@@ -6,4 +6,13 @@ from typing import Final
 
 from components.part import Part
 
-PART: Final = Part("namespaces", section="namespaces", types=("agentstack:platform:Namespaces",))
+from .changes import CHANGES, facts
+
+PART: Final = Part(
+    "namespaces",
+    section="namespaces",
+    types=("agentstack:platform:Namespaces",),
+    builder="components.namespaces.component:build",
+    facts=facts,
+    changes=CHANGES,
+)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.context import Namespace, StackNamespaces
 from components.labels import labels, selector
-from components.namespaces.component import Namespace, Namespaces
 from components.network import Peer
 from components.versions import Image
 
@@ -66,7 +66,7 @@ class Part:
         )
 
 
-def cluster_name(namespaces: Namespaces, name: str) -> str:
+def cluster_name(namespaces: StackNamespaces, name: str) -> str:
     """The name of a cluster-scoped object: two stacks in one cluster must not share it."""
     return f"agentstack-{namespaces.observability.name}-{name}"
 
@@ -76,7 +76,7 @@ def grant(
     account: k8s.core.v1.ServiceAccount,
     *,
     part: Part,
-    namespaces: Namespaces,
+    namespaces: StackNamespaces,
     opts: pulumi.ResourceOptions,
 ) -> None:
     """Bind `role` to `account` in the four namespaces of the stack, and nowhere else."""

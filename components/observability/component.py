@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pulumi
 
-from components.namespaces.component import Namespaces
+from components.context import Context, Offer
+from components.labels import selector
+from components.network import Peer
 from components.versions import ALERTMANAGER, GRAFANA, KUBE_STATE_METRICS, NODE_EXPORTER, PROMETHEUS
-from settings import ObservabilitySettings
+from settings import ObservabilitySettings, Settings
 from settings.types import duration_text
 
 from . import alertmanager, exporters, grafana, prometheus
@@ -17,8 +19,8 @@ class Observability(pulumi.ComponentResource):
     """Prometheus with its rules, Alertmanager, Grafana with its dashboards, kube-state-metrics and node-exporter.
 
     Prometheus reads every pod of the four namespaces that is annotated with `prometheus.io/scrape: "true"`; its pods
-    bear the labels `selector("prometheus", "metrics")`, for the NetworkPolicies of others. With `protect`, the engine
-    refuses to delete what holds data: the stateful sets and Grafana's password.
+    bear the labels `selector("prometheus", "metrics")`, for the NetworkPolicies of others. Where data is protected, the
+    engine refuses to delete what holds it: the stateful sets and Grafana's password.
     """
 
     prometheus_service: str
@@ -34,13 +36,11 @@ class Observability(pulumi.ComponentResource):
         self,
         name: str,
         spec: ObservabilitySettings,
-        *,
-        namespaces: Namespaces,
-        storage_class: str | None = None,
-        protect: bool = True,
+        context: Context,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("agentstack:observability:Observability", name, None, opts)
+        namespaces, storage_class, protect = context.namespaces, context.storage_class, context.protect
         here, nodes = namespaces.observability, namespaces.collectors
         metrics = Part("prometheus", "metrics", here, 9090, PROMETHEUS)
         alerts = Part("alertmanager", "alerts", here, 9093, ALERTMANAGER)
@@ -78,3 +78,23 @@ class Observability(pulumi.ComponentResource):
         self.alertmanager_service = alerts.name
         self.grafana_service = boards.name
         self.register_outputs({})
+
+
+def build(settings: Settings, context: Context, opts: pulumi.ResourceOptions) -> Offer:
+    """Offer who scrapes metrics, and to people how they open each program."""
+    made = Observability("observability", settings.observability, context, opts)
+    namespace = context.namespaces.observability.name
+
+    def forward(service: str, port: int) -> str:
+        return f"kubectl --namespace {namespace} port-forward service/{service} {port}"
+
+    return Offer(
+        prometheus=Peer(namespace, selector("prometheus", "metrics")),
+        outputs={
+            "grafana": forward(made.grafana_service, 3000),
+            "grafanaAdmin": f"kubectl --namespace {namespace} get secret {made.grafana_admin_secret} "
+            "--output jsonpath='{.data.admin-password}' | base64 --decode",
+            "prometheus": forward(made.prometheus_service, 9090),
+            "alertmanager": forward(made.alertmanager_service, 9093),
+        },
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.namespaces.component import Namespaces
+from components.context import StackNamespaces
 from components.network import API_SERVER, Edge, Peer, network_policy
 from components.pods import container_security, http_probe, pod_security, resource_requirements, scrape_annotations
 from settings import Resources
@@ -40,7 +40,7 @@ def kube_state_metrics(
     part: Part,
     resources: Resources,
     *,
-    namespaces: Namespaces,
+    namespaces: StackNamespaces,
     clients: tuple[Peer, ...],
     parent: pulumi.Resource,
 ) -> None:

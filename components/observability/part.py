@@ -6,4 +6,13 @@ from typing import Final
 
 from components.part import Part
 
-PART: Final = Part("observability", section="observability", types=("agentstack:observability:Observability",))
+from .changes import CHANGES, facts
+
+PART: Final = Part(
+    "observability",
+    section="observability",
+    types=("agentstack:observability:Observability",),
+    builder="components.observability.component:build",
+    facts=facts,
+    changes=CHANGES,
+)

@@ -8,7 +8,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 import yaml
 
-from components.namespaces.component import Namespaces
+from components.context import StackNamespaces
 from components.network import ANYWHERE, API_SERVER, Edge, Peer, network_policy
 from components.parts import PARTS
 from components.pods import (
@@ -33,7 +33,7 @@ from .common import CONFIG, Part, cluster_name, files, grant, subject
 _KUBELET = 10250
 
 
-def configuration(spec: PrometheusSettings, namespaces: Namespaces) -> dict[str, str]:
+def configuration(spec: PrometheusSettings, namespaces: StackNamespaces) -> dict[str, str]:
     """Return the files below /etc/prometheus by path: the configuration with the settings put in, and the rules."""
     config = yaml.load((CONFIG / "prometheus.yml").read_text(), yaml.CSafeLoader)
     config["global"]["scrape_interval"] = config["global"]["scrape_timeout"] = duration_text(spec.scrape_interval)
@@ -53,7 +53,7 @@ def deploy(
     part: Part,
     spec: PrometheusSettings,
     *,
-    namespaces: Namespaces,
+    namespaces: StackNamespaces,
     storage_class: str | None,
     targets: Sequence[Part],
     clients: tuple[Peer, ...],
@@ -140,7 +140,7 @@ def deploy(
     )
 
 
-def _exporters(namespaces: Namespaces) -> Iterator[Edge]:
+def _exporters(namespaces: StackNamespaces) -> Iterator[Edge]:
     """To each namespace that has exporters of parts, on their ports. Their own policies say which pods."""
     exporters = [exporter for part in PARTS for exporter in part.exporters]
     for key, namespace in namespaces.all.items():
@@ -149,7 +149,7 @@ def _exporters(namespaces: Namespaces) -> Iterator[Edge]:
             yield Edge((Peer(namespace.name),), ports)
 
 
-def _account(part: Part, namespaces: Namespaces, child: pulumi.ResourceOptions) -> k8s.core.v1.ServiceAccount:
+def _account(part: Part, namespaces: StackNamespaces, child: pulumi.ResourceOptions) -> k8s.core.v1.ServiceAccount:
     account = k8s.core.v1.ServiceAccount(
         part.name, metadata=part.metadata(), automount_service_account_token=False, opts=child
     )

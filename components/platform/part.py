@@ -6,4 +6,12 @@ from typing import Final
 
 from components.part import Part
 
-PART: Final = Part("platform", section="platform", types=("agentstack:platform:Platform",))
+from .changes import CHANGES, facts
+
+PART: Final = Part(
+    "platform",
+    section="platform",
+    types=("agentstack:platform:Platform",),
+    facts=facts,
+    changes=CHANGES,
+)

@@ -10,15 +10,16 @@ import pulumi_random as random
 
 from components.certificates import CertificateSecret, certificates
 from components.connection import Connection, SecretRef
+from components.context import Context, Namespace, Offer
 from components.labels import labels
-from components.namespaces.component import Namespace
-from components.network import Edge, Peer, network_policy
+from components.network import Edge, Peer, edges_from, network_policy
 from components.pods import CLAIM_TEMPLATES, claim, sized_claims
-from settings import AgentSettings, RedisSettings
+from settings import RedisSettings, Settings
 from settings.types import image_tag
 
 from .backup import backup
 from .connection import environment
+from .external import external, preflight
 from .part import METRICS_PORT
 from .pods import (
     ACL_FILE,
@@ -43,8 +44,8 @@ _CLIENT = {"agentstack.dev/redis": "true"}
 class RedisCluster(pulumi.ComponentResource):
     """A Redis Cluster of `spec.shards` masters with `spec.replicas_per_shard` replicas each.
 
-    Each of `clients` that uses Redis is a user of its own, limited to its keys, and reaches it through `connections`.
-    Where some of them scale by a list or a stream, `keda` asks for its length in their name.
+    Each of the context's agents that uses Redis is a user of its own, limited to its keys, and reaches it through
+    `connections`. Where some of them scale by a list or a stream, KEDA asks for its length in their name.
 
     A write is acknowledged once it is in the master's memory; it reaches the disk within a second and the replicas
     within milliseconds, so a master's sudden death may cost what it acknowledged in that time. With two or more
@@ -55,42 +56,34 @@ class RedisCluster(pulumi.ComponentResource):
     The nodes know each other by address, and pods get new ones. redis-keeper introduces them to each other, at first
     and whenever they come back; it is ready while the cluster is whole.
 
-    With `protect`, the engine refuses to delete the nodes and the passwords that they share, and the claims outlive the
-    StatefulSet.
+    Where data is protected, the engine refuses to delete the nodes and the passwords that they share, and the claims
+    outlive the StatefulSet.
     """
 
     connections: Mapping[str, Connection]
-    """How each of `clients` that uses Redis reaches it, by the agent's name."""
+    """How each agent that uses Redis reaches it, by its name."""
 
     def __init__(
         self,
         name: str,
         spec: RedisSettings,
-        *,
-        clients: Mapping[str, AgentSettings],
-        namespace: Namespace,
-        agents: Namespace,
-        prometheus: Peer,
-        keda: Peer | None = None,
-        cluster_domain: str = "cluster.local",
-        storage_class: str | None = None,
-        protect: bool = True,
+        context: Context,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("agentstack:data:RedisCluster", name, None, opts)
         self._spec = spec
-        self._namespace = namespace
-        self._keep_data = protect
-        self._domain = f"{namespace.name}.svc.{cluster_domain}"
+        self._context = context
+        self._namespace = context.namespaces.data
+        self._domain = f"{self._namespace.name}.svc.{context.cluster_domain}"
         self._child = pulumi.ResourceOptions(parent=self)
 
-        users = {agent: settings for agent, settings in clients.items() if "redis" in settings.used_parts}
-        passwords = {user: self._password(user, keep=protect) for user in SYSTEM_RIGHTS}
+        users = {agent: settings for agent, settings in context.agents.items() if "redis" in settings.used_parts}
+        passwords = {user: self._password(user, keep=context.protect) for user in SYSTEM_RIGHTS}
         passwords |= {agent: self._password(agent, keep=False) for agent in users}
         rights = SYSTEM_RIGHTS | {agent: agent_rights(settings.redis_keys) for agent, settings in users.items()}
         auth = self._secret(
             "redis-auth",
-            namespace,
+            self._namespace,
             {
                 ACL_FILE: pulumi.Output.all(**passwords).apply(lambda known: acl_file(rights, known)),
                 REPLICATION_FILE: pulumi.Output.format("masteruser {0}\nmasterauth {1}\n", REPLICA, passwords[REPLICA]),
@@ -98,30 +91,26 @@ class RedisCluster(pulumi.ComponentResource):
                 EXPORTER_PASSWORD: passwords[EXPORTER],
             },
         )
-        tls = self._certificates(agents)
+        tls = self._certificates()
         config = k8s.core.v1.ConfigMap("redis", metadata=self._metadata("redis"), data=FILES, opts=self._child)
         sources = Sources(config.metadata.name, auth.metadata.name, tls.name if tls else None)
         made_before = tls.resources if tls else ()
-        asked = {agent for agent, client in clients.items() if client.queue and client.queue.redis_key}
-        policies = self._policies(agents, prometheus, keda if asked else None)
-        self._nodes(sources, storage_class, after=made_before)
+        asked = {agent for agent, client in context.agents.items() if client.queue and client.queue.redis_key}
+        policies = self._policies(context.keda if asked else None)
+        self._nodes(sources, after=made_before)
         keeper = self._keeper(sources, after=[*policies, *made_before])
         if spec.backup is not None:
             backup(
                 spec,
                 spec.backup,
-                namespace=namespace,
+                context,
                 address=f"redis.{self._domain}:{PORT}",
                 auth=auth.metadata.name,
                 certificates=tls.name if tls else None,
-                storage_class=storage_class,
-                protect=protect,
                 parent=self,
             )
         self.connections = {
-            agent: self._connection(
-                agent, passwords[agent], agents, tls, asked=agent in asked, ready=(keeper, *made_before)
-            )
+            agent: self._connection(agent, passwords[agent], tls, asked=agent in asked, ready=(keeper, *made_before))
             for agent in users
         }
         self.register_outputs({})
@@ -134,11 +123,12 @@ class RedisCluster(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, protect=keep, retain_on_delete=keep),
         ).result
 
-    def _certificates(self, agents: Namespace) -> CertificateSecret | None:
+    def _certificates(self) -> CertificateSecret | None:
         if self._spec.tls is None:
             return None
         # The agents' names for the Service and for the nodes, and the name by which the pod's own containers call it.
         names = [f"redis.{self._domain}", f"*.{self._headless_domain}", "localhost"]
+        agents = self._context.namespaces.agents
         return certificates(
             "redis", self._spec.tls, namespace=self._namespace, agents=agents, dns_names=names, opts=self._child
         )
@@ -147,7 +137,6 @@ class RedisCluster(pulumi.ComponentResource):
         self,
         agent: str,
         password: pulumi.Output[str],
-        agents: Namespace,
         tls: CertificateSecret | None,
         *,
         asked: bool,
@@ -158,7 +147,7 @@ class RedisCluster(pulumi.ComponentResource):
         # A dot cannot be in an agent's name: no Secret of an agent's own is called so.
         name = f"{agent}.redis"
         login: dict[str, pulumi.Input[str]] = {"username": agent, "password": password} if asked else {}
-        secret = self._secret(name, agents, {"REDIS_URL": url, **login})
+        secret = self._secret(name, self._context.namespaces.agents, {"REDIS_URL": url, **login})
         return Connection(
             environment=environment(self._spec, host, PORT),
             secrets={"REDIS_URL": SecretRef(name, "REDIS_URL")},
@@ -188,12 +177,10 @@ class RedisCluster(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _policies(
-        self, agents: Namespace, prometheus: Peer, keda: Peer | None
-    ) -> list[k8s.networking.v1.NetworkPolicy]:
+    def _policies(self, keda: Peer | None) -> list[k8s.networking.v1.NetworkPolicy]:
         nodes = Peer(self._namespace.name, NODE)
         keeper = Peer(self._namespace.name, KEEPER)
-        clients = Peer(agents.name, _CLIENT)
+        clients = Peer(self._context.namespaces.agents.name, _CLIENT)
         asking = (keeper, clients, *([keda] if keda else []))
         # The bus knows no password: none but the nodes may reach it, with TLS or without.
         among_nodes = Edge((nodes,), (PORT, BUS_PORT))
@@ -202,7 +189,11 @@ class RedisCluster(pulumi.ComponentResource):
                 "redis",
                 namespace=self._namespace.ref,
                 pod_labels=NODE,
-                ingress=[among_nodes, Edge(asking, (PORT,)), Edge((prometheus,), (METRICS_PORT,))],
+                ingress=[
+                    among_nodes,
+                    Edge(asking, (PORT,)),
+                    *edges_from(self._context.prometheus, METRICS_PORT),
+                ],
                 egress=[among_nodes],
                 opts=self._child,
             ),
@@ -215,7 +206,7 @@ class RedisCluster(pulumi.ComponentResource):
             ),
         ]
 
-    def _nodes(self, sources: Sources, storage_class: str | None, *, after: Sequence[pulumi.Resource]) -> None:
+    def _nodes(self, sources: Sources, *, after: Sequence[pulumi.Resource]) -> None:
         headless = k8s.core.v1.Service(
             "redis-headless",
             metadata=self._metadata("redis-headless"),
@@ -251,17 +242,17 @@ class RedisCluster(pulumi.ComponentResource):
                 update_strategy=k8s.apps.v1.StatefulSetUpdateStrategyArgs(type="RollingUpdate"),
                 selector=selected,
                 template=node_template(self._spec, self._headless_domain, sources),
-                volume_claim_templates=[claim(str(self._spec.storage), storage_class, NODE)],
+                volume_claim_templates=[claim(str(self._spec.storage), self._context.storage_class, NODE)],
                 persistent_volume_claim_retention_policy=(
                     k8s.apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicyArgs(
-                        when_deleted="Retain" if self._keep_data else "Delete", when_scaled="Retain"
+                        when_deleted="Retain" if self._context.protect else "Delete", when_scaled="Retain"
                     )
                 ),
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                protect=self._keep_data,
-                retain_on_delete=self._keep_data,
+                protect=self._context.protect,
+                retain_on_delete=self._context.protect,
                 depends_on=after,
                 ignore_changes=[CLAIM_TEMPLATES],
                 # An update takes the nodes one by one.
@@ -288,6 +279,18 @@ class RedisCluster(pulumi.ComponentResource):
                 parent=self, depends_on=after, custom_timeouts=pulumi.CustomTimeouts(create="10m", update="30m")
             ),
         )
+
+
+def build(settings: Settings, context: Context, opts: pulumi.ResourceOptions) -> Offer:
+    """Offer each agent its connection to Redis, in the stack or outside."""
+    spec = settings.redis
+    if spec.external is None:
+        return Offer(connections=RedisCluster("redis", spec, context, opts).connections)
+    tried = None
+    if spec.external.preflight:
+        namespace = context.namespaces.agents
+        tried = preflight("redis", spec, clients=context.agents, namespace=namespace, opts=opts)
+    return Offer(connections=dict.fromkeys(context.agents, external(spec, preflight=tried)))
 
 
 def _service_port(name: str, port: int) -> k8s.core.v1.ServicePortArgs:

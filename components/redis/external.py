@@ -8,7 +8,7 @@ from pathlib import Path
 import pulumi
 
 from components.connection import Connection, SecretRef
-from components.namespaces.component import Namespace
+from components.context import Namespace
 from components.network import Edge, outside
 from components.preflight import Attempt, Preflight
 from components.versions import REDIS

@@ -6,6 +6,8 @@ from typing import Final
 
 from components.part import Exporter, Part
 
+from .changes import CHANGES, facts
+
 METRICS_PORT: Final = 9121
 
 PART: Final = Part(
@@ -13,4 +15,7 @@ PART: Final = Part(
     section="redis",
     types=("agentstack:data:RedisCluster",),
     exporters=(Exporter("data", METRICS_PORT),),
+    builder="components.redis.component:build",
+    facts=facts,
+    changes=CHANGES,
 )

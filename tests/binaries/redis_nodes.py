@@ -19,8 +19,7 @@ import pulumi
 from pulumi.runtime import mocks
 
 import components.redis
-from components.namespaces.component import Namespace
-from components.network import Peer
+from components.context import Context, Namespace, StackNamespaces
 from components.redis.component import RedisCluster
 from settings import AgentSettings, Certificates, RedisSettings
 
@@ -88,8 +87,7 @@ def render(spec: RedisSettings) -> Rendered:
     def program() -> None:
         here = Namespace.existing("data")
         agent = AgentSettings(image="worker:1", uses=("redis",), redis_keys=(f"{AGENT_KEYS}*",))
-        clients = {AGENT: agent}
-        RedisCluster("redis", spec, clients=clients, namespace=here, agents=here, prometheus=Peer("observability"))
+        RedisCluster("redis", spec, Context(agents={AGENT: agent}, namespaces=StackNamespaces(agents=here, data=here)))
 
     program()
     template = seen["kubernetes:apps/v1:StatefulSet", "redis"]["spec"]["template"]

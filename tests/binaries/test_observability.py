@@ -11,7 +11,7 @@ import subprocess
 import pytest
 import yaml
 
-from components.namespaces.component import Namespace
+from components.context import Namespace
 from components.observability import alertmanager, collect, prometheus
 from settings import AlertmanagerSettings, PrometheusSettings, SecretKey
 

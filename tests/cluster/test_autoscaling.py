@@ -17,7 +17,7 @@ PROGRAM = f"""
 from datetime import timedelta
 from components.agent.component import Agent
 from components.agent.declaration import AgentEnvironment
-from components.namespaces.component import Namespace
+from components.context import Namespace
 from settings import AgentSettings, Resources, Scaling
 
 scaling = Scaling(min=1, max=3, cpu=60, scale_down_after=timedelta(seconds={PATIENCE.total_seconds():.0f}))

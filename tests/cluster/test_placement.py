@@ -13,7 +13,7 @@ NAMESPACE = "placement-test"
 PROGRAM = f"""
 from components.agent.component import Agent
 from components.agent.declaration import AgentEnvironment
-from components.namespaces.component import Namespace
+from components.context import Namespace
 from settings import AgentSettings, Gpu, Placement, Pool, Resources
 
 pools = {{

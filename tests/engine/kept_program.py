@@ -2,8 +2,9 @@
 
 import pulumi
 
+from components.context import Context, Namespace, StackNamespaces
 from components.kafka.component import KafkaCluster
-from components.namespaces.component import Namespace, Namespaces
+from components.namespaces.component import Namespaces
 from components.network import Peer
 from components.redis.component import RedisCluster
 from settings import KafkaSettings, NamespacesSettings, RedisSettings
@@ -25,16 +26,12 @@ KAFKA = {
 
 settings = NamespacesSettings.model_validate({name: {"name": f"kept-{name}", "quota": QUOTA} for name in NAMES})
 if edit == "remove namespaces":
-    agents, data, *_ = (Namespace.existing(f"kept-{name}") for name in NAMES)
+    namespaces = StackNamespaces(*(Namespace.existing(f"kept-{name}") for name in NAMES))
 else:
-    made = Namespaces("other" if edit == "rename namespaces" else "namespaces", settings, protect=protect)
-    agents, data = made.agents, made.data
-where = {"namespace": data, "agents": agents, "prometheus": Peer("kept-observability"), "protect": protect}
+    name = "other" if edit == "rename namespaces" else "namespaces"
+    namespaces = Namespaces(name, settings, protect=protect).namespaces
+context = Context(namespaces=namespaces, prometheus=Peer("kept-observability"), protect=protect)
 if edit != "remove redis":
-    RedisCluster(
-        "other" if edit == "rename redis" else "redis", RedisSettings.model_validate(REDIS), clients={}, **where
-    )
+    RedisCluster("other" if edit == "rename redis" else "redis", RedisSettings.model_validate(REDIS), context)
 if edit != "remove kafka":
-    KafkaCluster(
-        "other" if edit == "rename kafka" else "kafka", KafkaSettings.model_validate(KAFKA), clients={}, **where
-    )
+    KafkaCluster("other" if edit == "rename kafka" else "kafka", KafkaSettings.model_validate(KAFKA), context)

@@ -18,7 +18,7 @@ names = ("agents", "data", "observability", "collectors")
 settings = NamespacesSettings.model_validate({name: {"name": f"kinds-{name}", "quota": QUOTA} for name in names})
 # As the program of the project has it: a changed ConfigMap is an update.
 opts = pulumi.ResourceOptions(provider=k8s.Provider("cluster", enable_config_map_mutable=True))
-environment = AgentEnvironment(namespace=Namespaces("namespaces", settings, protect=False, opts=opts).agents)
+environment = AgentEnvironment(namespace=Namespaces("namespaces", settings, protect=False, opts=opts).namespaces.agents)
 devices = (config.get("devices") or "a,b,c,d,e").split(",")
 watchdog = {"kind": "fleet", "image": "ghcr.io/agentstack/executor:1.0.0", "resources": SMALL}
 for name, agent in {

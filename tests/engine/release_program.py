@@ -8,7 +8,7 @@ import pulumi_kubernetes as k8s
 
 from components.agent.component import Agent
 from components.agent.declaration import AgentEnvironment
-from components.namespaces.component import Namespace
+from components.context import Namespace
 from settings.engine import load_stack
 
 # As in the project's own program: a refusal comes without a traceback.

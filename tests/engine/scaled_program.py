@@ -27,7 +27,7 @@ Agent(
         | json.loads(pulumi.Config().require("agent"))
     ),
     AgentEnvironment(
-        namespace=namespaces.agents,
+        namespace=namespaces.namespaces.agents,
         connections={"kafka": Connection(environment=kafka)},
     ),
 )

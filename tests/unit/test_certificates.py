@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pulumi
 
 from components.certificates import CertificateSecret, certificates
-from components.namespaces.component import Namespace
+from components.context import Namespace
 from settings import Certificates
 
 from .conftest import Recorder

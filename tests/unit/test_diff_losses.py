@@ -14,7 +14,7 @@ from agentstack.compare.snapshot import Object, Snapshot
 from agentstack.impact.destructive import as_json, losses, section, unjudged, unused
 from agentstack.impact.model import Loss
 from agentstack.output.document import Code, Fenced, Fold, Lines, Table, parts
-from components.platform.guard import _RULES
+from components.parts import PARTS
 
 from .revisions import ROOT, edited, revision, without
 
@@ -287,7 +287,9 @@ def test_every_section_that_is_named_exists() -> None:
     headings = re.findall(r"^## (.*)$", (ROOT / "docs" / "data.md").read_text(), re.MULTILINE)
     anchors = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
     source = (ROOT / "agentstack" / "diff" / "losses.py").read_text()
-    used = {rule.section for rule in _RULES} | set(re.findall(r'"((?:[a-z]+-){2,}[a-z]+)"', source))
+    used = {change.section for part in PARTS for change in part.changes} | set(
+        re.findall(r'"((?:[a-z]+-){2,}[a-z]+)"', source)
+    )
     assert used - anchors == set()
     assert "approve-a-replacement" in anchors
 

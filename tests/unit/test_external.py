@@ -10,8 +10,8 @@ from pulumi.runtime import mocks
 from pydantic import ValidationError
 
 from components.connection import Connection
+from components.context import Namespace
 from components.kafka import external as kafka
-from components.namespaces.component import Namespace
 from components.network import ANYWHERE, Edge, Peer
 from components.platform.component import Platform
 from components.preflight import Preflight

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from components.context import Context
 from components.gateway.component import Gateway
-from components.namespaces.component import Namespace
 from settings import AgentSettings, GatewaySettings, GatewayTls, Public
 
 from .conftest import Recorder
@@ -19,7 +19,7 @@ AGENTS = {
 
 
 def gateway(spec: GatewaySettings, agents: dict[str, AgentSettings] = AGENTS) -> Gateway:
-    return Gateway("gateway", spec, namespace=Namespace.existing("agents"), agents=agents)
+    return Gateway("gateway", spec, Context(agents=agents))
 
 
 def test_rules_come_from_public_agents(render: Render) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.platform.guard import facts, losing, refusals
+from components.platform.guard import destructive_changes, facts, refusals
 from settings import Settings
 
 
@@ -171,12 +171,12 @@ def test_what_loses_nothing_is_not_refused(old: dict[str, Any], new: dict[str, A
 def test_what_says_itself_what_it_costs_is_named_and_not_refused(
     old: dict[str, Any], new: dict[str, Any], change: str, costs: str
 ) -> None:
-    (found,) = losing(facts(Settings.model_validate(old)), facts(Settings.model_validate(new)))
-    assert (found.change, found.rule.costs, found.rule.refused) == (change, costs, False)
+    (found,) = destructive_changes(facts(Settings.model_validate(old)), facts(Settings.model_validate(new)))
+    assert (found.change, found.kind.costs, found.kind.refused) == (change, costs, False)
     assert "accept" not in found.way
     assert said(old, new) == []
-    assert list(losing(facts(Settings.model_validate(new)), facts(Settings.model_validate(new)))) == []
+    assert list(destructive_changes(facts(Settings.model_validate(new)), facts(Settings.model_validate(new)))) == []
 
 
 def test_facts_of_an_older_stack_are_compared_as_far_as_they_go() -> None:
-    assert list(losing({"redis.shards": "3"}, facts(Settings.model_validate({})))) == []
+    assert list(destructive_changes({"redis.shards": "3"}, facts(Settings.model_validate({})))) == []

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from components.agent.component import Agent
 from components.agent.declaration import AgentEnvironment
+from components.context import Context
 from components.inference.client import connect
 from components.inference.component import ModelServer
-from components.namespaces.component import Namespace
 from components.network import Peer
 from settings import (
     AgentSecret,
@@ -234,8 +234,7 @@ def serve(render: Render, spec: InferenceSettings) -> tuple[Recorder, Any]:
     made = []
 
     def program() -> None:
-        prometheus = Peer("obs", {"app": "p"})
-        made.append(ModelServer("inference", spec, namespace=Namespace.existing("agents"), prometheus=prometheus))
+        made.append(ModelServer("inference", spec, Context(prometheus=Peer("obs", {"app": "p"}))))
         own = AgentSettings(image="x/y:1", inference=spec.completed(Inference()))
         Agent("a", own, AgentEnvironment(connections={"inference": made[0].connection}))
 
@@ -292,7 +291,7 @@ def test_a_server_counts_only_while_its_backend_is_the_environments(render: Rend
     assert hosted.runs is None
     assert hosted.demands() == {}
     with pytest.raises(ValueError, match="there is no server to run"):
-        ModelServer("inference", hosted, namespace=Namespace.existing("agents"))
+        ModelServer("inference", hosted, Context())
 
 
 def test_what_is_vllms_alone_is_refused_for_ollama() -> None:

@@ -9,11 +9,11 @@ import pulumi
 import pytest
 from pulumi.runtime import mocks
 
+from components.context import Context
 from components.kafka.component import KafkaCluster
 from components.kafka.external import external
 from components.kafka.topics import declared
 from components.labels import selector
-from components.namespaces.component import Namespace
 from components.network import Peer
 from settings import AgentSettings, KafkaSettings, TopicSettings
 
@@ -64,11 +64,11 @@ def build(protect: bool = True, **fields: Any) -> Kafka:
         recorder.cluster = KafkaCluster(
             "kafka",
             KafkaSettings(**{"topics": TOPICS, **fields}),
-            clients=CLIENTS,
-            namespace=Namespace.existing("data"),
-            agents=Namespace.existing("agents"),
-            prometheus=Peer("observability", selector("prometheus", "metrics")),
-            protect=protect,
+            Context(
+                agents=CLIENTS,
+                prometheus=Peer("observability", selector("prometheus", "metrics")),
+                protect=protect,
+            ),
         )
         return recorder.cluster.urn
 

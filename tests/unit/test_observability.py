@@ -20,6 +20,7 @@ from pulumi.runtime import mocks
 
 import components
 from components import redis
+from components.context import Context
 from components.namespaces.component import Namespaces
 from components.observability import collect, grafana, make_dashboards
 from components.observability.component import Observability
@@ -64,10 +65,9 @@ def deploy(
 
     @pulumi.runtime.test
     def program() -> None:
-        spaces = Namespaces("namespaces", namespaces or NamespacesSettings())
-        room.component = Observability(
-            "observability", spec or ObservabilitySettings(), namespaces=spaces, storage_class=storage_class
-        )
+        made = Namespaces("namespaces", namespaces or NamespacesSettings())
+        context = Context(namespaces=made.namespaces, storage_class=storage_class)
+        room.component = Observability("observability", spec or ObservabilitySettings(), context)
 
     program()
     # The namespaces' own objects are another room's.

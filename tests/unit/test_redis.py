@@ -11,8 +11,8 @@ import pulumi
 import pytest
 from pulumi.runtime import mocks
 
+from components.context import Context, Namespace, StackNamespaces
 from components.labels import selector
-from components.namespaces.component import Namespace
 from components.network import ANYWHERE, Edge, Peer
 from components.redis import pods, users
 from components.redis.component import RedisCluster
@@ -74,9 +74,13 @@ class Rendered:
         @pulumi.runtime.test
         def program() -> None:
             data, agents = Namespace.existing("the-data"), Namespace.existing("the-agents")
-            prometheus = Peer("the-observability", selector("prometheus", "metrics"))
-            where = {"namespace": data, "agents": agents, "prometheus": prometheus}
-            made.append(RedisCluster("redis", spec, clients=CLIENTS, **where, **options))
+            context = Context(
+                agents=CLIENTS,
+                namespaces=StackNamespaces(agents=agents, data=data),
+                prometheus=Peer("the-observability", selector("prometheus", "metrics")),
+                **options,
+            )
+            made.append(RedisCluster("redis", spec, context))
 
         program()
         self.connections = made[0].connections

@@ -9,8 +9,8 @@ import pulumi
 import pytest
 from pydantic import ValidationError
 
+from components.context import Context, Namespace, StackNamespaces
 from components.labels import selector
-from components.namespaces.component import Namespace
 from components.redis.backup import backup
 from components.redis.backup.cronjobs import FILES
 from components.versions import RCLONE
@@ -33,12 +33,12 @@ def rendered(render: Callable[[Callable[[], object]], Recorder]) -> Rendered:
             lambda: backup(
                 spec,
                 target,
-                namespace=Namespace.existing("the-data"),
+                Context(
+                    namespaces=StackNamespaces(data=Namespace.existing("the-data")), storage_class="usual", protect=True
+                ),
                 address="redis.the-data:6379",
                 auth="redis-auth",
                 certificates=certificates,
-                storage_class="usual",
-                protect=True,
                 parent=pulumi.ComponentResource("test:index:Parent", "parent"),
             )
         )

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from components.agent.component import Agent
 from components.agent.declaration import AgentEnvironment
 from components.connection import Connection, SecretRef
+from components.context import Context
 from components.gateway.component import Gateway
-from components.namespaces.component import Namespace
 from components.platform.guard import facts, refusals
 from settings import AgentSettings, GatewaySettings, KafkaSettings, Settings, SettingsError
 from settings.agents import tracks
@@ -288,7 +288,7 @@ def test_a_gateway_divides_by_weight(render: Render) -> None:
 
     def program() -> None:
         Agent("a", settings, AgentEnvironment(weighted_routes=True))
-        Gateway("gateway", spec, namespace=Namespace.existing("agents"), agents={"a": settings, "b": agent()})
+        Gateway("gateway", spec, Context(agents={"a": settings, "b": agent()}))
 
     seen = render(program)
     route = seen.seen["HTTPRoute", "a"]["spec"]
@@ -306,7 +306,7 @@ def test_a_gateway_divides_by_weight(render: Render) -> None:
 def test_a_route_without_a_release_has_one_backend(render: Render) -> None:
     spec = GatewaySettings.model_validate({"api": "gateway-api", "parent": {"name": "g", "namespace": "i"}})
     settings = agent(rollout="blueGreen", public={"host": "h"}, release={"version": "2", "share": 0})
-    seen = render(lambda: Gateway("gateway", spec, namespace=Namespace.existing("agents"), agents={"a": settings}))
+    seen = render(lambda: Gateway("gateway", spec, Context(agents={"a": settings})))
     assert seen.seen["HTTPRoute", "a"]["spec"]["rules"][0]["backendRefs"] == [{"name": "a", "port": 80, "weight": 1}]
 
 

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from components.agent.component import Agent
 from components.agent.declaration import AgentEnvironment
 from components.connection import Connection
+from components.context import Context
 from components.kafka.component import KafkaCluster
-from components.namespaces.component import Namespace
 from components.network import Peer
 from components.platform.component import Platform
 from components.redis.component import RedisCluster
@@ -316,15 +316,13 @@ def test_an_external_kafkas_login_is_used_as_it_is(render: Render) -> None:
 
 def test_keda_is_let_in_only_where_an_agent_scales_by_a_queue(render: Render) -> None:
     clients = {"worker": AgentSettings(image="x/y:1", consumes=("tasks",), uses=("redis",))}
-    where: dict[str, Any] = {
-        **dict.fromkeys(("namespace", "agents"), Namespace.existing("n")),
-        "prometheus": Peer("n", {"app": "prometheus"}),
-        "keda": Peer("keda", {"app": "keda-operator"}),
-    }
+    context = Context(
+        agents=clients, prometheus=Peer("n", {"app": "prometheus"}), keda=Peer("keda", {"app": "keda-operator"})
+    )
 
     def both() -> None:
-        KafkaCluster("kafka", KafkaSettings(), clients=clients, **where)
-        RedisCluster("redis", RedisSettings(backup=None), clients=clients, **where)
+        KafkaCluster("kafka", KafkaSettings(), context)
+        RedisCluster("redis", RedisSettings(backup=None), context)
 
     seen = render(both)
     assert admits_keda(seen, "kafka-broker") == admits_keda(seen, "redis") == []

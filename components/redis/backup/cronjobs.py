@@ -8,8 +8,8 @@ from pathlib import Path
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.context import Context, Namespace
 from components.labels import labels, selector
-from components.namespaces.component import Namespace
 from components.network import Edge, Peer, network_policy, outside
 from components.pods import (
     container_security,
@@ -41,20 +41,19 @@ _HOUR = 3600
 def backup(
     spec: RedisSettings,
     target: RedisBackup,
+    context: Context,
     *,
-    namespace: Namespace,
     address: str,
     auth: pulumi.Input[str],
     certificates: str | None,
-    storage_class: str | None,
-    protect: bool,
     parent: pulumi.Resource,
 ) -> None:
     """Back the cluster at `address` (`host:port` of its Service) up to `target`, and make its restore ready to start.
 
     `auth` names the Secret with `operator-password`, `certificates` the one with `tls.crt`, `tls.key` and `ca.crt`, or
-    is None without TLS. With `protect`, the engine refuses to delete the claim of the snapshots.
+    is None without TLS. Where data is protected, the engine refuses to delete the claim of the snapshots.
     """
+    namespace, protect = context.namespaces.data, context.protect
     child = pulumi.ResourceOptions(parent=parent)
     metadata = _metadata("redis-backup", spec, namespace)
     config = k8s.core.v1.ConfigMap("redis-backup", metadata=metadata, data=FILES, opts=child)
@@ -70,7 +69,7 @@ def backup(
             ),
             spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
                 access_modes=["ReadWriteOnce"],
-                storage_class_name=target.volume.storage_class or storage_class,
+                storage_class_name=target.volume.storage_class or context.storage_class,
                 resources=k8s.core.v1.VolumeResourceRequirementsArgs(requests={"storage": str(target.volume.storage)}),
             ),
             opts=pulumi.ResourceOptions(parent=parent, protect=protect, retain_on_delete=protect),
