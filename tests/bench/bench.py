@@ -2,7 +2,8 @@
 
 Side by side, each in a process of its own: a bare Python that imports pulumi_kubernetes and touches one class of each
 API group that the stack uses, a preview of dev, previews of 100 and of 1,000 generated agents, and of a fleet of 10
-and of 10,000 devices. Prints medians and ratios; exits with 1 if a bound is broken.
+and of 10,000 devices; and the policy pack over dev beside the same rules in-process. Prints medians and ratios; exits
+with 1 if a bound is broken.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+
+import policy_pack
 
 PROJECT = pathlib.Path(__file__).parents[2]
 
@@ -35,6 +38,7 @@ START_RATIO = 2.5
 GROWTH_RATIO = 12.0
 FLEET_RATIO = 2.0
 MEMORY_MIB = 1024
+PACK_RATIO = 1.5
 
 AGENT = """\
 name: agent-{number:04}
@@ -141,6 +145,7 @@ def main() -> int:
         preview = ["-m", "agentstack", "preview", "dev", "--out", str(out)]
         (bare_seconds, _), (dev_seconds, dev_memory) = side_by_side(runs, bare, preview, fresh=out)
         check_api_groups(out)
+        pack = policy_pack.measure(out, min(runs, 3))
         generated = ["-m", "agentstack", "preview", "bench", "--out", str(out)]  # dev has a budget
         few, many = (generated + generate(folder / str(agents), agents) for agents in (100, 1000))
         (few_seconds, few_memory), (many_seconds, many_memory) = side_by_side(min(runs, 3), few, many, fresh=out)
@@ -152,11 +157,14 @@ def main() -> int:
     print(f"preview of 1,000 agents           {many_seconds:7.2f} s  {many_memory:6.0f} MiB")
     print(f"preview of     10 devices         {ten_seconds:7.2f} s")
     print(f"preview of 10,000 devices         {all_seconds:7.2f} s")
+    print(f"policy pack over dev              {pack.start + pack.judging:7.2f} s, of which start {pack.start:.2f} s")
+    print(f"the same rules in-process         {pack.in_process:7.2f} s")
     bounds = (
         ("dev / bare import", dev_seconds / bare_seconds, START_RATIO),
         ("1,000 agents / 100 agents", many_seconds / few_seconds, GROWTH_RATIO),
         ("10,000 devices / 10 devices", all_seconds / ten_seconds, FLEET_RATIO),
         ("MiB at 1,000 agents", many_memory, MEMORY_MIB),
+        ("policy pack / rules in-process", pack.judging / pack.in_process, PACK_RATIO),
     )
     for label, value, bound in bounds:
         verdict = "ok" if value <= bound else "BROKEN"

@@ -1,34 +1,30 @@
-"""The pack as the engine meets it: the SDK's server with real requests, proxies and unknown values."""
+"""The pack as the engine meets it: its server with real requests and unknown values, beside the SDK's own."""
 
 import json
-import runpy
 import shutil
 import subprocess
 import sys
 
 import grpc
-import pulumi_policy
 import pytest
 from google.protobuf import empty_pb2, struct_pb2
 from policy_baseline import DELETE, baseline, change, changed
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
+from pulumi_policy.deserialize import SPECIAL_SECRET_SIG, SPECIAL_SIG_KEY
 from pulumi_policy.policy import _PolicyAnalyzerServicer
-from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
+from pulumi_policy.proxy import UNKNOWN_STRING_VALUE
+from sdk_pack import Reference
 
+from manifests.fields import UNKNOWN
+from policies.analyzer import Analyzer
 from policies.model import manifest_rule, stack_rule
+from policies.properties import plain
 from policies.rules import RULES, Finding
+from policies.waiver_file import read_waivers
 
 API = "spec.template.spec.containers[0]"
 MANDATORY, ADVISORY = analyzer_pb2.MANDATORY, analyzer_pb2.ADVISORY
-
-
-def run_pack(folder, monkeypatch):
-    """Run the pack's program as the engine does, up to the point where it would serve."""
-    made = []
-    monkeypatch.setattr(pulumi_policy, "PolicyPack", lambda name, policies: made.append((name, policies)))
-    program = runpy.run_path(str(folder), run_name="__main__")
-    [(name, policies)] = made
-    return program, name, policies
+DISABLED, REMEDIATE = analyzer_pb2.DISABLED, analyzer_pb2.REMEDIATE
 
 
 @pytest.fixture
@@ -44,18 +40,14 @@ def waive(folder, **fields):
 
 
 @pytest.fixture
-def program(folder, monkeypatch):
-    return run_pack(folder, monkeypatch)[0]
+def server():
+    return Analyzer((), "waivers.yaml")
 
 
-@pytest.fixture
-def server(folder, monkeypatch):
-    return serve(folder, monkeypatch)
-
-
-def serve(folder, monkeypatch):
-    _, name, policies = run_pack(folder, monkeypatch)
-    return _PolicyAnalyzerServicer(name, "0.0.1", policies, pulumi_policy.EnforcementLevel.ADVISORY)
+def serve(folder):
+    """The server as `policies/__main__.py` makes it."""
+    file = folder / "waivers.yaml"
+    return Analyzer(read_waivers(file, [rule.id for rule in RULES]), file.name)
 
 
 def urn_of(manifest):
@@ -211,7 +203,7 @@ def configure(server, **configuration):
 
 
 def test_a_configured_level_is_reported(server):
-    configure(server, image_tag={"level": ADVISORY}, liveness_probe={"level": analyzer_pb2.DISABLED})
+    configure(server, image_tag={"level": ADVISORY}, liveness_probe={"level": DISABLED})
     manifests = changed(("Deployment/api", f"{API}.image", "api"), ("Deployment/api", f"{API}.livenessProbe", DELETE))
     assert [(d.policyName, d.enforcementLevel) for d in analyze(server, manifests)] == [("image-tag", ADVISORY)]
 
@@ -222,13 +214,13 @@ def test_a_disabled_rule_is_not_evaluated(server):
     )
     assert [d.policyName for d in analyze(server, manifests)] == ["not-evaluated"]
     assert {d.policyName for d in analyze_stack(server, manifests)} == {"stack-not-evaluated"}
-    disabled = {"level": analyzer_pb2.DISABLED}
+    disabled = {"level": DISABLED}
     configure(server, image_tag=disabled, service_selects_pods=disabled)
     assert analyze(server, manifests) == []
     assert [d.message for d in analyze_stack(server, manifests) if "service-selects" in d.message] == []
 
 
-def test_values_reach_a_rule_and_the_engine_gets_its_schema(program):
+def test_values_reach_a_rule_and_the_engine_gets_its_schema():
     schema = {"most": {"type": "integer", "minimum": 1, "default": 1, "description": "Objects."}}
 
     @manifest_rule("few", "error", "Few.", remedy="", config_schema=schema)
@@ -241,8 +233,7 @@ def test_values_reach_a_rule_and_the_engine_gets_its_schema(program):
     def few_in_all(manifest, stack, config):
         yield Finding(f"{len(stack.manifests)} of {config['most']}")
 
-    served = [program["_resource_policy"](few), program["_stack_policy"](few_in_all)]
-    server = _PolicyAnalyzerServicer("p", "0.0.1", served, pulumi_policy.EnforcementLevel.ADVISORY)
+    server = Analyzer((), "waivers.yaml", [few, few_in_all])
     described = server.GetAnalyzerInfo(None, None).policies[0].configSchema.properties["most"]
     assert dict(described) == {"type": "integer", "minimum": 1.0, "default": 1.0, "description": "Objects."}
     configure(server, few={"values": {"most": 3}})
@@ -253,36 +244,36 @@ def test_values_reach_a_rule_and_the_engine_gets_its_schema(program):
 # Waivers
 
 
-def test_a_waived_finding_is_not_reported(folder, monkeypatch):
+def test_a_waived_finding_is_not_reported(tmp_path):
     manifests = changed(
         ("Deployment/api", f"{API}.image", "api"),
         ("CronJob/nightly", "spec.jobTemplate.spec.template.spec.containers", []),
     )
-    waive(folder, rule="image-tag", environments=["dev"])
-    server = serve(folder, monkeypatch)
+    waive(tmp_path, rule="image-tag", environments=["dev"])
+    server = serve(tmp_path)
     assert analyze(server, manifests) == []
     assert analyze_stack(server, manifests) == []
 
 
-def test_a_waiver_for_another_stack_waives_nothing(folder, monkeypatch):
-    waive(folder, rule="image-tag", environments=["prod"])
-    server = serve(folder, monkeypatch)
+def test_a_waiver_for_another_stack_waives_nothing(tmp_path):
+    waive(tmp_path, rule="image-tag", environments=["prod"])
+    server = serve(tmp_path)
     manifests = changed(("Deployment/api", f"{API}.image", "api"))
     assert [d.policyName for d in analyze(server, manifests)] == ["image-tag"]
     assert analyze_stack(server, manifests) == []
 
 
-def test_a_stack_rule_can_be_waived(folder, monkeypatch):
-    waive(folder, rule="pdb-allows-drain", resource="PodDisruptionBudget/agents/d*")
-    server = serve(folder, monkeypatch)
+def test_a_stack_rule_can_be_waived(tmp_path):
+    waive(tmp_path, rule="pdb-allows-drain", resource="PodDisruptionBudget/agents/d*")
+    server = serve(tmp_path)
     manifests = changed(("PodDisruptionBudget/db", "spec.maxUnavailable", 0))
     assert analyze(server, manifests) == []
     assert analyze_stack(server, manifests) == []
 
 
-def test_an_expired_waiver_is_a_finding_beside_the_one_that_it_waived(folder, monkeypatch):
-    waive(folder, rule="image-tag", until="2020-01-01")
-    server = serve(folder, monkeypatch)
+def test_an_expired_waiver_is_a_finding_beside_the_one_that_it_waived(tmp_path):
+    waive(tmp_path, rule="image-tag", until="2020-01-01")
+    server = serve(tmp_path)
     manifests = changed(("Deployment/api", f"{API}.image", "api"))
     assert [d.policyName for d in analyze(server, manifests)] == ["image-tag"]
     [diagnostic] = analyze_stack(server, manifests)
@@ -290,9 +281,9 @@ def test_an_expired_waiver_is_a_finding_beside_the_one_that_it_waived(folder, mo
     assert "waivers.yaml:1: Deployment/agents/api: the waiver of image-tag expired on 2020-01-01" in diagnostic.message
 
 
-def test_an_unused_waiver_is_a_finding_unless_its_object_was_not_looked_at(folder, monkeypatch):
-    waive(folder, rule="image-tag")
-    server = serve(folder, monkeypatch)
+def test_an_unused_waiver_is_a_finding_unless_its_object_was_not_looked_at(tmp_path):
+    waive(tmp_path, rule="image-tag")
+    server = serve(tmp_path)
     assert analyze_stack(server, baseline()) == []  # as with --target
 
     assert analyze(server, baseline()) == []
@@ -301,9 +292,9 @@ def test_an_unused_waiver_is_a_finding_unless_its_object_was_not_looked_at(folde
     assert "the waiver of image-tag waives nothing in dev; remove it" in diagnostic.message
 
 
-def test_what_is_unknown_cannot_be_waived(folder, monkeypatch):
-    waive(folder, rule="image-tag")
-    server = serve(folder, monkeypatch)
+def test_what_is_unknown_cannot_be_waived(tmp_path):
+    waive(tmp_path, rule="image-tag")
+    server = serve(tmp_path)
     manifests = changed(("Deployment/api", f"{API}.image", UNKNOWN_STRING_VALUE))
     assert [d.policyName for d in analyze(server, manifests)] == ["not-evaluated"]
     assert analyze_stack(server, manifests) == []
@@ -318,18 +309,18 @@ def test_a_bad_waiver_file_stops_the_pack_with_one_line(folder, tmp_path):
     assert done.stderr.splitlines() == [f"{folder}/waivers.yaml:1: {mistake}"]
 
 
-def test_proxies_become_plain_data(program):
-    unknown = program["UNKNOWN"]
-    proxied = unknown_checking_proxy(
-        {"a": [1.0, 1.5, {"b": True}], "c": UNKNOWN_STRING_VALUE, "d": [UNKNOWN_STRING_VALUE]}
+def test_properties_become_plain_data():
+    properties = struct_pb2.Struct()
+    secret = {SPECIAL_SIG_KEY: SPECIAL_SECRET_SIG, "value": {"a": 2.0}}
+    properties.update(
+        {"a": [1.0, 1.5, {"b": True}, None], "c": UNKNOWN_STRING_VALUE, "d": [UNKNOWN_STRING_VALUE, secret]}
     )
-    plain = program["plain"](proxied)
-    assert plain["a"] == [1, 1.5, {"b": True}]
-    assert type(plain) is dict
-    assert type(plain["a"]) is list
-    assert type(plain["a"][0]) is int
-    assert plain["c"] is unknown
-    assert plain["d"][0] is unknown
+    read = plain(properties)
+    assert read["a"] == [1, 1.5, {"b": True}, None]
+    assert (type(read), type(read["a"]), type(read["a"][0])) == (dict, list, int)
+    assert read["c"] is UNKNOWN
+    assert read["d"][0] is UNKNOWN
+    assert read["d"][1] == {"a": 2}
 
 
 def test_the_pack_starts_as_the_engine_starts_it(folder, tmp_path):
@@ -346,3 +337,69 @@ def test_the_pack_starts_as_the_engine_starts_it(folder, tmp_path):
             process.kill()
     assert info.name == "agentstack"
     assert [d.policyName for d in response.diagnostics] == ["image-tag"]
+
+
+# The SDK, whose server reads each object once a policy
+
+
+def test_the_pack_answers_what_the_server_of_the_sdk_answers():
+    """A new method of the protocol must be looked at, and answered or left alone on purpose."""
+    rpcs = {name for name in vars(analyzer_pb2_grpc.AnalyzerServicer) if not name.startswith("_")}
+    assert rpcs == {
+        *("Analyze", "AnalyzeStack", "Remediate", "GetAnalyzerInfo", "GetPluginInfo", "Configure", "ConfigureStack"),
+        *("Handshake", "Cancel"),
+    }
+    answered = [{name for name in vars(server) if name in rpcs} for server in (Analyzer, _PolicyAnalyzerServicer)]
+    assert answered[0] == answered[1] == rpcs - {"Handshake", "Cancel"}
+
+
+def test_the_pack_describes_itself_as_the_sdk_does(server):
+    reference = Reference().served()
+    assert server.GetAnalyzerInfo(None, None) == reference.GetAnalyzerInfo(None, None)
+    assert server.GetPluginInfo(None, None) == reference.GetPluginInfo(None, None)
+    request = analyzer_pb2.AnalyzerStackConfigureRequest()
+    assert server.ConfigureStack(request, None) == reference.ConfigureStack(request, None)
+
+
+LEVELS_AND_VALUES = {
+    "image_tag": {"level": ADVISORY},
+    "liveness_probe": {"level": DISABLED},
+    "cpu_limit": {"level": REMEDIATE},
+    "pdb_allows_drain": {"level": REMEDIATE},
+    "standard_labels": {"values": {"labels": ["team"]}},
+    "secret_exists": {"values": {"existing": ["agents/redis"]}},
+    "monthly_budget": {"values": {"monthly": 1.0}},
+}
+
+
+@pytest.mark.parametrize("configuration", [{}, LEVELS_AND_VALUES, {"not_evaluated": {"level": DISABLED}}])
+def test_the_pack_reports_what_the_sdk_reports_in_its_order(server, configuration):
+    reference = Reference().served()
+    manifests = changed(
+        ("Deployment/api", f"{API}.image", "api"),
+        ("Deployment/api", f"{API}.livenessProbe", DELETE),
+        ("Deployment/api", f"{API}.securityContext.privileged", True),
+        ("Deployment/api", f"{API}.resources.limits.cpu", DELETE),
+        ("Deployment/api", f"{API}.env[0].value", UNKNOWN_STRING_VALUE),
+        ("Job/once", f"{API}.resources.limits.cpu", UNKNOWN_STRING_VALUE),
+        ("Service/db", "spec.selector.app", UNKNOWN_STRING_VALUE),
+        ("PodDisruptionBudget/db", "spec.maxUnavailable", 0),
+        ("Secret/redis", "", DELETE),
+        ("ConfigMap/redis", "data", {SPECIAL_SIG_KEY: SPECIAL_SECRET_SIG, "value": {"API_TOKEN": "open"}}),
+        ("NetworkPolicy/default-deny", "", DELETE),
+    )
+    for each in (server, reference):
+        if configuration:
+            configure(each, **configuration)
+    found = []
+    for manifest in manifests:
+        request = request_for(manifest)
+        answer = server.Analyze(request, None)
+        assert answer == reference.Analyze(request, None)
+        assert server.Remediate(request, None) == reference.Remediate(request, None)
+        found += answer.diagnostics
+    resources = [request_for(m, analyzer_pb2.AnalyzerResource) for m in manifests]
+    request = analyzer_pb2.AnalyzeStackRequest(resources=resources)
+    answer = server.AnalyzeStack(request, None)
+    assert answer == reference.AnalyzeStack(request, None)
+    assert len(found) + len(answer.diagnostics) > 10
