@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .purpose import Purpose
+from .topology import Edge, Node, NodeKind
+
+if TYPE_CHECKING:
+    from settings import Settings
 
 
 @dataclass(frozen=True)
@@ -15,3 +23,20 @@ class Part:
     """The section of Pulumi.ENV.yaml that it is made from; None for the agents, which have files of their own."""
     types: tuple[str, ...]
     """The type tokens of its components, such as `agentstack:data:RedisCluster`."""
+
+    node_kinds: tuple[NodeKind, ...] = ()
+    """The kinds of its nodes in the graph."""
+    topology: Callable[[Settings], Iterable[Node | Edge]] = lambda settings: ()
+    """Its nodes in the graph of an environment, and the edges from and to them; never a secret."""
+    node: str = ""
+    """The id of the node that its objects are behind; empty where they are the whole stack's."""
+    node_of_program: Mapping[str, str] = field(default_factory=dict)
+    """The same for the objects of one of its programs, by the label `app.kubernetes.io/name`."""
+    purposes: tuple[Purpose, ...] = ()
+    """What those of its objects are for that are there for an agent; in the order of showing."""
+    origins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Which fields that people write decide a field of its objects: by the path there, without indexes (of a pod from
+    its `template` on), the paths in the section or the agent's file; the first one that is written counts."""
+    custom_kinds: Mapping[str, str] = field(default_factory=dict)
+    """The kinds of its custom resources, each with the kind of Kubernetes' own that plays the same part: files of both
+    lie in one folder, and are applied together."""

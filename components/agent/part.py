@@ -6,4 +6,22 @@ from typing import Final
 
 from components.part import Part
 
-PART: Final = Part("agent", section=None, types=("agentstack:agents:Agent",))
+from .origins import ORIGINS
+from .purposes import PURPOSES
+from .topology import AGENT, FLEET, JOB, topology
+
+PART: Final = Part(
+    "agent",
+    section=None,
+    types=("agentstack:agents:Agent",),
+    node_kinds=(AGENT, FLEET, JOB),
+    topology=topology,
+    purposes=PURPOSES,
+    origins=ORIGINS,
+    custom_kinds={
+        "CiliumNetworkPolicy": "NetworkPolicy",
+        "ExternalSecret": "Secret",
+        "ScaledObject": "HorizontalPodAutoscaler",
+        "TriggerAuthentication": "HorizontalPodAutoscaler",
+    },
+)

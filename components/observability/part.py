@@ -6,4 +6,14 @@ from typing import Final
 
 from components.part import Part
 
-PART: Final = Part("observability", section="observability", types=("agentstack:observability:Observability",))
+from .topology import NODE, NODE_OF_PROGRAM, OBSERVABILITY, topology
+
+PART: Final = Part(
+    "observability",
+    section="observability",
+    types=("agentstack:observability:Observability",),
+    node_kinds=(OBSERVABILITY,),
+    topology=topology,
+    node=NODE,
+    node_of_program=NODE_OF_PROGRAM,
+)

@@ -29,6 +29,8 @@ class Violation:
     namespace: str
     name: str
     message: str
+    path: str = ""
+    """The field of the object that is at fault, such as `spec.template.spec.containers[0].image`; empty if none is."""
     outcome: Outcome = "violation"
     waiver: Waiver | None = None
     """The waiver that covers it, or that it is about."""

@@ -82,7 +82,7 @@ class Rule:
             message = f"not evaluated: {error.field} is unknown before deployment; set a value known at preview"
         else:  # not the error's text: it may quote a value
             message = f"not evaluated: the rule failed with {type(error).__name__}; please report this bug"
-        return Violation(self.id, "error", *identity(subject), message, "not evaluated", subject=subject)
+        return Violation(self.id, "error", *identity(subject), message, outcome="not evaluated", subject=subject)
 
 
 def manifest_rule(

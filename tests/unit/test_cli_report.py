@@ -176,7 +176,7 @@ def test_nothing_found(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (FOUND, False),
         (Violation("r", "error", "", "", "", ""), True),
-        (Violation("r", "error", "", "", "", "", "not evaluated"), True),
+        (Violation("r", "error", "", "", "", "", outcome="not evaluated"), True),
         (Violation("r", "error", "", "", "", "", waiver=WAIVER), False),
         (Violation("waiver-unused", "error", "", "", "", "", waiver=WAIVER), True),
     ],
