@@ -14,7 +14,7 @@ from . import new
 from .check import check
 from .diff.command import register as register_diff
 from .exits import BAD_INPUT, BUG, is_bad_input
-from .explain import explain
+from .explain.command import explain
 from .graph.command import graph
 from .live.command import register as register_drift
 from .release.commands import register as register_releases

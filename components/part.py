@@ -35,8 +35,8 @@ class Part:
     purposes: tuple[Purpose, ...] = ()
     """What those of its objects are for that are there for an agent; in the order of showing."""
     origins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Which fields that people write decide a field of its objects: by the path there, without indexes (of a pod from
-    its `template` on), the paths in the section or the agent's file; the first one that is written counts."""
+    """Which fields of an agent's declaration decide a field of its objects, the likeliest first: by the path in the
+    object, without indexes, and from `template` on where there is one."""
     custom_kinds: Mapping[str, str] = field(default_factory=dict)
     """The kinds of its custom resources, each with the kind of Kubernetes' own that plays the same part: files of both
     lie in one folder, and are applied together."""

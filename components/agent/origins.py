@@ -45,5 +45,4 @@ ORIGINS: Final[Mapping[str, tuple[str, ...]]] = {
     "data": ("env",),
     "spec.data": ("secrets",),
 }
-"""By the path in the object, without indexes; in pods and the templates of Jobs, from there on. Of several fields the
-first one that somebody wrote counts."""
+"""As `Part.origins` describes it; what a CronJob has for its Jobs stands here as it does in a Job."""
