@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
-from components.change import Change
 from settings import Settings
+
+from .change import Change
+from .purpose import Purpose
+from .topology import Edge, Node, NodeKind
 
 
 def _no_facts(_: Settings) -> Mapping[str, object]:
@@ -44,3 +47,20 @@ class Part:
     """Returns what decides where data is, how much of it has room and how long it stays, by the path of the setting."""
     changes: tuple[Change, ...] = ()
     """Which changes of these facts are destructive."""
+
+    node_kinds: tuple[NodeKind, ...] = ()
+    """The kinds of its nodes in the graph."""
+    topology: Callable[[Settings], Iterable[Node | Edge]] = lambda settings: ()
+    """Its nodes in the graph of an environment, and the edges from and to them; never a secret."""
+    node: str = ""
+    """The id of the node that its objects are behind; empty where they are the whole stack's."""
+    node_of_program: Mapping[str, str] = field(default_factory=dict)
+    """The same for the objects of one of its programs, by the label `app.kubernetes.io/name`."""
+    purposes: tuple[Purpose, ...] = ()
+    """What those of its objects are for that are there for an agent; in the order of showing."""
+    origins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Which fields of an agent's declaration decide a field of its objects, the likeliest first: by the path in the
+    object, without indexes, and from `template` on where there is one."""
+    custom_kinds: Mapping[str, str] = field(default_factory=dict)
+    """The kinds of its custom resources, each with the kind of Kubernetes' own that plays the same part: files of both
+    lie in one folder, and are applied together."""

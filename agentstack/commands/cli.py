@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from agentstack.check.judge import check
-from agentstack.explain import explain
+from agentstack.explain.command import explain
 from agentstack.output.exits import BAD_INPUT, BUG, is_bad_input
 from agentstack.review.result import register as register_diff
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from agentstack.graph.model import Graph, condensed
+from components.parts import PARTS
+from components.topology import agent_node
 
 if TYPE_CHECKING:
     from agentstack.compare.changes import Change
@@ -21,18 +23,8 @@ SIGNS: Final[Mapping[State, str]] = {"added": "+", "removed": "\u2212", "changed
 STACK: Final = "stack"
 """The node of objects that belong to no part alone, such as namespaces and their quotas; it is not drawn."""
 
-_COMPONENTS: Final[Mapping[str, str]] = {
-    "agentstack:data:RedisCluster": "redis",
-    "agentstack:data:KafkaCluster": "kafka",
-    "agentstack:inference:ModelServer": "model-server",
-    "agentstack:gateway:Gateway": "gateway",
-}
-_MONITORS: Final[Mapping[str, str]] = {
-    "alertmanager": "alertmanager",
-    "grafana": "grafana",
-    "kube-state-metrics": "exporters",
-    "node-exporter": "exporters",
-}
+_PARTS: Final = {name: part for part in PARTS for name in (*part.types, part.name)}
+"""By the types of their components; and by name, as what several parts have, such as a preflight, is named."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +109,7 @@ def condense(found: Difference, most: int) -> Difference:
     graph, drawn_as = condensed(found.graph.drawn(), most, found.nodes)
     states: dict[tuple[str, str, str], set[State]] = defaultdict(set)
     for edge in found.graph.edges:
-        states[drawn_as[edge.source], drawn_as[edge.target], edge.kind].add(found.edges[edge.key])
+        states[drawn_as[edge.source], drawn_as[edge.target], edge.kind.name].add(found.edges[edge.key])
     return Difference(
         graph,
         {drawn_as[name]: state for name, state in found.nodes.items()},
@@ -155,24 +147,19 @@ def graph_of(snapshot: Snapshot) -> Graph | None:
 
 def owner(thing: Object, ids: Collection[str]) -> str:
     """Return the node of `ids` that an object belongs to; `STACK` where it is no node's alone."""
-    found = _owner(thing, ids)
-    return found if found in ids else STACK
+    return next((node for node in _owner(thing) if node in ids), STACK)
 
 
-def _owner(thing: Object, ids: Collection[str]) -> str:
+def _owner(thing: Object) -> Iterator[str]:
+    """Yield the nodes that an object may belong to, the nearest first."""
     labels = thing.manifest["metadata"].get("labels") or {}
     kind, _, name = thing.key
     program = str(labels.get("app.kubernetes.io/name", ""))
     if thing.agent is not None:
-        return f"agent/{thing.agent}"
-    # A login of Redis or Kafka is named after the agent that has it.
-    if kind == "Secret" and f"agent/{name.rpartition('.')[0]}" in ids:
-        return f"agent/{name.rpartition('.')[0]}"
+        yield agent_node(thing.agent)
+    if kind == "Secret":  # a login at a store or broker is named after the agent that has it
+        yield agent_node(name.rpartition(".")[0])
     for component, component_name in reversed(thing.within):
-        if component in _COMPONENTS:
-            return _COMPONENTS[component]
-        if component == "agentstack:data:Preflight":
-            return component_name
-        if component == "agentstack:observability:Observability":
-            return _MONITORS.get(program or name, "prometheus")
-    return f"agent/{program}"
+        if part := _PARTS.get(component) or _PARTS.get(component_name):
+            yield part.node_of_program.get(program or name, part.node)
+    yield agent_node(program)

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from agentstack.graph.model import Edge, EdgeKind, Graph, Node, NodeKind
+from agentstack.graph.model import Graph
+from components.topology import ROLES, WORKLOAD, Edge, Node
 
 HEIGHT: Final = 46.0
 """Of a node, in pixels, as everything here."""
@@ -33,19 +34,6 @@ _NARROWEST, _WIDEST = 150.0, 270.0
 _SWEEPS: Final = 8
 _FEW, _NARROW_GAP = 12, 12.0
 """A section with more nodes than that has this gap between them."""
-
-# Column, title, kinds; in the order of showing.
-_SECTIONS: Final[Sequence[tuple[int, str, frozenset[NodeKind]]]] = (
-    (0, "way in", frozenset(("client", "gateway"))),
-    (0, "messages", frozenset(("kafka", "topic"))),
-    (1, "agents", frozenset(("agent", "fleet", "job"))),
-    (2, "models", frozenset(("model",))),
-    (2, "state", frozenset(("redis",))),
-    (2, "outside", frozenset(("external",))),
-    (2, "observability", frozenset(("observability",))),
-)
-_PINNED: Final[frozenset[NodeKind]] = frozenset(("client", "gateway", "kafka", "observability"))
-"""Kinds whose nodes stay in the order of the graph, before the others of their section."""
 
 
 @dataclass
@@ -135,18 +123,18 @@ def cut(text: str, width: float, size: float, *, bold: bool = False) -> str:
 
 
 def _sections(graph: Graph) -> Iterator[Section]:
-    for column, title, kinds in _SECTIONS:
+    for role in ROLES:
         teams: dict[str, list[Node]] = defaultdict(list)
         for node in graph.nodes:
-            if node.kind in kinds:
-                teams[node.team if title == "agents" else ""].append(node)
+            if node.kind.role is role:
+                teams[node.team if role is WORKLOAD else ""].append(node)
         for team in sorted(teams, key=lambda team: (not team, team)):
             nodes = teams[team]
-            name = f"{title} of {team}" if team else title
-            namespaces = sorted({node.group for node in nodes if node.group and node.kind != "gateway"})
-            within = namespaces[0] if len(namespaces) == 1 and namespaces[0] != title else ""
+            name = f"{role.title} of {team}" if team else role.title
+            namespaces = {node.group for node in nodes}
+            within = "".join(namespaces - {role.title}) if len(namespaces) == 1 else ""
             heading = f"{name} · namespace {within}" if within else name
-            yield Section(heading, column, [Box(node, column) for node in nodes])
+            yield Section(heading, role.column, [Box(node, role.column) for node in nodes])
 
 
 def _order(sections: Sequence[Section], edges: Sequence[Edge], by_id: Mapping[str, Box]) -> None:
@@ -183,8 +171,8 @@ def _ranks(sections: Sequence[Section]) -> dict[str, float]:
 
 
 def _barycentre(box: Box, neighbours: Sequence[str], rank: Mapping[str, float]) -> tuple[bool, float]:
-    if box.node.kind in _PINNED:
-        return False, 0.0  # the sort is stable
+    if not box.node.kind.repeated:
+        return False, 0.0  # as the graph has them, before the others of their section: the sort is stable
     if not neighbours:
         return True, rank[box.node.id]
     return True, sum(rank[name] for name in neighbours) / len(neighbours)
@@ -243,7 +231,7 @@ def _width(section: Section) -> float:
     return min(max(wanted, _NARROWEST), _WIDEST)
 
 
-Slot = tuple[str, str, EdgeKind, bool]
+Slot = tuple[str, str, str, bool]
 """A node, its side, a kind of edge, and whether it leaves there: edges that have all in common meet in one point."""
 
 
@@ -253,7 +241,7 @@ def _paths(edges: Sequence[Edge], by_id: Mapping[str, Box]) -> Iterator[tuple[tu
     for edge in edges:
         source, target = by_id[edge.source], by_id[edge.target]
         left, right = _sides(source, target)
-        leaves, enters = (source.node.id, left, edge.kind, True), (target.node.id, right, edge.kind, False)
+        leaves, enters = (source.node.id, left, edge.kind.name, True), (target.node.id, right, edge.kind.name, False)
         others[leaves].append(target.middle)
         others[enters].append(source.middle)
         ends.append((edge, leaves, enters))

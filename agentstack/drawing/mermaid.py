@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from agentstack.graph.model import EdgeKind, Graph, Node, NodeKind
+from agentstack.graph.model import Graph
+from components.topology import Node, Shape
 
 from .difference import SIGNS, Difference, State, condense, difference
 
@@ -27,21 +28,15 @@ _WHOLE: Final = 40
 _COMMENT: Final = 15_000
 """Characters of a picture in a comment, which has room for 60,000, and for three environments."""
 
-_SHAPES: Final[Mapping[NodeKind, tuple[str, str]]] = {
-    "client": ("([", "])"),
-    "gateway": ("{{", "}}"),
-    "agent": ("[", "]"),
-    "fleet": ("[[", "]]"),
-    "job": ("[/", "/]"),
-    "topic": (">", "]"),
-    "kafka": ("[(", ")]"),
-    "redis": ("[(", ")]"),
-    "model": ("([", "])"),
-    "external": ("([", "])"),
-    "observability": ("[", "]"),
+_SHAPES: Final[Mapping[Shape, tuple[str, str]]] = {
+    "box": ("[", "]"),
+    "pile": ("[[", "]]"),
+    "slanted": ("[/", "/]"),
+    "flag": (">", "]"),
+    "cylinder": ("[(", ")]"),
+    "pill": ("([", "])"),
+    "hexagon": ("{{", "}}"),
 }
-_DOTTED: Final[frozenset[EdgeKind]] = frozenset(("uses", "inference", "egress", "observes"))
-"""Edges to what an agent stands on; messages, requests and routes are drawn through."""
 # Fill, border and text are all given, so that a dark theme keeps the contrast: 7:1 or more.
 _CLASSES: Final[Mapping[State, str]] = {
     "added": "fill:#dafbe1,stroke:#1a7f37,color:#0f3d1c,stroke-width:2px",
@@ -102,7 +97,7 @@ def _nodes(found: Difference, names: Mapping[str, str]) -> Iterator[str]:
             yield f'  subgraph g{number}["{_escaped(group)}"]'
             indent = "    "
         for node in nodes:
-            opening, closing = _SHAPES[node.kind]
+            opening, closing = _SHAPES[node.kind.shape]
             yield f'{indent}{names[node.id]}{opening}"{_label(node, found.nodes[node.id])}"{closing}'
         if group:
             yield "  end"
@@ -125,7 +120,7 @@ def _edges(found: Difference, names: Mapping[str, str]) -> Iterator[str]:
     for edge in found.graph.edges:
         sign = SIGNS[found.edges[edge.key]]
         label = f'|"#{ord(sign)};"|' if sign else ""
-        arrow = "-.->" if edge.kind in _DOTTED else "-->"
+        arrow = "-.->" if edge.kind.flow.dotted else "-->"
         yield f"  {names[edge.source]} {arrow}{label} {names[edge.target]}"
 
 

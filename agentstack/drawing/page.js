@@ -12,17 +12,6 @@
   const cards = new Map([...picture.querySelectorAll(".node")].map((card) => [card.dataset.id, card]));
   const lines = [...picture.querySelectorAll(".edges .edge")];
   const links = new Map();
-  const VERBS = {
-    routes: ["routes to", "gets requests from"],
-    calls: ["calls", "is called by"],
-    produces: ["produces", "is produced by"],
-    consumes: ["is consumed by", "consumes"],
-    uses: ["uses", "is used by"],
-    inference: ["asks", "answers"],
-    egress: ["connects to", "is reached by"],
-    observes: ["sends to or asks", "hears from"],
-    scrapes: ["scrapes", "is scraped by"],
-  };
   const SIGNS = { added: "+", removed: "−", changed: "~" };
 
   function make(tag, attributes = {}, ...children) {
@@ -60,7 +49,7 @@
     const found = new Map();
     for (const [source, target, kind, label, state] of data.edges) {
       const [other, verb] =
-        source === node.id ? [target, VERBS[kind][0]] : target === node.id ? [source, VERBS[kind][1]] : [null, null];
+        source === node.id ? [target, data.verbs[kind][0]] : target === node.id ? [source, data.verbs[kind][1]] : [null, null];
       if (other === null) continue;
       const item = make("li", {}, `${verb} `, link(other));
       if (label) item.append(" ", make("span", { class: "soft" }, label));

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from agentstack.graph.model import KIND_NAMES
+from components.topology import EDGE_KINDS
 
 from .difference import STACK, Difference, condense, difference, graph_of, owner
 from .svg import MOST_NODES, STYLE, escaped, svg
@@ -93,7 +93,7 @@ def _data(found: Difference, snapshot: Snapshot, before: Snapshot | None, change
         node(
             each.id,
             {
-                "kind": KIND_NAMES[each.kind],
+                "kind": each.kind.title,
                 "label": each.label,
                 "detail": each.detail,
                 "namespace": each.group,
@@ -124,9 +124,10 @@ def _data(found: Difference, snapshot: Snapshot, before: Snapshot | None, change
         "whole": {"min": cost["min"], "max": cost["max"]} if cost else None,
         "elsewhere": [_finding(one) for one in findings.get(("", "", ""), ())],
         "namespaces": list(_namespaces(snapshot)),
+        "verbs": {kind.name: [kind.active, kind.passive] for kind in EDGE_KINDS},
         "nodes": nodes,
         "edges": [
-            [edge.source, edge.target, edge.kind, edge.label, found.edges[edge.key]] for edge in found.graph.edges
+            [edge.source, edge.target, edge.kind.name, edge.label, found.edges[edge.key]] for edge in found.graph.edges
         ],
         "groups": groups,
     }

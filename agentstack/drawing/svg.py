@@ -9,7 +9,7 @@ import urllib.parse
 from collections.abc import Iterator
 from typing import Final
 
-from agentstack.graph.model import KIND_NAMES, EdgeKind
+from components.topology import FLOWS, Flow
 
 from .difference import SIGNS, Difference, State, condense
 from .layout import (
@@ -33,24 +33,6 @@ MOST_NODES: Final = 160
 """More are drawn as groups of those that are alike: more cannot be read on one picture."""
 STYLE: Final = pathlib.Path(__file__).with_name("picture.css")
 
-_COLOURS: Final[dict[EdgeKind, str]] = {
-    "routes": "request",
-    "calls": "request",
-    "produces": "message",
-    "consumes": "message",
-    "uses": "state",
-    "inference": "model",
-    "egress": "plain",
-    "observes": "plain",
-}
-"""What an edge is to the eye; the arrowheads are named alike."""
-_LEGEND: Final[tuple[tuple[EdgeKind, str], ...]] = (
-    ("routes", "requests"),
-    ("produces", "messages"),
-    ("uses", "state"),
-    ("inference", "model calls"),
-    ("egress", "outside, metrics"),
-)
 _LEGEND_STATES: Final[tuple[State, ...]] = ("added", "changed", "removed")
 _LEGEND_HEIGHT: Final = 34.0
 
@@ -74,7 +56,7 @@ def svg(found: Difference, title: str, *, links: bool = False, style: bool = Tru
         f'<desc id="picture-description">{escaped(_description(found))}</desc>',
         *([f"<style>{STYLE.read_text(encoding='utf-8')}</style>"] if style else []),
         "<defs>",
-        *(_marker(name) for name in (*dict.fromkeys(_COLOURS.values()), *_LEGEND_STATES)),
+        *(_marker(name) for name in (*(flow.colour for flow in FLOWS), *_LEGEND_STATES)),
         "</defs>",
         f'<rect class="paper" width="{width:.0f}" height="{height:.0f}"/>',
         *_sections(placed),
@@ -138,13 +120,17 @@ def _edges(shown: Difference, placed: Layout) -> Iterator[str]:
     # What changes is drawn last, above the rest.
     for edge in sorted(shown.graph.edges, key=lambda edge: shown.edges[edge.key] != "same"):
         state = shown.edges[edge.key]
-        head = _COLOURS[edge.kind] if state == "same" else state
-        words = f"{_name(edge.source)} {edge.kind} {_name(edge.target)}{f': {edge.label}' if edge.label else ''}"
+        head = edge.kind.flow.colour if state == "same" else state
+        words = f"{_name(edge.source)} {edge.kind.name} {_name(edge.target)}{f': {edge.label}' if edge.label else ''}"
         yield (
-            f'<path class="edge {edge.kind} {state}" d="{placed.paths[edge.key]}" marker-end="url(#head-{head})" '
-            f'data-source="{escaped(edge.source)}" data-target="{escaped(edge.target)}">'
+            f'<path class="{_line(edge.kind.flow)} {state}" d="{placed.paths[edge.key]}" '
+            f'marker-end="url(#head-{head})" data-source="{escaped(edge.source)}" data-target="{escaped(edge.target)}">'
             f"<title>{escaped(words)}{f' ({state})' if state != 'same' else ''}</title></path>"
         )
+
+
+def _line(flow: Flow) -> str:
+    return f"edge {flow.colour}{' dotted' if flow.dotted else ''}"
 
 
 def _name(node: str) -> str:
@@ -154,19 +140,20 @@ def _name(node: str) -> str:
 def _node(box: Box, shown: Difference, links: bool) -> Iterator[str]:
     node, state = box.node, shown.nodes[box.node.id]
     room = box.width - TEXT_LEFT - TEXT_RIGHT
-    words = ", ".join(word for word in (KIND_NAMES[node.kind], node.label, node.detail) if word)
+    words = ", ".join(word for word in (node.kind.title, node.label, node.detail) if word)
     words += f" ({state})" if state != "same" else ""
-    attributes = f'class="node {node.kind} {state}" data-id="{escaped(node.id)}"'
+    attributes = f'class="node {state}" data-id="{escaped(node.id)}"'
     if links:
         yield f'<a {attributes} href="#{urllib.parse.quote(node.id)}" aria-label="{escaped(words)}">'
     else:
         yield f"<g {attributes}>"
     yield f"<title>{escaped(words)}</title>"
     x, y, width = box.x, box.y, box.width
-    if node.kind == "fleet" or node.members:  # a pile of cards
+    if node.kind.shape == "pile" or node.members:  # a pile of cards
         yield f'<rect class="card" x="{x + 4:.1f}" y="{y + 4:.1f}" width="{width:.1f}" height="{HEIGHT:.0f}" rx="7"/>'
     yield f'<rect class="card" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{HEIGHT:.0f}" rx="7"/>'
-    yield f'<rect class="bar" x="{x + 6:.1f}" y="{y + 9:.1f}" width="3" height="{HEIGHT - 18:.0f}" rx="1.5"/>'
+    bar = f'x="{x + 6:.1f}" y="{y + 9:.1f}" width="3" height="{HEIGHT - 18:.0f}" rx="1.5"'
+    yield f'<rect class="bar {node.kind.role.colour}" {bar}/>'
     label, detail = cut(node.label, room, LABEL_SIZE, bold=True), cut(node.detail, room, DETAIL_SIZE)
     baseline = y + (20 if detail else HEIGHT / 2 + 4.5)
     yield f'<text class="label" x="{x + TEXT_LEFT:.1f}" y="{baseline:.1f}">{escaped(label)}</text>'
@@ -179,13 +166,13 @@ def _node(box: Box, shown: Difference, links: bool) -> Iterator[str]:
 
 
 def _legend(shown: Difference, top: float) -> Iterator[str]:
-    kinds = {_COLOURS[edge.kind] for edge in shown.graph.edges}
+    flows = {edge.kind.flow for edge in shown.graph.edges}
     x, y = MARGIN, top + 8
-    for kind, words in _LEGEND:
-        if _COLOURS[kind] in kinds:
-            yield f'<path class="edge {kind}" d="M{x:.0f} {y:.0f}h26" marker-end="url(#head-{_COLOURS[kind]})"/>'
-            yield f'<text class="detail" x="{x + 32:.0f}" y="{y + 4:.0f}">{words}</text>'
-            x += 32 + text_width(words, DETAIL_SIZE) + 18
+    for flow in FLOWS:
+        if flow in flows:
+            yield f'<path class="{_line(flow)}" d="M{x:.0f} {y:.0f}h26" marker-end="url(#head-{flow.colour})"/>'
+            yield f'<text class="detail" x="{x + 32:.0f}" y="{y + 4:.0f}">{flow.title}</text>'
+            x += 32 + text_width(flow.title, DETAIL_SIZE) + 18
     states = {*shown.nodes.values(), *shown.edges.values()}
     for state in _LEGEND_STATES:
         if state in states:

@@ -1,67 +1,17 @@
-"""What a picture shows: nodes and edges, without any format."""
+"""All nodes and edges that a picture shows, without any format."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, Literal, get_args
+from collections.abc import Callable, Collection, Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
-NodeKind = Literal[
-    "client", "gateway", "agent", "fleet", "job", "topic", "kafka", "redis", "model", "external", "observability"
-]
-EdgeKind = Literal["routes", "calls", "consumes", "produces", "uses", "inference", "egress", "observes", "scrapes"]
+from components.parts import PARTS
+from components.topology import EDGE_KINDS, EXTERNAL, WORKLOAD, Edge, Node, NodeKind
 
-KIND_NAMES: Final[Mapping[NodeKind, str]] = {
-    "client": "client",
-    "gateway": "gateway",
-    "agent": "agent",
-    "fleet": "fleet",
-    "job": "job",
-    "topic": "Kafka topic",
-    "kafka": "message broker",
-    "redis": "store",
-    "model": "model backend",
-    "external": "destination",
-    "observability": "monitor",
-}
-AGENTS: Final[frozenset[NodeKind]] = frozenset(("agent", "fleet", "job"))
-_REPEATED: Final[frozenset[NodeKind]] = AGENTS | {"topic", "model", "external"}
-"""What a stack may have any number of."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """One thing that is declared."""
-
-    id: str
-    """The same in every revision: `agent/orchestrator`, `topic/tasks`, `redis`."""
-    kind: NodeKind
-    label: str
-    detail: str = ""
-    """One line more: how many, how large, how long."""
-    group: str = ""
-    """The namespace; empty outside of the stack."""
-    team: str = ""
-    """Who owns it; empty where nobody said."""
-    members: tuple[str, ...] = ()
-    """The ids that it stands for, in a picture that is too large for all of them."""
-
-
-@dataclass(frozen=True)
-class Edge:
-    """One flow, in the direction of requests or messages."""
-
-    source: str
-    target: str
-    kind: EdgeKind
-    label: str = ""
-    """What flows: a route, keys, a model."""
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """Its identity in every revision."""
-        return self.source, self.target, self.kind
+NODE_KINDS: Final = {kind.name: kind for kind in (EXTERNAL, *(kind for part in PARTS for kind in part.node_kinds))}
+_EDGE_KINDS: Final = {kind.name: kind for kind in EDGE_KINDS}
 
 
 @dataclass(frozen=True)
@@ -77,28 +27,47 @@ class Graph:
         `nodes`: `id`, `kind`, `label`, `detail`, `group` (namespace), `team`; `edges`: `source`, `target`, `kind`,
         `label`.
         """
-        nodes = [{key: value for key, value in asdict(node).items() if key != "members"} for node in self.nodes]
-        return {"nodes": nodes, "edges": [asdict(edge) for edge in self.edges]}
+        nodes = [
+            {
+                "id": node.id,
+                "kind": node.kind.name,
+                "label": node.label,
+                "detail": node.detail,
+                "group": node.group,
+                "team": node.team,
+            }
+            for node in self.nodes
+        ]
+        edges = [
+            {"source": edge.source, "target": edge.target, "kind": edge.kind.name, "label": edge.label}
+            for edge in self.edges
+        ]
+        return {"nodes": nodes, "edges": edges}
 
     @classmethod
     def from_json(cls, content: Any) -> Graph | None:
         """Read what `as_json` of this or another version wrote; None where that has no graph that can be read."""
         try:
-            nodes = [Node(**_known(Node, node)) for node in content["nodes"] if node["kind"] in get_args(NodeKind)]
-            edges = [Edge(**_known(Edge, edge)) for edge in content["edges"] if edge["kind"] in get_args(EdgeKind)]
+            nodes = [_node(node) for node in content["nodes"] if node["kind"] in NODE_KINDS]
+            edges = [_edge(edge) for edge in content["edges"] if edge["kind"] in _EDGE_KINDS]
         except (KeyError, TypeError):
             return None
         ids = {node.id for node in nodes}
         return cls(tuple(nodes), tuple(edge for edge in edges if {edge.source, edge.target} <= ids))
 
     def drawn(self) -> Graph:
-        """Leave out what every picture would have: Prometheus scrapes everything."""
-        return Graph(self.nodes, tuple(edge for edge in self.edges if edge.kind != "scrapes"))
+        """Leave out the edges that only lists show."""
+        return Graph(self.nodes, tuple(edge for edge in self.edges if edge.kind.drawn))
 
 
-def _known(kind: type[Node] | type[Edge], content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that this version knows; all of them are text."""
-    return {key: str(value) for key, value in content.items() if key in kind.__dataclass_fields__ and key != "members"}
+def _node(content: Mapping[str, Any]) -> Node:
+    detail, group, team = (str(content.get(key, "")) for key in ("detail", "group", "team"))
+    return Node(str(content["id"]), NODE_KINDS[content["kind"]], str(content["label"]), detail, group, team)
+
+
+def _edge(content: Mapping[str, Any]) -> Edge:
+    source, target = str(content["source"]), str(content["target"])
+    return Edge(source, target, _EDGE_KINDS[content["kind"]], str(content.get("label", "")))
 
 
 def condensed(graph: Graph, most: int, states: Mapping[str, str]) -> tuple[Graph, Mapping[str, str]]:
@@ -124,9 +93,11 @@ def condensed(graph: Graph, most: int, states: Mapping[str, str]) -> tuple[Graph
         return node.kind, node.group, state(node)
 
     found = graph
+    repeated = {kind for kind in NODE_KINDS.values() if kind.repeated}
+    agents = {kind for kind in repeated if kind.role is WORKLOAD}
     # Agents first: what only differs by the agents that use it then becomes alike.
     for key in (alike, of_a_team, of_a_kind):
-        for kinds in (AGENTS, _REPEATED - AGENTS):
+        for kinds in (agents, repeated - agents):
             found, drawn_as = _merged(found, kinds, key)
             places = {node: drawn_as.get(place, place) for node, place in places.items()}
             if len(found.nodes) <= most:
@@ -135,12 +106,12 @@ def condensed(graph: Graph, most: int, states: Mapping[str, str]) -> tuple[Graph
 
 
 def _merged(
-    graph: Graph, kinds: Iterable[NodeKind], key: Callable[[Node, Mapping[str, frozenset[tuple[str, ...]]]], Hashable]
+    graph: Graph, kinds: Collection[NodeKind], key: Callable[[Node, Mapping[str, frozenset[tuple[str, ...]]]], Hashable]
 ) -> tuple[Graph, dict[str, str]]:
     neighbours: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for edge in graph.edges:
-        neighbours[edge.source].add(("to", edge.target, edge.kind))
-        neighbours[edge.target].add(("from", edge.source, edge.kind))
+        neighbours[edge.source].add(("to", edge.target, edge.kind.name))
+        neighbours[edge.target].add(("from", edge.source, edge.kind.name))
     frozen = {node.id: frozenset(neighbours[node.id]) for node in graph.nodes}
     alike: dict[Hashable, list[Node]] = defaultdict(list)
     for node in graph.nodes:
@@ -167,7 +138,7 @@ def _one_for(nodes: list[Node]) -> Node:
     return replace(
         first,
         id=f"group/{members[0]}",
-        label=f"{number:,} {KIND_NAMES[first.kind]}s",
+        label=f"{number:,} {first.kind.title}s",
         detail=f"such as {members[0].partition('/')[2]}",
         members=members,
     )

@@ -10,28 +10,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from components.namespaces.part import PART as NAMESPACES
+from components.part import Part
+from components.parts import PARTS
 from policies.rules import Violation
 from settings.files import line_of, read_agents
+from settings.model import overrides
 
 from .policy import WAIVERS
 
 if TYPE_CHECKING:
     from agentstack.rendering.environment import Environment
-    from agentstack.rendering.manifests import Manifest, Manifests
+    from agentstack.rendering.manifests import Manifests, RenderedObject
     from agentstack.rendering.render import Registration
 
-SECTIONS: Final[Mapping[str, str]] = {
-    "agentstack:platform:Platform": "platform",
-    "agentstack:platform:Namespaces": "namespaces",
-    "agentstack:data:RedisCluster": "redis",
-    "agentstack:data:KafkaCluster": "kafka",
-    "agentstack:observability:Observability": "observability",
-    "agentstack:gateway:Gateway": "gateway",
-    "agentstack:inference:ModelServer": "inference",
-}
-"""The section of Pulumi.ENV.yaml that each component is made from."""
-
-_AGENT: Final = "agentstack:agents:Agent"
+_PART_OF: Final[Mapping[str, Part]] = {token: part for part in PARTS for token in part.types}
 # Of single words only this one is sure to be a field.
 _PATH: Final = re.compile(r"(?<![\w./-])(?:image|[a-z][A-Za-z]*(?:\[\d+\])?(?:\.[A-Za-z]\w*(?:\[\d+\])?)+)(?![\w/-])")
 
@@ -59,10 +52,25 @@ def relative(file: pathlib.Path, root: pathlib.Path) -> str:
 
 
 def mentioned(message: str) -> Iterator[tuple[str, ...]]:
-    """Return the fields that a message names, such as `resources.limits.cpu`, each as its keys: the longest first."""
+    """Return the fields that a message names, such as `resources.limits.cpu`, each as its keys: the longest first.
+
+    Only for findings of rules that do not give their `path` yet; goes when all of them do.
+    """
     words = _PATH.findall(re.sub(r'"[^"]*"', "", message))  # names are in quotes
     found = {tuple(re.sub(r"\[\d+\]", "", word).split(".")) for word in words}
     yield from sorted(found, key=lambda keys: (-len(keys), keys))
+
+
+def decided_by(part: Part, path: str) -> Iterator[tuple[str, ...]]:
+    """Return the fields that people write for what stands at a path in an object of a part, the likeliest first."""
+    keys = re.sub(r"\[\d+\]", "", path).split(".")
+    if "jobTemplate" in keys:
+        keys = keys[keys.index("jobTemplate") + 1 :]
+    if "template" in keys:
+        keys = keys[keys.index("template") :]
+    for length in range(len(keys), 0, -1):
+        for field in part.origins.get(".".join(keys[:length]), ()):
+            yield (*field.split("."), *keys[length:])
 
 
 class Settings:
@@ -72,56 +80,58 @@ class Settings:
         self._environment = environment
         self._root = repository(environment.project)
         self._by_urn = {registration.urn: registration for registration in registrations}
-        self._manifests = {(m.kind, m.namespace, m.name): m for m in manifests.items}
+        self._things = {(thing.kind, thing.namespace, thing.name): thing for thing in manifests.items}
 
     def place(self, violation: Violation) -> Location:
         """Return the line to look at: of the agent's file, of a section, of a waiver, or of the configuration.
 
-        For the object of an agent, that of the field in the message, in the file that decides it.
+        For the object of an agent, that of the field that is at fault, in the file that decides it.
         """
         policies = self._environment.project / "policies"
         if violation.waiver is not None and not violation.waived:
             return self._place(policies / WAIVERS, violation.waiver.line)
-        manifest = self._manifests.get((violation.kind, violation.namespace, violation.name))
-        file = self._environment.file
-        if manifest is None:
+        thing = self._things.get((violation.kind, violation.namespace, violation.name))
+        if thing is None:
             config = policies / "config" / f"{self._environment.name}.json"
             if not violation.kind and (line := line_of(config, (violation.rule,))):
                 return self._place(config, line)
-            section = "namespaces" if violation.kind == "Namespace" else ""
-            return self._place(file, line_of(file, ("config", f"agentstack:{section}")) if section else None)
-        return self._made_by(manifest, violation.message)
+            return self._of_section(NAMESPACES.section if violation.kind == "Namespace" else None)
+        return self._made_by(thing, violation)
 
     def _place(self, file: pathlib.Path, line: int | None) -> Location:
         return Location(relative(file, self._root), line or 1)
 
-    def _made_by(self, manifest: Manifest, message: str) -> Location:
+    def _made_by(self, thing: RenderedObject, violation: Violation) -> Location:
         from agentstack.rendering.render import owners  # `agentstack check` renders nothing, and needs no engine's SDK
 
-        file = self._environment.file
-        for owner in owners(manifest.registration, self._by_urn):
-            if owner.type == _AGENT and owner.name in self._agents:
-                return self._of_agent(owner.name, message)
-            if section := SECTIONS.get(owner.type):
-                keys = ("config", f"agentstack:{section}")
-                return self._place(file, line_of(file, keys) if section in self._sections else None)
-        return self._place(file, None)
+        for owner in owners(thing.registration, self._by_urn):
+            part = _PART_OF.get(owner.type)
+            if part is not None and part.section is not None:
+                return self._of_section(part.section)
+            if part is not None and owner.name in self._agents:
+                return self._of_agent(part, owner.name, violation)
+        return self._of_section(None)
+
+    def _of_section(self, section: str | None) -> Location:
+        """Return the line of a section of Pulumi.ENV.yaml; the first one without that."""
+        file, key = self._environment.file, f"agentstack:{section}"
+        return self._place(file, line_of(file, ("config", key)) if key in self._environment.config else None)
 
     @cached_property
     def _agents(self) -> Mapping[str, tuple[pathlib.Path, Mapping[str, Any]]]:
         return read_agents(self._environment.agents_folder)
 
-    @cached_property
-    def _sections(self) -> set[str]:
-        return {key.removeprefix("agentstack:") for key in self._environment.config}
-
-    def _of_agent(self, agent: str, message: str) -> Location:
-        declared, content = self._agents[agent]
-        overrides = (self._environment.config.get("agentstack:agents") or {}).get(agent) or {}
-        for keys in mentioned(message):
-            if keys[0] in overrides:
-                path = ("config", "agentstack:agents", agent, *keys)
-                return self._place(self._environment.file, line_of(self._environment.file, path))
-            if keys[0] in content and keys[0] != "name":
-                return self._place(declared, line_of(declared, keys))
-        return self._place(declared, line_of(declared, ("name",)))
+    def _of_agent(self, part: Part, agent: str, violation: Violation) -> Location:
+        """Return the line of the first field that is written, or else of the first group that it would stand in."""
+        file, content = self._agents[agent]
+        changes = (self._environment.config.get("agentstack:agents") or {}).get(agent) or {}
+        written = (
+            (self._environment.file, changes, ("config", "agentstack:agents", agent)),
+            (file, content, ()),
+        )
+        fields = list(decided_by(part, violation.path) if violation.path else mentioned(violation.message))
+        for keys, depth in [*((keys, len(keys)) for keys in fields), *((keys, 1) for keys in fields)]:
+            for where, values, begin in written:
+                if overrides(values, keys[:depth]):
+                    return self._place(where, line_of(where, (*begin, *keys)))
+        return self._place(file, line_of(file, ("name",)))

@@ -7,13 +7,14 @@ import binascii
 import itertools
 import pathlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
+from components.parts import PARTS
 from manifests.labels import SECRET_KEYS
 from settings.errors import SettingsError
 
@@ -25,30 +26,29 @@ INDEX = ".agentstack"
 
 # kubectl walks a folder in lexical order, and what comes first must stand when the rest is made: a namespace before
 # what is in it, quota and limits before pods, what a pod mounts before the pod.
-_FOLDERS = (
-    ("00-namespaces", {"Namespace"}),
-    ("05-definitions", {"CustomResourceDefinition", "PriorityClass", "StorageClass", "IngressClass"}),
-    ("10-limits", {"ResourceQuota", "LimitRange"}),
-    ("15-network-policies", {"NetworkPolicy", "CiliumNetworkPolicy"}),
-    ("20-access", {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}),
-    ("25-admission", {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}),
-    (
-        "30-configuration",
-        {"ConfigMap", "Secret", "PodTemplate", "PersistentVolume", "PersistentVolumeClaim", "ExternalSecret"},
-    ),
-    ("40-services", {"Service"}),
-    ("50-workloads", {"Deployment", "StatefulSet", "DaemonSet", "Pod"}),
-    ("60-jobs", {"Job", "CronJob"}),
-    ("70-scaling", {"HorizontalPodAutoscaler", "PodDisruptionBudget", "TriggerAuthentication", "ScaledObject"}),
-    ("80-routes", {"Ingress", "Gateway", "HTTPRoute"}),
-)
-_FOLDER_OF = {kind: folder for folder, kinds in _FOLDERS for kind in kinds}
-_OTHERS = "90-others"
+_FOLDERS: Final[Mapping[str, Collection[str]]] = {
+    "00-namespaces": {"Namespace"},
+    "05-definitions": {"CustomResourceDefinition", "PriorityClass", "StorageClass", "IngressClass"},
+    "10-limits": {"ResourceQuota", "LimitRange"},
+    "15-network-policies": {"NetworkPolicy"},
+    "20-access": {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"},
+    "25-admission": {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"},
+    "30-configuration": {"ConfigMap", "Secret", "PodTemplate", "PersistentVolume", "PersistentVolumeClaim"},
+    "40-services": {"Service"},
+    "50-workloads": {"Deployment", "StatefulSet", "DaemonSet", "Pod"},
+    "60-jobs": {"Job", "CronJob"},
+    "70-scaling": {"HorizontalPodAutoscaler", "PodDisruptionBudget"},
+    "80-routes": {"Ingress"},
+}
+"""By folder, the kinds of Kubernetes' own in it; those of custom resources are the parts' to say."""
+_OWN: Final = {kind: folder for folder, kinds in _FOLDERS.items() for kind in kinds}
+_FOLDER_OF: Final = _OWN | {kind: _OWN[like] for part in PARTS for kind, like in part.custom_kinds.items()}
+_OTHERS: Final = "90-others"
 _FIRST_KEYS = {key: rank for rank, key in enumerate(("apiVersion", "kind", "metadata", "name", "namespace"))}
 
 
 @dataclass(frozen=True)
-class Manifest:
+class RenderedObject:
     """One Kubernetes object, ready to be written."""
 
     object: dict[str, Any]
@@ -87,7 +87,7 @@ class Manifest:
 class Manifests:
     """All objects of a stack, in the order of their files."""
 
-    items: list[Manifest]
+    items: list[RenderedObject]
     warnings: list[str] = field(default_factory=list)
 
     @classmethod
@@ -119,7 +119,7 @@ class Written:
     removed: int
 
 
-def _manifest(registration: Registration, *, with_secrets: bool) -> tuple[Manifest, list[str]]:
+def _manifest(registration: Registration, *, with_secrets: bool) -> tuple[RenderedObject, list[str]]:
     content = dict(registration.inputs)
     metadata = dict(content.get("metadata") or {})
     metadata.setdefault("name", registration.name)
@@ -129,7 +129,7 @@ def _manifest(registration: Registration, *, with_secrets: bool) -> tuple[Manife
         found: list[str] = []
         content = {key: _without_secrets(value, key, found) for key, value in content.items()}
         warnings = [f"{title}: {path} is a secret, and left out: let it be read from a Secret" for path in found]
-        return Manifest(content, registration, withheld=bool(found)), warnings
+        return RenderedObject(content, registration, withheld=bool(found)), warnings
 
     withheld: list[str] = []
     for section in ("data", "stringData"):
@@ -146,7 +146,7 @@ def _manifest(registration: Registration, *, with_secrets: bool) -> tuple[Manife
     )
     secret = "data" in content or "stringData" in content
     content = {key: _revealed(value) for key, value in content.items()}
-    return Manifest(content, registration, withheld=bool(withheld), secret=secret), warnings
+    return RenderedObject(content, registration, withheld=bool(withheld), secret=secret), warnings
 
 
 def _revealed(value: Any) -> Any:

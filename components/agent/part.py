@@ -7,6 +7,9 @@ from typing import Final
 from components.part import Part
 
 from .changes import CHANGES, facts
+from .origins import ORIGINS
+from .purposes import PURPOSES
+from .topology import AGENT, FLEET, JOB, topology
 
 PART: Final = Part(
     "agent",
@@ -15,4 +18,14 @@ PART: Final = Part(
     builder="components.agent.component:build",
     facts=facts,
     changes=CHANGES,
+    node_kinds=(AGENT, FLEET, JOB),
+    topology=topology,
+    purposes=PURPOSES,
+    origins=ORIGINS,
+    custom_kinds={
+        "CiliumNetworkPolicy": "NetworkPolicy",
+        "ExternalSecret": "Secret",
+        "ScaledObject": "HorizontalPodAutoscaler",
+        "TriggerAuthentication": "HorizontalPodAutoscaler",
+    },
 )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from components.part import Exporter, Part
+from components.purpose import Purpose
 
 from .changes import CHANGES, facts
+from .topology import KAFKA, NODE, TOPIC, topology
 
 EXPORTER_PORT: Final = 9308
 
@@ -18,4 +20,8 @@ PART: Final = Part(
     builder="components.kafka.component:build",
     facts=facts,
     changes=CHANGES,
+    node_kinds=(KAFKA, TOPIC),
+    topology=topology,
+    node=NODE,
+    purposes=(Purpose("Secret", "its own user of Kafka", ("uses: kafka", "consumes", "produces")),),
 )

@@ -7,6 +7,7 @@ from typing import Final
 from components.part import Part
 
 from .changes import CHANGES, facts
+from .topology import NODE, NODE_OF_PROGRAM, OBSERVABILITY, topology
 
 PART: Final = Part(
     "observability",
@@ -15,4 +16,8 @@ PART: Final = Part(
     builder="components.observability.component:build",
     facts=facts,
     changes=CHANGES,
+    node_kinds=(OBSERVABILITY,),
+    topology=topology,
+    node=NODE,
+    node_of_program=NODE_OF_PROGRAM,
 )

@@ -38,6 +38,15 @@ def test_no_object_twice(manifests: list[Manifest]) -> None:
     assert len(keys) == len(set(keys))
 
 
+def test_every_kind_has_its_folder(
+    manifests: list[Manifest], environment: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    assert manifests
+    folders = {path.name for path in (tmp_path_factory.getbasetemp() / environment).iterdir() if path.is_dir()}
+    assert "15-network-policies" in folders
+    assert "90-others" not in folders
+
+
 def test_secrets_hold_no_values(manifests: list[Manifest]) -> None:
     secrets = [m for m in manifests if m["kind"] == "Secret"]
     assert len(secrets) >= 2

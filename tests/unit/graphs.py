@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentstack.compare.snapshot import Object, Snapshot
-from agentstack.graph.model import Edge, Graph, Node
+from agentstack.graph.model import Graph
+from components.agent.topology import AGENT
+from components.gateway.topology import CLIENT, GATEWAY
+from components.inference.topology import BACKEND
+from components.kafka.topology import KAFKA, TOPIC
+from components.redis.topology import REDIS
+from components.topology import CALLS, CONSUMES, INFERENCE, PRODUCES, ROUTES, USES, Edge, Node
 
 _ATTACK = "document.title='HACKED'"
 HOSTILE = f'</script><script>{_ATTACK}</script><img src=x onerror="{_ATTACK}">"];`end`--> & #35; %% 1.'
@@ -16,25 +22,25 @@ def stack(agents: int, teams: int = 0) -> Graph:
     """A stack with so many agents: half as many topics, in rings, and a model backend for all."""
     topics = max(2, agents // 2)
     nodes = [
-        Node("client", "client", "clients", "agents.example.com"),
-        Node("gateway", "gateway", "gateway", "Ingress traefik, TLS", "agents"),
-        Node("kafka", "kafka", "Kafka", "3 brokers", "data"),
-        Node("redis", "redis", "Redis", "3 shards, 1 replica each", "data"),
-        Node("model/openai/api.openai.com", "model", "openai", "api.openai.com"),
-        *(Node(f"topic/t{index}", "topic", f"t{index}", "6 partitions, keeps 7d", "data") for index in range(topics)),
+        Node("client", CLIENT, "clients", "agents.example.com"),
+        Node("gateway", GATEWAY, "gateway", "Ingress traefik, TLS", "agents"),
+        Node("kafka", KAFKA, "Kafka", "3 brokers", "data"),
+        Node("redis", REDIS, "Redis", "3 shards, 1 replica each", "data"),
+        Node("model/openai/api.openai.com", BACKEND, "openai", "api.openai.com"),
+        *(Node(f"topic/t{index}", TOPIC, f"t{index}", "6 partitions, keeps 7d", "data") for index in range(topics)),
     ]
-    edges = [Edge("client", "gateway", "routes"), Edge("gateway", "agent/a0", "routes", "/")]
+    edges = [Edge("client", "gateway", ROUTES), Edge("gateway", "agent/a0", ROUTES, "/")]
     for index in range(agents):
         own = f"agent/a{index}"
         team = f"team-{index % teams}" if teams else ""
-        nodes.append(Node(own, "agent", f"a{index}", "2 to 10 pods", "agents", team))
-        edges.append(Edge(f"topic/t{index % topics}", own, "consumes"))
-        edges.append(Edge(own, f"topic/t{(index * 7 + 1) % topics}", "produces"))
-        edges.append(Edge(own, "model/openai/api.openai.com", "inference", "gpt-5-mini"))
+        nodes.append(Node(own, AGENT, f"a{index}", "2 to 10 pods", "agents", team))
+        edges.append(Edge(f"topic/t{index % topics}", own, CONSUMES))
+        edges.append(Edge(own, f"topic/t{(index * 7 + 1) % topics}", PRODUCES))
+        edges.append(Edge(own, "model/openai/api.openai.com", INFERENCE, "gpt-5-mini"))
         if index % 3 == 0:
-            edges.append(Edge(own, "redis", "uses", "conversation:*"))
+            edges.append(Edge(own, "redis", USES, "conversation:*"))
         if index % 5 == 4:
-            edges.append(Edge(own, f"agent/a{index - 1}", "calls"))
+            edges.append(Edge(own, f"agent/a{index - 1}", CALLS))
     return Graph(tuple(nodes), tuple(edges))
 
 

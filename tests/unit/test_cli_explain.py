@@ -14,13 +14,16 @@ import yaml
 from pydantic import ValidationError
 
 from agentstack.commands.cli import main
-from agentstack.explain import PURPOSES, Explanation, explained, explanation
+from agentstack.explain.explanation import explained, explanation
+from agentstack.explain.model import Explanation
 from agentstack.rendering.environment import Environment
 from agentstack.rendering.render import render as run_program
 from components.agent.component import Agent
 from components.agent.declaration import AgentEnvironment
+from components.agent.purposes import PURPOSES
 from components.connection import Connection, SecretRef
 from components.network import Edge, Peer, public_host
+from components.parts import PARTS
 from settings import AgentSettings, ExternalSecrets, NetworkSettings
 
 from .cli_program import project, write_project
@@ -203,14 +206,15 @@ def kinds(tmp_path: pathlib.Path) -> Environment:
 
 
 @pytest.mark.parametrize("name", [*STACKS, "kinds"])
-def test_every_object_of_every_agent_has_a_purpose(name: str, kinds: Environment) -> None:
+def test_every_object_of_every_agent_has_a_purpose_and_a_folder(name: str, kinds: Environment) -> None:
     file, agents = STACKS.get(name, (None, None))
     environment = kinds if name == "kinds" else Environment.find(ROOT, name, file=file, agents=agents)
     registrations = run_program(environment).registrations
     for agent in environment.settings().agents:
         things = explanation(name, agent, [], registrations).objects
         assert {"Deployment", "Job", "CronJob"} & {thing.kind for thing in things}
-        assert not [thing for thing in things if not thing.purpose or "?" in thing.purpose]
+        assert not [thing for thing in things if not thing.purpose or "None" in thing.purpose]
+        assert not [thing for thing in things if thing.file.startswith("90-others/")]
         # What reads like another one's purpose is one of the two's only.
         said = [(thing.kind, thing.purpose) for thing in things]
         assert sorted(set(said)) == sorted(said)
@@ -245,6 +249,12 @@ def test_variables_that_come_as_files(kinds: Environment) -> None:
     assert variables["PORT"] == ("8080", "the pod's template")
     assert variables["DEVICE_ID"] == (None, "ConfigMap watchdog-fleet, a line of devices")
     assert "MAX_UNAVAILABLE_PERCENT" not in variables
+
+
+def test_purposes_name_fields_of_agents() -> None:
+    fields = {field.alias or name for name, field in AgentSettings.model_fields.items()}
+    named = {field.partition(":")[0] for part in PARTS for purpose in part.purposes for field in purpose.fields}
+    assert named <= fields
 
 
 EVERYTHING: dict[str, Any] = {
@@ -313,6 +323,6 @@ def test_what_shapes_an_object_is_what_changes_it(
             without = objects({key: declared[key] for key in declared if key != field})
             whole = objects(declared)
             changed |= {kind for kind in whole | without if whole.get(kind) != without.get(kind)}
-    named = {kind for (part, kind), (_, fields) in PURPOSES.items() if part == "Agent" and field in fields}
+    named = {purpose.kind for purpose in PURPOSES if not purpose.roles and field in purpose.fields}
     # The edge to Kafka stays while the other one of the two needs it.
     assert changed | ({"NetworkPolicy"} if field in ("consumes", "produces") else set()) == named

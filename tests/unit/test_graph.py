@@ -19,9 +19,13 @@ from agentstack.drawing.layout import HEIGHT, cut, layout, text_width
 from agentstack.drawing.mermaid import MOST_CHARACTERS, MOST_EDGES, mermaid, section
 from agentstack.drawing.svg import MOST_NODES, svg
 from agentstack.graph.declared import declared
-from agentstack.graph.model import Edge, Graph, Node
+from agentstack.graph.model import NODE_KINDS, Graph
 from agentstack.output.document import Fenced, Lines, Section
 from agentstack.rendering.environment import Environment
+from components.agent.topology import AGENT
+from components.kafka.topology import TOPIC
+from components.parts import PARTS
+from components.topology import CALLS, EXTERNAL, PRODUCES, USES, Edge, Node
 from settings import AgentSettings, Settings
 from settings.errors import SettingsError
 
@@ -32,8 +36,12 @@ EVERYTHING = ROOT / "tests" / "manifests" / "everything.yaml"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
+def settings_of(name: str, file: pathlib.Path | None = None) -> Settings:
+    return Environment.find(ROOT, name, file=file).settings()
+
+
 def graph_of(name: str, file: pathlib.Path | None = None) -> Graph:
-    return declared(Environment.find(ROOT, name, file=file).settings())
+    return declared(settings_of(name, file))
 
 
 # --- what is declared ---
@@ -41,7 +49,7 @@ def graph_of(name: str, file: pathlib.Path | None = None) -> Graph:
 
 def test_prod_is_drawn_as_its_files_declare_it() -> None:
     graph = graph_of("prod")
-    assert {node.id: node.detail for node in graph.nodes if node.kind == "agent"} == {
+    assert {node.id: node.detail for node in graph.nodes if node.kind is AGENT} == {
         "agent/executor": "3 to 20 pods",
         "agent/ingestion": "2 to 10 pods",
         "agent/learner": "1 pod",
@@ -78,17 +86,17 @@ def test_what_only_some_environments_have() -> None:
     assert next(node.detail for node in graph.nodes if node.id == "model-server") == "1 pod, 2 GPUs each"
 
 
-def test_agents_of_each_kind_say_how_many_there_are() -> None:
-    image = "ghcr.io/acme/a:1.0.0"
-    agents = {
+_IMAGE = "ghcr.io/acme/a:1.0.0"
+EACH_KIND = Settings(
+    agents={
         "cameras": AgentSettings.model_validate(
-            {"kind": "fleet", "image": image, "fleet": {"range": {"last": 249}}, "team": "vision"}
+            {"kind": "fleet", "image": _IMAGE, "fleet": {"range": {"last": 249}}, "team": "vision"}
         ),
-        "index": AgentSettings.model_validate({"kind": "job", "image": image, "job": {"completions": 4}}),
-        "report": AgentSettings.model_validate({"kind": "cron", "image": image, "cron": {"schedule": "0 3 * * *"}}),
+        "index": AgentSettings.model_validate({"kind": "job", "image": _IMAGE, "job": {"completions": 4}}),
+        "report": AgentSettings.model_validate({"kind": "cron", "image": _IMAGE, "cron": {"schedule": "0 3 * * *"}}),
         "writer": AgentSettings.model_validate(
             {
-                "image": image,
+                "image": _IMAGE,
                 "replicas": 4,
                 "rollout": "canary",
                 "release": {"version": "1.1.0", "share": 25},
@@ -96,16 +104,20 @@ def test_agents_of_each_kind_say_how_many_there_are() -> None:
             }
         ),
     }
-    graph = declared(Settings(agents=agents))
+)
+
+
+def test_agents_of_each_kind_say_how_many_there_are() -> None:
+    graph = declared(EACH_KIND)
     assert [
-        (node.kind, node.label, node.detail, node.team) for node in graph.nodes if node.id.startswith("agent/")
+        (node.kind.name, node.label, node.detail, node.team) for node in graph.nodes if node.id.startswith("agent/")
     ] == [
         ("fleet", "cameras", "250 devices", "vision"),
         ("job", "index", "runs once, 1 pod", ""),
         ("job", "report", "at 0 3 * * *", ""),
         ("agent", "writer", "4 pods, 1.1.0 at 25 %", ""),
     ]
-    assert Edge("agent/writer", "kafka", "uses") in graph.edges
+    assert Edge("agent/writer", "kafka", USES) in graph.edges
     # Without a public agent nobody comes in.
     assert not {"client", "gateway"} & {node.id for node in graph.nodes}
 
@@ -128,6 +140,21 @@ def test_external_parts_are_outside_of_every_namespace() -> None:
     assert nodes["topic/tasks"].detail == ""
 
 
+def test_a_part_declares_all_its_kinds_and_nodes_and_no_others() -> None:
+    stacks = [EACH_KIND, settings_of("everything", EVERYTHING), *map(settings_of, ("dev", "staging", "prod"))]
+    for part in PARTS:
+        items = [item for settings in stacks for item in part.topology(settings)]
+        nodes = [item for item in items if isinstance(item, Node)]
+        assert {node.kind for node in nodes} - {EXTERNAL} == set(part.node_kinds), part.name
+        behind = {part.node, *part.node_of_program.values()} - {""}
+        assert behind <= {node.id for node in nodes}, part.name
+    for graph in map(declared, stacks):
+        ids = {node.id for node in graph.nodes}
+        assert all({edge.source, edge.target} <= ids for edge in graph.edges)
+    names = [kind.name for part in PARTS for kind in part.node_kinds]
+    assert sorted([*names, EXTERNAL.name]) == sorted(NODE_KINDS)
+
+
 def test_a_graph_survives_json_and_another_version() -> None:
     graph = graph_of("prod")
     content = json.loads(json.dumps(graph.as_json()))
@@ -148,10 +175,10 @@ def test_a_node_has_changed_where_it_or_one_of_its_objects_has() -> None:
     new = Graph(
         tuple(
             replace(node, detail="3 to 20 pods") if node.id == "agent/a0" else node
-            for node in (*old.nodes, Node("topic/new", "topic", "new"))
+            for node in (*old.nodes, Node("topic/new", TOPIC, "new"))
             if node.id != "topic/t1"
         ),
-        (*(edge for edge in old.edges if "topic/t1" not in edge.key), Edge("agent/a2", "topic/new", "produces")),
+        (*(edge for edge in old.edges if "topic/t1" not in edge.key), Edge("agent/a2", "topic/new", PRODUCES)),
     )
     before = revision(old, [deployment("a0"), deployment("a1")])
     after = revision(new, [deployment("a0"), deployment("a1", "ghcr.io/acme/agent:1.1.0")])
@@ -223,7 +250,7 @@ def test_a_thousand_agents_are_drawn_as_groups_that_name_all(teams: int) -> None
     assert len(shown.graph.nodes) <= MOST_NODES
     members = [member for node in shown.graph.nodes for member in node.members or (node.id,)]
     assert sorted(members) == sorted(node.id for node in graph.nodes)
-    assert len({node.team for node in shown.graph.nodes if node.kind == "agent"}) == max(1, teams)
+    assert len({node.team for node in shown.graph.nodes if node.kind is AGENT}) == max(1, teams)
     text = svg(unchanged(graph), "large")
     assert f"{len(graph.nodes):,} parts are drawn as {len(shown.graph.nodes)}" in text
 
@@ -271,11 +298,11 @@ def test_mermaid_of_each_environment_is_valid(name: str) -> None:
 
 def test_hostile_labels_are_only_text() -> None:
     nodes = tuple(
-        Node(f"agent/{label}", "agent", label, label, label)
+        Node(f"agent/{label}", AGENT, label, label, label)
         for label in (HOSTILE, "1. list", "- dash", "* star", "_em_", "a\nb", "%%{init: {}}%%", "www.x.org", "$$x$$")
     )
     found = Difference(
-        Graph(nodes, (Edge(nodes[0].id, nodes[1].id, "calls"),)),
+        Graph(nodes, (Edge(nodes[0].id, nodes[1].id, CALLS),)),
         {node.id: "added" for node in nodes},
         {(nodes[0].id, nodes[1].id, "calls"): "removed"},
     )
@@ -358,7 +385,7 @@ def test_svg_is_well_formed_self_contained_and_the_same_each_time() -> None:
 
 
 def test_svg_escapes_and_marks_by_sign_and_word() -> None:
-    node = Node("agent/x", "agent", HOSTILE, "\x00\x1b[31m", "agents")
+    node = Node("agent/x", AGENT, HOSTILE, "\x00\x1b[31m", "agents")
     text = svg(Difference(Graph((node,)), {node.id: "removed"}, {}), HOSTILE, links=True)
     root = ElementTree.fromstring(text)
     assert root.findtext(f"{SVG}title") == HOSTILE

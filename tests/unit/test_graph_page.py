@@ -22,10 +22,13 @@ from selenium.webdriver.support.ui import WebDriverWait
 from agentstack.compare.changes import compare
 from agentstack.compare.snapshot import Snapshot
 from agentstack.drawing.page import page
-from agentstack.graph.model import Graph, Node
+from agentstack.graph.model import Graph
 from agentstack.preview.report import as_json
 from agentstack.preview.run import run
 from agentstack.rendering.environment import Environment
+from components.agent.topology import AGENT
+from components.kafka.topology import TOPIC
+from components.topology import Node
 
 from .graphs import HOSTILE, deployment, revision, stack, thing
 
@@ -298,8 +301,8 @@ def test_findings_are_on_the_card_the_object_and_the_page(browser: Browser, tmp_
 
 
 def test_hostile_names_and_values_are_only_text(browser: Browser, tmp_path: pathlib.Path) -> None:
-    node = Node("agent/x", "agent", HOSTILE, HOSTILE, HOSTILE, HOSTILE)
-    other = Node(f"topic/{HOSTILE}", "topic", HOSTILE)
+    node = Node("agent/x", AGENT, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+    other = Node(f"topic/{HOSTILE}", TOPIC, HOSTILE)
     settings = thing("ConfigMap", HOSTILE, agent="x", data={HOSTILE: HOSTILE})
     changed = thing("ConfigMap", HOSTILE, agent="x", data={HOSTILE: f"{HOSTILE} and more"})
     finding = {"rule": HOSTILE, "severity": HOSTILE, "kind": "ConfigMap", "namespace": "agents", "name": HOSTILE}

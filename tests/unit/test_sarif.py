@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import pathlib
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from agentstack.judging.locate import Location, Settings, mentioned, relative, repository
+from agentstack.judging.locate import Location, Settings, decided_by, mentioned, relative, repository
 from agentstack.judging.sarif import sarif, write
 from agentstack.rendering.environment import Environment
 from agentstack.rendering.manifests import Manifests
 from agentstack.rendering.render import render
+from components.agent.part import PART as AGENT
 from policies.rules import FRAMEWORK, RULES, Violation, Waiver
 from settings.errors import SettingsError
 
@@ -224,6 +226,40 @@ def test_the_fields_that_a_message_names(message: str, fields: list[str]) -> Non
     assert [".".join(keys) for keys in mentioned(message)] == fields
 
 
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("spec.template.spec.containers[0].image", ["image"]),
+        ("spec.template.spec.containers[1].resources.requests.cpu", ["resources.requests.cpu"]),
+        ("spec.jobTemplate.spec.template.spec.containers[0].resources", ["resources"]),
+        ("spec.jobTemplate.spec.backoffLimit", ["job.retries"]),
+        ("template.spec.terminationGracePeriodSeconds", ["shutdown.longestTask"]),
+        ("spec.replicas", ["replicas", "scaling"]),
+        ("metadata.labels", []),
+        ("", []),
+    ],
+)
+def test_the_fields_that_decide_a_path_of_an_object(path: str, fields: list[str]) -> None:
+    assert [".".join(keys) for keys in decided_by(AGENT, path)] == fields
+
+
+def test_what_decides_a_path_is_a_field_of_an_agent() -> None:
+    schema = json.loads((ROOT / "schemas" / "agent.schema.json").read_text())
+
+    def group(value: dict[str, Any]) -> dict[str, Any]:
+        """The properties of a group; those of an optional one stand in one of the alternatives."""
+        found = {}
+        for one in (value, *value.get("anyOf", ())):
+            found |= schema["$defs"][one["$ref"].rpartition("/")[2]]["properties"] if "$ref" in one else {}
+        return found
+
+    for field in itertools.chain(*AGENT.origins.values()):
+        properties = schema["$defs"]["AgentFile"]["properties"]
+        for key in field.split("."):
+            assert key in properties, field
+            properties = group(properties[key])
+
+
 @pytest.fixture(scope="module")
 def dev() -> Settings:
     environment = Environment.find(ROOT, "dev")
@@ -247,6 +283,15 @@ def test_of_an_agent_it_is_the_line_of_the_field_or_of_its_name(dev: Settings) -
     assert dev.place(found(*deployment, "set securityContext.x")) == line("agents/executor.yaml", "name:")
     overridden = line("Pulumi.dev.yaml", "        requests:", after="    executor:")
     assert dev.place(found(*deployment, "set resources.requests.cpu")) == overridden
+    # The path counts, whatever the message names.
+    pod = "spec.template.spec"
+    for path, expected in (
+        (f"{pod}.containers[0].image", line("agents/executor.yaml", "image:")),
+        (f"{pod}.containers[0].resources.requests.cpu", overridden),
+        (f"{pod}.securityContext", line("agents/executor.yaml", "name:")),
+        ("spec.replicas", line("Pulumi.dev.yaml", "      scaling:", after="    executor:")),
+    ):
+        assert dev.place(found(*deployment, "set env.x or scaling.min", path=path)) == expected, path
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What an agent's declaration becomes: each value with its origin, each object with its purpose."""
