@@ -56,7 +56,7 @@ def monthly_budget(_: Manifest, stack: Stack, config: Config) -> Iterator[str]:
     try:
         found = costs(stack.manifests, read(config["prices"]), stack.capacity)
     except PriceError as error:
-        yield str(error)
+        yield from str(error).splitlines()
         return
     if found.unpriced:
         yield (
