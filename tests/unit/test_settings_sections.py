@@ -63,11 +63,11 @@ def test_a_new_part_is_a_module_and_a_line(tmp_path: Path) -> None:
         shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "settings" / "store.py").write_text(STORE)
     sections = tmp_path / "settings" / "sections.py"
-    text = sections.read_text().replace(
-        "    @property\n    def sections",
-        "    store: StoreSettings = StoreSettings()\n\n    @property\n    def sections",
-    )
-    sections.write_text(text.replace("from .redis import", "from .store import StoreSettings\nfrom .redis import"))
+    text = sections.read_text()
+    for line in ("from .redis import RedisSettings\n", "    redis: RedisSettings = RedisSettings()\n"):
+        assert line in text
+        text = text.replace(line, line + line.replace("redis", "store").replace("Redis", "Store"))
+    sections.write_text(text)
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         cwd=tmp_path,
