@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import functools
+import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import Any
 
 from manifests.loader import MalformedError, TextLoader, load
-from manifests.text import escaped, nearest, quoted
+from manifests.problems import Path, Problem, ProblemError
+from manifests.text import closest, quoted, suggestion
 
-FOLDER = Path(__file__).parents[1] / "policies"
+FOLDER = pathlib.Path(__file__).parents[1] / "policies"
 """The folder that the configuration's names of price files are relative to: `policies`."""
 DEFAULT_FILE = "prices.yaml"
 DEFAULT_CLASS = "default"
 """The key of `storageGibMonth` for claims of every class that has no price of its own."""
 
 _REQUIRED = ("currency", "vcpuHour", "memoryGibHour", "storageGibMonth")
-_KNOWN = (*_REQUIRED, "hoursPerMonth", "gpuHour", "spotFactor")
+_HOURS = "730"
 _MOST = Decimal(1_000_000)
 """More than any of these costs in any currency: a mistake of the unit."""
+_NUMBERS = {"vcpuHour": _MOST, "memoryGibHour": _MOST, "hoursPerMonth": Decimal(744)}
+_GROUPS = {"storageGibMonth": _MOST, "gpuHour": _MOST, "spotFactor": Decimal(1)}
+_KNOWN = ("currency", *_NUMBERS, *_GROUPS)
 
 
 class PriceError(ValueError):
-    """A price file cannot be used; the text is one line: the file, the mistake and the mend."""
+    """A price file cannot be used; the text has one line per mistake: the file, the mistake and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -49,40 +53,20 @@ class Prices:
     def of(cls, content: Any) -> Prices:
         """Make a price list of a file's content, with numbers as text or `Decimal`.
 
-        Raises `PriceError` for the first mistake, without the file's name.
+        Raises `ProblemError`.
         """
         if not isinstance(content, Mapping):
-            raise PriceError("must be a group of `key: value` lines: see policies/prices.yaml")
-        for key in content:
-            if key not in _KNOWN:
-                raise PriceError(f"unknown key {_shown(key)}{nearest(key, _KNOWN)}")
-        for key in _REQUIRED:
-            if key not in content:
-                raise PriceError(f"{key}: is missing: see policies/prices.yaml")
-        currency = content["currency"]
-        if not isinstance(currency, str) or not re.fullmatch("[A-Z]{3}", currency):
-            raise PriceError(f"currency: {_shown(currency)} is not a code of ISO 4217: write for example `USD`")
-        storage = _by_name(content, "storageGibMonth", _MOST)
-        if DEFAULT_CLASS not in storage:
-            raise PriceError("storageGibMonth: has no `default`: add it, for claims of every other class")
-        for name in (gpus := _by_name(content, "gpuHour", _MOST)):
-            if "/" not in name:
-                raise PriceError(f"gpuHour: {quoted(name)} has no domain: write for example `nvidia.com/gpu`")
-        factors = _by_name(content, "spotFactor", Decimal(1))
-        for name, factor in factors.items():
-            if not factor:
-                raise PriceError(f"spotFactor.{name}: `0` makes a pool free: write the share that is paid, such as 0.4")
-        hours = _number(content.get("hoursPerMonth", "730"), "hoursPerMonth", Decimal(744))
-        if not hours:
-            raise PriceError("hoursPerMonth: `0` makes everything free: write 730")
+            raise ProblemError.of("must be a group of `key: value` lines", "see policies/prices.yaml")
+        if problems := tuple(_problems(content)):
+            raise ProblemError(*problems)
         return cls(
-            currency=currency,
-            vcpu_hour=_number(content["vcpuHour"], "vcpuHour", _MOST),
-            memory_gib_hour=_number(content["memoryGibHour"], "memoryGibHour", _MOST),
-            storage_gib_month=storage,
-            gpu_hour=gpus,
-            spot_factor=factors,
-            hours_per_month=hours,
+            currency=content["currency"],
+            vcpu_hour=Decimal(content["vcpuHour"]),
+            memory_gib_hour=Decimal(content["memoryGibHour"]),
+            storage_gib_month=_by_name(content, "storageGibMonth"),
+            gpu_hour=_by_name(content, "gpuHour"),
+            spot_factor=_by_name(content, "spotFactor"),
+            hours_per_month=Decimal(content.get("hoursPerMonth", _HOURS)),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -107,42 +91,68 @@ def read(name: str = DEFAULT_FILE) -> Prices:
     path = FOLDER / name
     shown = f"{FOLDER.name}/{name}"
     try:
-        content = _parsed(path.read_text(encoding="utf-8"))
-        return Prices.of(content)
+        return Prices.of(load(path.read_text(encoding="utf-8"), TextLoader))
     except UnicodeDecodeError:
         raise PriceError(f"{shown}: is not UTF-8 text: save it as UTF-8") from None
-    except PriceError as error:
-        raise PriceError(f"{shown}: {error}") from None
+    except MalformedError as error:
+        line = f"line {error.line}: " if error.line else ""
+        raise PriceError(f"{shown}: {line}{error}") from None
+    except ProblemError as error:
+        raise PriceError("\n".join(f"{shown}: {problem}" for problem in error.problems)) from None
     except (OSError, ValueError) as error:  # ValueError: no path at all, such as one with a null character
         reason = error.strerror if isinstance(error, OSError) else "not a path"
-        mend = "correct `prices` of the rule `monthly-budget`"
-        raise PriceError(f"{shown}: cannot be read: {reason}: {mend}") from None
+        remedy = "correct `prices` of the rule `monthly-budget`"
+        raise PriceError(f"{shown}: cannot be read: {reason}: {remedy}") from None
 
 
-def _parsed(text: str) -> Any:
-    try:
-        return load(text, TextLoader)
-    except MalformedError as error:
-        raise PriceError(f"line {error.line}: {error}" if error.line else str(error)) from None
+def _problems(content: Mapping[str, Any]) -> Iterator[Problem]:
+    unknown = [key for key in content if key not in _KNOWN]
+    for key in unknown:
+        yield Problem((), f"unknown key {_shown(key)}", suggestion(key, _KNOWN))
+    for key in _REQUIRED:
+        if key not in content and key not in {closest(name, _KNOWN) for name in unknown}:
+            yield Problem((key,), "is missing", "see policies/prices.yaml")
+    currency = content.get("currency", "USD")
+    if not isinstance(currency, str) or not re.fullmatch("[A-Z]{3}", currency):
+        yield Problem(("currency",), f"{_shown(currency)} is not a code of ISO 4217", "write for example `USD`")
+    for key, most in _NUMBERS.items():
+        if key in content:
+            yield from _number_problems((key,), content[key], most)
+    for key, most in _GROUPS.items():
+        if key in content:
+            yield from _group_problems(key, content[key] or {}, most)
 
 
-def _by_name(content: Mapping[str, Any], key: str, most: Decimal) -> dict[str, Decimal]:
-    found = content.get(key) or {}
-    if not isinstance(found, Mapping):
-        raise PriceError(f"{key}: must be a group of `name: number` lines")
-    return {str(name): _number(value, f"{key}.{escaped(str(name))}", most) for name, value in found.items()}
-
-
-def _number(value: Any, path: str, most: Decimal) -> Decimal:
+def _number_problems(path: Path, value: Any, most: Decimal) -> Iterator[Problem]:
     try:
         number = Decimal(value) if isinstance(value, str | Decimal) else Decimal("NaN")
     except InvalidOperation:
         number = Decimal("NaN")
     if not number.is_finite():
-        raise PriceError(f"{path}: {_shown(value)} is not a number: write for example 0.04")
-    if not 0 <= number <= most:
-        raise PriceError(f"{path}: {_shown(value)} is not between 0 and {most:,}: correct the number or its unit")
-    return number
+        yield Problem(path, f"{_shown(value)} is not a number", "write for example 0.04")
+    elif not 0 <= number <= most:
+        what = f"{_shown(value)} is not between 0 and {most:,}"
+        yield Problem(path, what, "correct the number or its unit")
+    elif not number and path == ("hoursPerMonth",):
+        yield Problem(path, "`0` makes everything free", f"write {_HOURS}")
+    elif not number and path[0] == "spotFactor":
+        yield Problem(path, "`0` makes a pool free", "write the share that is paid, such as 0.4")
+
+
+def _group_problems(key: str, group: Any, most: Decimal) -> Iterator[Problem]:
+    if not isinstance(group, Mapping):
+        yield Problem((key,), "must be a group of `name: number` lines")
+        return
+    if key == "storageGibMonth" and DEFAULT_CLASS not in group:
+        yield Problem((key,), "has no `default`", "add it, for claims of every other class")
+    for name, value in group.items():
+        if key == "gpuHour" and "/" not in str(name):
+            yield Problem((key,), f"{quoted(str(name))} has no domain", "write for example `nvidia.com/gpu`")
+        yield from _number_problems((key, str(name)), value, most)
+
+
+def _by_name(content: Mapping[str, Any], key: str) -> dict[str, Decimal]:
+    return {str(name): Decimal(value) for name, value in (content.get(key) or {}).items()}
 
 
 def _shown(value: Any) -> str:

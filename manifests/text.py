@@ -30,15 +30,20 @@ def sentence(what: str, remedy: str) -> str:
     return f"{what}{separator}{remedy}" if remedy else what
 
 
+def closest(word: object, known: Iterable[str]) -> str | None:
+    """Return the known name nearest to `word`; None where none is near."""
+    matches = get_close_matches(str(word), sorted(known), n=1, cutoff=0.5)
+    return matches[0] if matches else None
+
+
 def suggestion(word: object, known: Iterable[str], otherwise: str | None = None) -> str:
     """Return "did you mean `...`?" for the known name nearest to `word`.
 
     Where none is near: `otherwise`, by default the list of what is known.
     """
     names = sorted(known)
-    matches = get_close_matches(str(word), names, n=1, cutoff=0.5)
-    if matches:
-        return f"did you mean `{matches[0]}`?"
+    if meant := closest(word, names):
+        return f"did you mean `{meant}`?"
     return otherwise or f"known are {', '.join(names) or 'none'}"
 
 

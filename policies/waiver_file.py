@@ -10,7 +10,8 @@ from datetime import date
 import yaml
 
 from manifests.loader import MalformedError, compose
-from manifests.text import nearest, quoted
+from manifests.problems import Problem
+from manifests.text import closest, quoted, suggestion
 
 from .findings import Waiver
 
@@ -19,7 +20,7 @@ _OPTIONAL = ("environments",)
 
 
 class WaiverFileError(ValueError):
-    """The file cannot be used; the text has one line per mistake: `path:line: mistake: fix`."""
+    """The file cannot be used; the text has one line per mistake: `path:line: mistake: remedy`."""
 
 
 def read_waivers(file: pathlib.Path, rules: Collection[str]) -> tuple[Waiver, ...]:
@@ -47,7 +48,7 @@ def read_waivers(file: pathlib.Path, rules: Collection[str]) -> tuple[Waiver, ..
     if not isinstance(root, yaml.SequenceNode):
         raise WaiverFileError(f"{file}:{_line(root)}: must be a list: write one `- rule: ...` for each waiver")
     entries = [_Entry(node, rules) for node in root.value]
-    if mistakes := [f"{file}:{line}: {text}" for entry in entries for line, text in entry.mistakes()]:
+    if mistakes := [f"{file}:{line}: {problem}" for entry in entries for line, problem in entry.problems()]:
         raise WaiverFileError("\n".join(mistakes))
     return tuple(entry.waiver() for entry in entries)
 
@@ -60,40 +61,44 @@ class _Entry:
         self._keys = [(str(key.value) if isinstance(key, yaml.ScalarNode) else "", key) for key, _ in pairs]
         self._values = {name: value for (name, _), (_, value) in zip(self._keys, pairs, strict=True)}
 
-    def mistakes(self) -> Iterator[tuple[int, str]]:
+    def problems(self) -> Iterator[tuple[int, Problem]]:
         """Return what is wrong with the entry, each with its line."""
         if not isinstance(self._node, yaml.MappingNode):
-            yield _line(self._node), f"must have the keys {', '.join(_FIELDS)}"
+            yield _line(self._node), Problem((), f"must have the keys {', '.join(_FIELDS)}")
             return
         names = [name for name, _ in self._keys]
+        meant = {closest(name, _FIELDS) for name in names if name not in _FIELDS}
         for index, (name, key) in enumerate(self._keys):
             if name not in _FIELDS:
-                yield _line(key), f"unknown key {quoted(name)}{nearest(name, _FIELDS)}"
+                yield _line(key), Problem((), f"unknown key {quoted(name)}", suggestion(name, _FIELDS))
             elif name in names[:index]:
-                yield _line(key), f"the key `{name}` stands twice: remove one of them"
+                yield _line(key), Problem((), f"the key `{name}` stands twice", "remove one of them")
         for name in _FIELDS:
             value = self._values.get(name)
             if value is None:
-                if name not in _OPTIONAL:
-                    yield _line(self._node), f"{name}: is missing: add it"
-            elif mistake := self._mistake(name, value):
-                yield _line(value), f"{name}: {mistake}"
+                if name not in _OPTIONAL and name not in meant:
+                    yield _line(self._node), Problem((name,), "is missing", "add it")
+            elif problem := self._problem(name, value):
+                yield _line(value), problem.below(name)
 
-    def _mistake(self, name: str, value: yaml.Node) -> str | None:
+    def _problem(self, name: str, value: yaml.Node) -> Problem | None:
         if name == "environments":
             listed = value.value if isinstance(value, yaml.SequenceNode) else []
             if not listed or not all(_text(item) for item in listed):
-                return "must be a list of names such as `[prod]`: leave it out for all environments"
+                return Problem((), "must be a list of names such as `[prod]`", "leave it out for all environments")
             return None
         text = _text(value)
         if not text:
-            return "must be text: say it in a few words"
+            return Problem((), "must be text", "say it in a few words")
         if name == "rule" and text not in self._rules:
-            return f"unknown rule {quoted(text)}{nearest(text, self._rules, 'docs/policies.md lists all')}"
+            known = suggestion(text, self._rules, "docs/policies.md lists all")
+            return Problem((), f"unknown rule {quoted(text)}", known)
         if name == "resource" and not re.fullmatch(r"[A-Za-z0-9]+(/[a-z0-9.-]+)?/[^/]+", text):
-            return f"{quoted(text)} names no object: write `Kind/namespace/name`; only the name may hold `*`"
+            return Problem(
+                (), f"{quoted(text)} names no object", "write `Kind/namespace/name`; only the name may hold `*`"
+            )
         if name == "until" and _day(text) is None:
-            return f"{quoted(text)} is no date: write the last day as `2026-12-31`"
+            return Problem((), f"{quoted(text)} is no date", "write the last day as `2026-12-31`")
         return None
 
     def waiver(self) -> Waiver:

@@ -1,4 +1,10 @@
-"""Plain, frozen, validated values: everything that a person can set. Knows nothing of Kubernetes objects."""
+"""Plain, frozen, validated values: everything that a person can set. Knows nothing of Kubernetes objects.
+
+From below: `types` and `model`; a module for each part of the stack and each group of an agent's settings, with the
+rules within it; `sections`, the list of the parts; `agent_fields`, `agent_rules` and `agents`; `release_rules`,
+`demands` and `stack_rules`, which hold the parts against each other; `root`, all of it; `stack` and `engine`, which
+load it.
+"""
 
 from .agent_fields import Metrics, Probe, Probes, Public, Shutdown
 from .agents import AgentFile, AgentSettings

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from manifests.problems import Problem, ProblemError
-from manifests.text import escaped, quoted, suggestion
+from manifests.text import closest, escaped, quoted, suggestion
 
 from .types import duration_text
 
@@ -25,7 +25,7 @@ def problems(error: ValidationError, root: type[BaseModel]) -> Iterator[Problem]
     """Turn what pydantic found in a `root` into problems, each with the path as the user wrote it."""
     details = error.errors(include_url=False)
     for detail in details:
-        if _follows(detail, details):
+        if _follows(detail, details, root):
             continue
         path = tuple(part for part in detail["loc"] if part != "[key]")
         refused = detail.get("ctx", {}).get("error")
@@ -35,12 +35,24 @@ def problems(error: ValidationError, root: type[BaseModel]) -> Iterator[Problem]
             yield Problem(path, *_mistake(detail, root))
 
 
-def _follows(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
-    """Whether there is nothing wrong but what other problems name already."""
-    if detail["type"] == "too_short":  # pydantic counts the items that are left, so one that it refused is missing
-        loc = detail["loc"]
-        return any(other["loc"][: len(loc)] == loc != other["loc"] for other in details)
-    return detail["type"] == "default_factory_not_called"  # what that depends on has a problem of its own
+def _follows(detail: ErrorDetails, details: Sequence[ErrorDetails], root: type[BaseModel]) -> bool:
+    """Whether there is nothing wrong but what another problem names already."""
+    loc = detail["loc"]
+    match detail["type"]:
+        case "default_factory_not_called":  # what it depends on has a problem of its own
+            return True
+        case "too_short":  # pydantic counts the items that are left, so one that it refused is missing
+            return any(other["loc"][: len(loc)] == loc != other["loc"] for other in details)
+        case "missing":  # unless it is there with a typing error
+            *parents, key = loc
+            beside = [
+                other["loc"][-1]
+                for other in details
+                if other["type"] == "extra_forbidden" and other["loc"][:-1] == loc[:-1]
+            ]
+            return bool(beside) and key in {closest(name, _keys(root, parents)) for name in beside}
+        case _:
+            return False
 
 
 def _mistake(detail: ErrorDetails, root: type[BaseModel]) -> tuple[str, str]:

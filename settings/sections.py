@@ -1,4 +1,8 @@
-"""The sections of Pulumi.ENV.yaml: the settings of each part of the stack, and the list of them all."""
+"""The sections of Pulumi.ENV.yaml, one for each part of the stack.
+
+To add one, derive its settings from `Section` in a module of their own, and name them here: what agents can use, which
+variables are then taken, and what its pods ask for is read from there.
+"""
 
 from __future__ import annotations
 

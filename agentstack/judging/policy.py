@@ -115,11 +115,14 @@ def _waivers(file: pathlib.Path | None, rules: Iterable[Rule], known: Collection
         waivers = () if file is None else read_waivers(file, [rule.id for rule in rules])
     except WaiverFileError as error:
         raise SettingsError(str(error)) from None
-    for waiver in waivers if known else ():
-        for name in waiver.environments:
-            if name not in known:
-                what = f"unknown environment {quoted(name)}{nearest(name, known)}"
-                raise SettingsError(f"{file}:{waiver.line}: environments: {what}")
+    mistakes = [
+        f"{file}:{waiver.line}: environments: unknown environment {quoted(name)}{nearest(name, known)}"
+        for waiver in waivers
+        for name in waiver.environments
+        if known and name not in known
+    ]
+    if mistakes:
+        raise SettingsError("\n".join(mistakes))
     return waivers
 
 

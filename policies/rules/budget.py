@@ -57,7 +57,7 @@ def monthly_budget(_: Manifest, stack: Stack, config: Config) -> Iterator[Findin
     try:
         found = costs(stack.manifests, read(config["prices"]), stack.capacity)
     except PriceError as error:
-        yield Finding(str(error), remedy="fix the price file")
+        yield from (Finding(line, remedy="fix the price file") for line in str(error).splitlines())
         return
     if found.unpriced:
         yield Finding(

@@ -7,8 +7,10 @@ from decimal import Decimal
 import jsonschema
 import kubernetes_validate
 import pytest
+from pydantic import ValidationError
 
-from settings import Cpu, Memory
+from settings import AgentSecret, Cpu, Memory
+from settings.errors import problems
 
 from . import custom
 from .conftest import Manifest, containers, pod_template, settings_of
@@ -126,6 +128,29 @@ def test_settings_count_what_the_pods_really_ask_for(manifests: list[Manifest], 
                 )
                 found += replicas(manifest, manifests) * one
             assert found == expected, f"{namespace.name} {resource}"
+
+
+def test_agents_cannot_declare_what_the_stack_sets(manifests: list[Manifest], environment: str) -> None:
+    """The variables that settings reserve, part by part, are those that components set."""
+    for name, agent in settings_of(environment).agents.items():
+        given = variables(name, manifests) - agent.env.keys() - agent.all_secrets.keys()
+        assert given >= {"AGENT_NAME", "POD_NAME", "PORT"}, name
+        declared = dict(agent) | {"env": {}, "secrets": dict.fromkeys(given, AgentSecret())}
+        with pytest.raises(ValidationError) as caught:
+            type(agent).model_validate(declared)
+        refused = {problem.path for problem in problems(caught.value, type(agent))}
+        assert refused >= {("secrets", variable) for variable in given}, name
+
+
+def variables(agent: str, manifests: list[Manifest]) -> set[str]:
+    """The environment variables of an agent's container."""
+    (workload,) = [m for m in manifests if m["metadata"]["name"] == agent and pod_template(m) is not None]
+    template = pod_template(workload)
+    assert template is not None
+    (container,) = [c for c in template["spec"]["containers"] if c["name"] == agent]
+    sources = [source["configMapRef"]["name"] for source in container.get("envFrom", []) if "configMapRef" in source]
+    data = [m["data"] for m in manifests if m["kind"] == "ConfigMap" and m["metadata"]["name"] in sources]
+    return {variable["name"] for variable in container.get("env", [])}.union(*data)
 
 
 def test_dev_fits_a_small_node() -> None:

@@ -171,6 +171,19 @@ def test_a_mistake_has_its_file_and_line(tmp_path, old, new, message):
     assert str(caught.value).splitlines()[0].startswith(f"{tmp_path}/waivers.yaml:{message}")
 
 
+def test_all_mistakes_at_once(tmp_path):
+    text = WHOLE.replace("owner: team-a", "ownr: team-a").replace("[prod, staging]", "[]").replace("image-tag", "x")
+    with pytest.raises(WaiverFileError) as caught:
+        read(tmp_path, text)
+    lines = str(caught.value).replace(f"{tmp_path}/waivers.yaml:", "").splitlines()
+    # Not: that the owner is missing, who is there with a typing error.
+    assert [line.split(" ")[:3] for line in lines] == [
+        ["7:", "unknown", "key"],
+        ["4:", "environments:", "must"],
+        ["10:", "rule:", "unknown"],
+    ]
+
+
 def test_a_file_that_is_no_list(tmp_path):
     with pytest.raises(WaiverFileError, match=r"waivers.yaml:2: must be a list: write one `- rule: ...` for each"):
         read(tmp_path, "# Waivers\nrule: cpu-limit\n")

@@ -381,6 +381,19 @@ def test_a_price_file_that_cannot_be_used(tmp_path: pathlib.Path, text: str, mes
     assert "\n" not in str(caught.value)
 
 
+def test_a_price_file_with_several_mistakes_names_them_all(tmp_path: pathlib.Path) -> None:
+    name = price_file(tmp_path, "vcpuHours: 1\ncurrency: euro\ngpuHour: {gpu: -1}\nspotFactor: {a: 0, b: 2}\n")
+    with pytest.raises(PriceError) as caught:
+        read(name)
+    lines = [line.partition("p.yaml: ")[2] for line in str(caught.value).splitlines()]
+    assert [line.partition(": ")[0] for line in lines] == [
+        "unknown key `vcpuHours`, did you mean `vcpuHour`?",
+        *("memoryGibHour", "storageGibMonth"),
+        "currency",
+        *("gpuHour", "gpuHour.gpu", "spotFactor.a", "spotFactor.b"),
+    ]
+
+
 def test_amounts_beyond_all_measure_are_no_crash() -> None:
     huge = workload("StatefulSet", template(container("1e999999", "9E")), replicas=2**70, volumeClaimTemplates=[CLAIM])
     assert cost(huge).total.high > 10**30
