@@ -29,7 +29,7 @@ lint: $(VENV)/dev ## ruff, mypy --strict, which room imports which, and whether 
 
 # In the order of the folders: tests/binaries comes first, whose servers take the longest.
 unit: $(VENV)/dev ## The tests alone
-	$(BIN)/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder --durations=20 \
+	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder --durations=20 \
 		$(addprefix --ignore=,tests/cluster tests/chaos $(ENGINE_AND_CLUSTER))
 
 test-cluster: $(VENV)/dev ## Deploy dev to the cluster of KUBECONFIG (by kubectl, and by pulumi if on PATH), test it, remove it

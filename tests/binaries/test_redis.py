@@ -25,7 +25,6 @@ from .redis_nodes import AGENT_KEYS, OPERATOR, PORT, Authority, Client, Engine, 
 ENGINES = Engine.all_here()
 
 pytestmark = [
-    pytest.mark.spread,
     pytest.mark.skipif(
         not ENGINES,
         reason="redis-server is not on PATH: install Redis 7.0 or newer (Debian: apt-get install redis-server)",

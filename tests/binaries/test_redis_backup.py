@@ -32,12 +32,9 @@ USER, PASSWORD = "_operator", "of-the-test"
 PORT = 7000
 WHOLE = "[0-9]" * 8 + "T" + "[0-9]" * 6 + "Z"
 
-pytestmark = [
-    pytest.mark.spread,
-    pytest.mark.skipif(
-        os.uname().sysname != "Linux", reason="only Linux answers on all of 127.0.0.0/8: run the tests there"
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    os.uname().sysname != "Linux", reason="only Linux answers on all of 127.0.0.0/8: run the tests there"
+)
 needs_rclone = pytest.mark.skipif(shutil.which("rclone") is None, reason="rclone is not on PATH: install it")
 
 

@@ -19,8 +19,6 @@ from tests.commandline import ROOT, agentstack
 
 from .test_diff_base import commit, git
 
-pytestmark = pytest.mark.spread
-
 PARTS = (
     "agentstack",
     "agents",

@@ -18,7 +18,6 @@ from components.platform.guard import _RULES
 
 from .revisions import ROOT, edited, revision, without
 
-pytestmark = pytest.mark.spread
 TODAY = date(2026, 11, 21)
 
 
