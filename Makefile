@@ -27,12 +27,14 @@ lint: $(VENV)/dev ## ruff, mypy --strict, which room imports which, and whether 
 	$(BIN)/lint-imports
 	$(BIN)/agentstack schema --check
 
+# In the order of the folders: tests/binaries comes first, whose servers take the longest.
 unit: $(VENV)/dev ## The tests alone
-	$(BIN)/python -m pytest -n auto --dist worksteal $(addprefix --ignore=,tests/cluster tests/chaos $(ENGINE_AND_CLUSTER))
+	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder --durations=20 \
+		$(addprefix --ignore=,tests/cluster tests/chaos $(ENGINE_AND_CLUSTER))
 
 test-cluster: $(VENV)/dev ## Deploy dev to the cluster of KUBECONFIG (by kubectl, and by pulumi if on PATH), test it, remove it
-	$(BIN)/python -m pytest tests/cluster
-	$(BIN)/python -m pytest $(ENGINE_AND_CLUSTER)
+	$(BIN)/python -m pytest --durations=20 tests/cluster
+	$(BIN)/python -m pytest --durations=20 $(ENGINE_AND_CLUSTER)
 
 chaos: $(VENV)/dev ## Break Redis and Kafka under load, in namespaces chaos-* of the cluster of KUBECONFIG; ONLY=EXPRESSION
 	$(BIN)/python -m pytest tests/chaos $(if $(ONLY),-k '$(ONLY)')

@@ -72,7 +72,9 @@ def tried(
     _, mounted = job.container["command"]
     room = components.redis.external if isinstance(spec, RedisSettings) else components.kafka.external
     script = Path(str(room.__file__)).parent / mounted.rpartition("/")[2]
-    variables = {**job.plain, "PATH": os.environ["PATH"], "TIMEOUT_SECONDS": "1", **machines}
+    # A resolver that gets no answer on this machine gives up before the script does.
+    patience = {"TIMEOUT_SECONDS": "1", "RES_OPTIONS": "timeout:1 attempts:1"}
+    variables = {**job.plain, "PATH": os.environ["PATH"], **patience, **machines}
     done = subprocess.run(["/bin/sh", script], env=variables, capture_output=True, text=True, timeout=240, check=False)
     said = done.stdout + done.stderr
     assert not [secret for secret in (PASSWORD, IN_URL, "wrong-password") if secret in said], said
@@ -226,8 +228,11 @@ def test_the_url_agrees_with_the_settings(locked: Server) -> None:
 def test_an_unreachable_redis_may_come_yet() -> None:
     nobody = free_port()
     spec = redis_at(host="localhost", port=nobody)
-    code, said = tried(spec, AGENTS, REDIS_URL=f"redis://localhost:{nobody}")
-    assert (code, len(said)) == (1, 1), said
+    for _ in range(3):
+        code, said = tried(spec, AGENTS, REDIS_URL=f"redis://localhost:{nobody}")
+        assert (code, len(said)) == (1, 1), said
+        if "no answer within 10 s" not in said[0]:  # as on a machine so busy that it does not even refuse in time
+            break
     assert said[0].startswith(f"redis.external: cannot reach localhost:{nobody} (Connection refused): check host, port")
     spec = redis_at(host="redis.invalid", port=6379)
     code, said = tried(spec, AGENTS, REDIS_URL="redis://redis.invalid")

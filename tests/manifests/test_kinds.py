@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import subprocess
-import sys
 from typing import Any
 
 import kubernetes_validate
@@ -12,6 +10,7 @@ import pytest
 import yaml
 
 from policies.rules import evaluate
+from tests.commandline import agentstack
 
 from .conftest import ROOT, Manifest, read
 from .test_manifests import VERSIONS
@@ -38,11 +37,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
     quota = {"requests": room, "limits": room, "pods": 10_010}
     settings["config"]["agentstack:namespaces"]["agents"] = {"quota": quota}
     (folder / "Pulumi.kinds.yaml").write_text(yaml.safe_dump(settings))
-    command = [sys.executable, "-m", "agentstack", "preview", "kinds", "--settings", str(folder / "Pulumi.kinds.yaml")]
-    command += ["--agents", str(folder / "agents"), "--out", str(folder / "out")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "10002 to 10003 of 10010" in done.stdout, "the devices, their controller, and the hub"
+    given = ("--settings", str(folder / "Pulumi.kinds.yaml"), "--agents", str(folder / "agents"))
+    done = agentstack("preview", "kinds", *given, "--out", str(folder / "out"))
+    assert done.code == 0, done
+    assert "10002 to 10003 of 10010" in done.out, "the devices, their controller, and the hub"
     return read(folder / "out")
 
 

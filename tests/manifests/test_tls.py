@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 import yaml
+
+from tests.commandline import agentstack
 
 from .conftest import ROOT, Manifest, read
 
@@ -19,9 +19,9 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     settings: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())
     settings["config"]["agentstack:redis"]["tls"] = {request.param: "given"}
     (folder / "Pulumi.tls.yaml").write_text(yaml.safe_dump(settings))
-    command = [sys.executable, "-m", "agentstack", "preview", "tls", "--settings", str(folder / "Pulumi.tls.yaml")]
-    done = subprocess.run([*command, "--out", str(folder / "out")], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    file = str(folder / "Pulumi.tls.yaml")
+    done = agentstack("preview", "tls", "--settings", file, "--out", str(folder / "out"))
+    assert done.code == 0, done
     return read(folder / "out")
 
 

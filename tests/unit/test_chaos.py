@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.outcome import Outcome
+from tests.commandline import ROOT, agentstack
 
-ROOT = Path(__file__).parents[2]
 CHAOS = ROOT / "tests" / "chaos"
 
 
 @pytest.mark.parametrize("stack", ["redis", "kafka"])
 def test_the_stacks_are_valid(stack: str, tmp_path: Path) -> None:
     arguments = ["--settings", CHAOS / f"{stack}.yaml", "--agents", CHAOS / "agents", "--out", tmp_path / "out"]
-    command = [sys.executable, "-m", "agentstack", "preview", "chaos", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = agentstack("preview", "chaos", *map(str, arguments))
+    assert done.code == 0, done
     assert {file.name for file in (tmp_path / "out").glob("00-namespaces/*")} == {
         f"namespace.chaos-{part}.yaml" for part in ("agents", "collectors", "data", "observability")
     }

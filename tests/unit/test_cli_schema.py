@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from typing import Any
 
@@ -16,8 +17,11 @@ ROOT = pathlib.Path(__file__).parents[2]
 AGENT = {"name": "a", "image": "x/a:1"}
 
 
+generated = functools.cache(schemas)
+
+
 def mistakes(kind: str, content: Any) -> list[str]:
-    schema = schemas()[f"{kind}.schema.json"]
+    schema = generated()[f"{kind}.schema.json"]
     return [error.json_path for error in jsonschema.Draft202012Validator(schema).iter_errors(content)]
 
 
@@ -27,7 +31,7 @@ def config(section: str, content: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["agent", "environment"])
 def test_the_schema_itself_is_right(kind: str) -> None:
-    jsonschema.Draft202012Validator.check_schema(schemas()[f"{kind}.schema.json"])
+    jsonschema.Draft202012Validator.check_schema(generated()[f"{kind}.schema.json"])
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("agents/*.yaml")), ids=lambda path: path.name)
@@ -116,7 +120,7 @@ def test_wrong_environments(content: dict[str, Any], path: str) -> None:
 
 
 def test_what_people_write_is_described() -> None:
-    properties = schemas()["agent.schema.json"]["$defs"]["AgentFile"]["properties"]
+    properties = generated()["agent.schema.json"]["$defs"]["AgentFile"]["properties"]
     assert "connects to" in properties["uses"]["description"]
 
 

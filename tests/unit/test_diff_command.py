@@ -10,16 +10,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from .test_diff_base import ROOT, commit, git
+from tests.commandline import ROOT, agentstack
+
+from .test_diff_base import commit, git
 
 PARTS = (
     "agentstack",
     "agents",
     "components",
+    "costs",
+    "manifests",
     "policies",
     "settings",
     "__main__.py",
@@ -47,6 +52,12 @@ def project(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def diff(project: pathlib.Path, *arguments: str) -> tuple[int, str, str]:
+    """Run the command in this process, where the project's own code is that of this checkout; the base has its own."""
+    return agentstack("diff", *arguments, folder=project)
+
+
+def diff_of_its_own(project: pathlib.Path, *arguments: str) -> tuple[int, str, str]:
+    """Run the command in a process of its own, with the project's own code."""
     variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     command = [sys.executable, "-m", "agentstack", "diff", *arguments]
     done = subprocess.run(command, cwd=project, env=variables, capture_output=True, text=True, check=False)
@@ -54,8 +65,10 @@ def diff(project: pathlib.Path, *arguments: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def as_json(project: pathlib.Path, *environments: str) -> tuple[int, dict[str, Any]]:
-    code, out, _ = diff(project, *environments, "--base", "main", "--json")
+def as_json(
+    project: pathlib.Path, *environments: str, run: Callable[..., tuple[int, str, str]] = diff
+) -> tuple[int, dict[str, Any]]:
+    code, out, _ = run(project, *environments, "--base", "main", "--json")
     found = json.loads(out)
     assert found["exitCode"] == code
     return code, {environment["environment"]: environment for environment in found["environments"]}
@@ -80,7 +93,7 @@ def test_a_change_in_all_environments(project: pathlib.Path, tmp_path: pathlib.P
     (project / "notes.txt").write_text("untracked")
     status = git(project, "status", "--porcelain")
     out = tmp_path / "out" / "deep"
-    code, text, errors = diff(project, "dev", "staging", "prod", "--base", "main", "--out", str(out))
+    code, text, errors = diff_of_its_own(project, "dev", "staging", "prod", "--base", "main", "--out", str(out))
     assert (code, errors) == (0, "")
     for name in ("dev", "staging", "prod"):
         assert name in text
@@ -123,7 +136,7 @@ def test_a_change_in_all_environments(project: pathlib.Path, tmp_path: pathlib.P
 def test_each_revision_is_rendered_by_its_own_code(project: pathlib.Path) -> None:
     """The base's component makes another object than the working tree's."""
     edit(project / "components/namespaces/__init__.py", 'name="default-deny"', 'name="deny-all"')
-    code, found = as_json(project, "dev")
+    code, found = as_json(project, "dev", run=diff_of_its_own)
     actions = {(change["action"], change["kind"]) for change in found["dev"]["changes"]}
     assert code == 0
     assert actions == {("renamed", "NetworkPolicy")}
@@ -144,7 +157,7 @@ def test_what_a_change_does_to_its_own_judgement_is_seen(project: pathlib.Path, 
     edit(project / "Pulumi.yaml", "name: agentstack\n", "name: agentstack\nmain: elsewhere/\n")
     edit(project / "Pulumi.prod.yaml", "config:\n", "encryptionsalt: v1:salt\nconfig:\n  kubernetes:context: other\n")
     (project / "Pulumi.staging.yaml").unlink()
-    _, found = as_json(project, "prod")
+    _, found = as_json(project, "prod", run=diff_of_its_own)  # prices lie with the code
     steering = {(one["file"], one["path"]): (one["before"], one["after"]) for one in found["prod"]["steering"]}
     assert steering[("policies/config/prod.json", "monthly-budget.monthly")] == (1200, 99999)
     assert steering[("policies/config/prod.json", "secret-exists")] == (
@@ -212,7 +225,7 @@ def test_findings_are_new_solved_or_were_there(project: pathlib.Path) -> None:
     commit(project)
     git(project, "branch", "--force", "main")
     edit(project / "components/pods.py", "read_only_root_filesystem=True", "read_only_root_filesystem=False")
-    code, found = as_json(project, "dev")
+    code, found = as_json(project, "dev", run=diff_of_its_own)
     policies = found["dev"]["policies"]
     assert code == 1
     assert found["dev"]["verdict"] == "policy errors"
@@ -221,7 +234,7 @@ def test_findings_are_new_solved_or_were_there(project: pathlib.Path) -> None:
     assert policies["solved"] == []
     edit(project / "components/pods.py", 'drop=["NET_RAW"]', 'drop=["ALL"]')
     edit(project / "components/pods.py", "read_only_root_filesystem=False", "read_only_root_filesystem=True")
-    code, found = as_json(project, "dev")
+    code, found = as_json(project, "dev", run=diff_of_its_own)
     assert code == 0
     assert "drop-all-capabilities" in {finding["rule"] for finding in found["dev"]["policies"]["solved"]}
 

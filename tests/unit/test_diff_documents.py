@@ -8,7 +8,7 @@ import io
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -183,8 +183,12 @@ def test_a_short_comment_is_whole() -> None:
     assert markdown.count("agent-1") == 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(1, 6), st.integers(0, 300), st.integers(1, 4000))
+@example(1, 0, 1)
+@example(1, 300, 4000)
+@example(6, 300, 1)
+@example(6, 300, 4000)
 def test_a_comment_always_fits_and_is_well_formed(environments: int, count: int, size: int) -> None:
     markdown = comment(long_document(environments, count, size))
     assert len(markdown.encode()) < 60_000

@@ -33,11 +33,11 @@ from agentstack.output.document import Chapter, Document, Lines, Table
 from agentstack.output.markdown import comment
 from agentstack.rendering.environment import Environment
 from settings.errors import SettingsError
+from tests.commandline import ROOT, agentstack
 
 from .test_diff_command import diff, project
 
 __all__ = ["project"]  # a fixture
-ROOT = pathlib.Path(__file__).parents[2]
 RECORDED = ROOT / "tests" / "data" / "engine"
 TODAY = date(2026, 11, 21)
 ENVIRONMENT = Environment(ROOT, "dev", ROOT / "Pulumi.dev.yaml", ROOT / "agents")
@@ -378,17 +378,17 @@ def test_the_command_tells_drift_by_its_exit_code(fake: Any) -> None:
     assert code == 7
     assert out.splitlines()[0] == "<!-- agentstack drift dev -->"
     assert "set by kubectl-set on 2026-11-21 at 22:47 UTC: put back" in out
-    code, out, _ = run("drift", "dev", "--json")
+    code, out, _ = agentstack("drift", "dev", "--json")
     assert code == 7
     assert json.loads(out)["drift"][0]["happened"] == "deleted"
     fake("""echo '{"summaryEvent": {}}'""")
-    code, out, _ = run("drift", "dev")
+    code, out, _ = agentstack("drift", "dev")
     assert (code, "Everything is as it was deployed." in out) == (0, True)
     fake(prints("unreachable", 1))
-    code, out, error = run("drift", "dev")
+    code, out, error = agentstack("drift", "dev")
     assert (code, out) == (2, "")
     assert error.startswith("dev: cluster: does not answer")
-    assert run("drift", "nope")[0] == 2
+    assert agentstack("drift", "nope").code == 2
 
 
 def test_without_the_engine_the_rest_of_the_diff_is_as_ever(project: pathlib.Path, fake: Any) -> None:

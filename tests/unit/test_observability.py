@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 import re
@@ -404,6 +405,13 @@ def metrics(expression: str) -> set[str]:
     return names
 
 
+@functools.cache
+def recorded() -> set[str]:
+    """The metrics that rules record."""
+    return {rule["record"] for rule in rules() if "record" in rule}
+
+
+@functools.cache
 def exported() -> set[str]:
     found: set[str] = set()
     for path in FIXTURES.glob("*.txt"):
@@ -417,7 +425,7 @@ def exported() -> set[str]:
 def test_every_query_reads_metrics_that_are_exported(where: str, expression: str) -> None:
     read = metrics(expression)
     assert read, f"{where} reads no metric"
-    known = exported() | {rule["record"] for rule in rules() if "record" in rule}
+    known = exported() | recorded()
     assert read <= known, f"{where} reads {read - known}"
 
 

@@ -9,7 +9,7 @@ import sys
 import zipfile
 
 ROOT = pathlib.Path(__file__).parents[2]
-PACKAGES = ("agentstack", "components", "policies", "settings")
+PACKAGES = ("agentstack", "components", "costs", "manifests", "policies", "settings")
 
 
 def test_a_wheel_has_every_file_of_the_packages(tmp_path: pathlib.Path) -> None:
