@@ -30,6 +30,8 @@ PLATFORM: Final = "platform"
 """The team of everything that belongs to no agent."""
 NO_TEAM: Final = "no team"
 """Stands for the team of an agent that names none; no team can be called so."""
+AT_MOST: Final = "at-most"
+AT_LEAST: Final = "at-least"
 
 _ZERO: Final = Decimal(0)
 _GIB: Final = Decimal(1024) ** 3
@@ -55,6 +57,11 @@ class Span:
 
     def __mul__(self, factor: Decimal) -> Span:
         return Span(self.low * factor, self.high * factor)
+
+
+def figure_of(span: Span, figure: str) -> Decimal:
+    """Return the end of `span` that `figure`, `AT_MOST` or `AT_LEAST`, names."""
+    return span.low if figure == AT_LEAST else span.high
 
 
 @dataclass(frozen=True)

@@ -76,10 +76,17 @@ def objects(value: Any, *path: str) -> list[Mapping[str, Any]]:
 class Placed(dict[str, Any]):
     """A mapping inside an object, which knows its place there."""
 
-    def __init__(self, content: Mapping[str, Any], path: str) -> None:
+    __slots__ = ("_keys", "_parent")
+
+    def __init__(self, content: Mapping[str, Any], parent: Placed | None, *keys: str | int) -> None:
         super().__init__(content)
-        self.path = path
-        """As `path_to` writes it."""
+        self._parent = parent
+        self._keys = keys
+
+    @property
+    def path(self) -> str:
+        """The path, as `path_to` writes it: most are never asked for."""
+        return path_to(self._parent.path if self._parent is not None else "", *self._keys)
 
     def at(self, *keys: str | int) -> str:
         """Return the path of what is, or would be, at `keys` in it."""
@@ -92,9 +99,9 @@ def placed(value: Any, *path: str) -> list[Placed]:
 
 
 def _placed(elements: Sequence[Any], value: Any, path: tuple[str, ...]) -> list[Placed]:
-    base = path_to(value.path if isinstance(value, Placed) else "", *path)
+    parent = value if isinstance(value, Placed) else None
     numbered = enumerate(elements)
-    return [Placed(element, path_to(base, index)) for index, element in numbered if isinstance(element, Mapping)]
+    return [Placed(element, parent, *path, index) for index, element in numbered if isinstance(element, Mapping)]
 
 
 def path_to(base: str, *keys: str | int) -> str:

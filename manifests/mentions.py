@@ -19,7 +19,7 @@ from .workloads import WORKLOAD_KINDS, container_ports, namespace_of, pod_spec, 
 
 @dataclass(frozen=True)
 class Mention:
-    """A Service that a workload is told to connect to."""
+    """A Service that a workload is configured to connect to."""
 
     namespace: str
     service: str
@@ -41,22 +41,22 @@ _SCHEMES: Final = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379}
 
 
 def mentions(stack: Stack) -> Mapping[int, Sequence[Mention]]:
-    """By the `id` of each workload, the Services that its pods are told of. What is not known yet tells nothing."""
+    """By the `id` of each workload, the Services that what its pods are given mentions, as far as that is known."""
     services = {(namespace_of(s), text(s, "metadata", "name")): s for s in stack.of_kind("Service")}
     return {
         id(workload): list(
             dict.fromkeys(
                 mention
-                for told in _told(workload, stack)
-                for mention in _mentions(told, namespace_of(workload), services)
+                for given in _given(workload, stack)
+                for mention in _mentions(given, namespace_of(workload), services)
             )
         )
         for workload in stack.of_kind(*WORKLOAD_KINDS)
     }
 
 
-def unsure(stack: Stack) -> frozenset[int]:
-    """The `id` of each workload that may be told of Services by what is not known yet."""
+def incomplete(stack: Stack) -> frozenset[int]:
+    """The `id` of each workload of which something that its pods are given is not known yet."""
     config_maps = {namespace_of(c) for c in stack.of_kind("ConfigMap") if _has_unknown(c.get("data"))}
     return frozenset(
         id(workload)
@@ -83,7 +83,7 @@ class _Text(NamedTuple):
     content: str
 
 
-def _told(workload: Manifest, stack: Stack) -> Iterator[_Text]:
+def _given(workload: Manifest, stack: Stack) -> Iterator[_Text]:
     pod = pod_spec(workload)
     for container in (*known_placed(pod, "initContainers"), *known_placed(pod, "containers")):
         for variable in known_placed(container, "env"):
@@ -99,8 +99,8 @@ def _told(workload: Manifest, stack: Stack) -> Iterator[_Text]:
         yield _Text(f'"{entry.key}" in the ConfigMap "{entry.config_map}"', "", entry.variable, entry.content)
 
 
-def _mentions(told: _Text, namespace: str, services: Mapping[tuple[str, str], Manifest]) -> Iterator[Mention]:
-    for line in told.content.splitlines():
+def _mentions(given: _Text, namespace: str, services: Mapping[tuple[str, str], Manifest]) -> Iterator[Mention]:
+    for line in given.content.splitlines():
         if line.lstrip()[:1] == "#":
             continue
         for match in _HOST.finditer(line):
@@ -118,13 +118,13 @@ def _mentions(told: _Text, namespace: str, services: Mapping[tuple[str, str], Ma
             port = int(after[1]) if after else None
             declared = {whole(item, "port") for item in objects(service, "spec", "ports")}
             if len(labels) == 1 and not before:
-                alone = told.content.strip() == host and _NAMES_HOST.search(told.variable)
+                alone = given.content.strip() == host and _NAMES_HOST.search(given.variable)
                 if not (alone if port is None else port in declared):  # as in the image `redis:8`
                     continue
             if port is None and before:
                 port = _SCHEMES.get(before[1].lower())
                 port = port if port in declared else None
-            yield Mention(*key, port, told.where, told.path)
+            yield Mention(*key, port, given.where, given.path)
 
 
 def targets(service: Manifest, port: int | None, server: Manifest) -> list[int]:

@@ -94,7 +94,7 @@ def template_path(manifest: Manifest) -> str:
 
 def pod_spec(manifest: Manifest) -> Placed:
     """Return the pod spec of a workload, or an empty mapping."""
-    return Placed(mapping(pod_template(manifest), "spec"), path_to(template_path(manifest), "spec"))
+    return Placed(mapping(pod_template(manifest), "spec"), None, *_TEMPLATE.get(kind_of(manifest), ()), "spec")
 
 
 def containers(manifest: Manifest) -> Iterator[Placed]:

@@ -12,9 +12,8 @@ from agentstack.output.document import Block, Code, Fold, Line, Lines, Mark, Sec
 from agentstack.preview.cost import Estimate, Pricing, change_text, span_text
 from agentstack.preview.cost import as_json as estimate_json
 from costs.prices import Prices
-from costs.stack import NO_TEAM, PLATFORM, Costs, Share, Span, money
+from costs.stack import NO_TEAM, PLATFORM, Costs, Share, Span, figure_of, money
 from manifests.quantities import amount_text
-from policies.rules.budget import figure_of
 
 from .snapshot import Snapshot
 

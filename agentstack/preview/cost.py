@@ -8,10 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 from costs.prices import PriceError, Prices, read
-from costs.stack import Cost, Costs, Share, Span, costs, money
+from costs.stack import AT_LEAST, AT_MOST, Cost, Costs, Share, Span, costs, figure_of, money
 from manifests.capacity import NamespaceCapacity
 from policies.rules import Rule
-from policies.rules.budget import AT_LEAST, AT_MOST, RULE, figure_of
+from policies.rules.budget import RULE
 from settings.errors import SettingsError
 
 _MOST_TEAMS = 3

@@ -7,21 +7,14 @@ from decimal import Decimal
 from typing import Final
 
 from costs.prices import DEFAULT_FILE, PriceError, read
-from costs.stack import Span, costs, money
+from costs.stack import AT_LEAST, AT_MOST, costs, figure_of, money
 from manifests.manifest import Manifest
 from manifests.stack import WHOLE, Stack
 from policies.findings import Finding
 from policies.model import Config, Rule, stack_rule
 
 RULE: Final = "monthly-budget"
-AT_MOST: Final = "at-most"
-AT_LEAST: Final = "at-least"
 _NAMED: Final = 3
-
-
-def figure_of(span: Span, figure: str) -> Decimal:
-    """Return the end of `span` that `figure`, `AT_MOST` or `AT_LEAST`, names."""
-    return span.low if figure == AT_LEAST else span.high
 
 
 @stack_rule(

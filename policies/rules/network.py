@@ -8,7 +8,7 @@ from typing import Final
 
 from manifests.fields import get, mapping, objects, path_to, placed, strings, text, whole
 from manifests.manifest import Manifest
-from manifests.mentions import mentions, targets, unsure
+from manifests.mentions import incomplete, mentions, targets
 from manifests.network import Network, directions, opens
 from manifests.scraping import annotated_port, scraped_ports, scrapers
 from manifests.stack import Stack, pod_labels, selects
@@ -232,10 +232,9 @@ def no_open_network_policy(manifest: Manifest) -> Iterator[Finding]:
     complete=True,
 )
 def flows_allowed(client: Manifest, stack: Stack) -> Iterator[Finding]:
-    """Fires where pods are told of a Service, or scrape a pod, and a policy of either side lets nothing through.
+    """Fires where pods get the name of a Service, or scrape a pod, and a policy of either side lets nothing through.
 
-    Told by a variable, an argument or a mounted ConfigMap with the name of the Service; one without a port needs any
-    port of the Service.
+    They get it in a variable, an argument or a mounted ConfigMap; a name without a port needs any port of the Service.
     """
     network = stack.once(Network)
     for mention in stack.once(mentions)[id(client)]:
@@ -247,7 +246,7 @@ def flows_allowed(client: Manifest, stack: Stack) -> Iterator[Finding]:
             if ports and all(refusals):
                 address = f"{mention.service}.{mention.namespace}" + (f":{mention.port}" if mention.port else "")
                 why, remedy = _refused(refusals[0], client, server, ports[0])
-                yield Finding(f"{mention.where} says to connect to {address}, {why}", mention.path, remedy)
+                yield Finding(f"{mention.where} names {address}, {why}", mention.path, remedy)
     for scraper in stack.once(scrapers):
         if scraper.workload is not client:
             continue
@@ -285,7 +284,7 @@ def no_undeclared_flows(policy: Manifest, stack: Stack) -> Iterator[Finding]:
     """Fires on pods that may connect to a declared port of others, though nothing tells them to (see `flows-allowed`).
 
     Only between pods that policies isolate, the client in egress and the server in ingress, and only where all that the
-    client is told is known. Versions of one application, by `app.kubernetes.io/name`, count as one: in a release the
+    client is given is known. Versions of one application, by `app.kubernetes.io/name`, count as one: in a release the
     Service leads to one of them at a time.
     """
     allowed = stack.once(_undeclared).get(id(policy), {})
@@ -319,7 +318,7 @@ def _undeclared(stack: Stack) -> dict[int, dict[tuple[str, str, str], set[int]]]
         numbers = {number for _, number in container_ports(server)}
         for opening in isolation.openings if isolation else ():
             for client in (opening.peers or {}).values():
-                if network.isolation(client, "Egress") is None or id(client) in stack.once(unsure):
+                if network.isolation(client, "Egress") is None or id(client) in stack.once(incomplete):
                     continue
                 for port in numbers:
                     if (

@@ -186,8 +186,8 @@ def _backends(route: Manifest) -> Iterator[tuple[str, str, str | int, str]]:
     own = namespace_of(route)
     if kind_of(route) == "Ingress":
         paths = [path for rule in placed(route, "spec", "rules") for path in placed(rule, "http", "paths")]
-        default = Placed(mapping(route, "spec", "defaultBackend"), "spec.defaultBackend")
-        for backend in (default, *(Placed(mapping(path, "backend"), path.at("backend")) for path in paths)):
+        default = Placed(mapping(route, "spec", "defaultBackend"), None, "spec", "defaultBackend")
+        for backend in (default, *(Placed(mapping(path, "backend"), path, "backend") for path in paths)):
             service = mapping(backend, "service")
             if service:
                 port = mapping(service, "port")

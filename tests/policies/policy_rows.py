@@ -334,7 +334,7 @@ FIRES: list[tuple[str, str, list[Change], str]] = [
     ("flows-allowed", "api", [("NetworkPolicy/redis-ingress-6379", "", DELETE)], "ingress at port 6379"),
     ("flows-allowed", "api", [("NetworkPolicy/api-egress-6379", "", DELETE)], "the variable REDIS_URL"),
     ("flows-allowed", "api", [("NetworkPolicy/api-egress-6379", "spec.egress[0].ports[0].port", 1)], "egress to"),
-    ("flows-allowed", "api", [main("args", ["--db=http://db:80"])], "args[0] says to connect to db.agents:80"),
+    ("flows-allowed", "api", [main("args", ["--db=http://db:80"])], "args[0] names db.agents:80"),
     ("flows-allowed", "prometheus", [("NetworkPolicy/redis-ingress-9121", "", DELETE)], "scrapes StatefulSet"),
     ("no-undeclared-flows", "redis-ingress-9121", [new(STRAY), new(TO_REDIS)], "nothing says that it will"),
     ("no-undeclared-flows", "redis-ingress-6379", [env("X", "y"), main("env[2].value", "z")], 'Deployment "api"'),

@@ -38,7 +38,7 @@ BESIDE = {
 }
 """Rules of which the mistake may be beside the object: then no field of it is the place."""
 
-OTHER_FIELD = {"requests-within-limits", "stop-within-grace", "service-selects-pods"}
+OTHER_FIELD = {"requests-within-limits", "stop-within-grace", "service-selects-pods", "kafka-replication"}
 """Rules that compare two fields, and whose remedy is to change the other one than that of the row."""
 
 CONFIGURED = {"image-registry", "monthly-budget"}

@@ -80,7 +80,13 @@ def test_sarif_is_written_where_findings_fail_the_preview(
     policies()
     assert preview("--sarif", "findings.sarif")[0] == 1
     [result] = json.loads((tmp_path / "findings.sarif").read_text())["runs"][0]["results"]
-    assert (result["ruleId"], result["properties"]) == ("image-tag", {"environments": ["dev"]})
+    assert result["ruleId"] == "image-tag"
+    assert result["properties"] == {
+        "environments": ["dev"],
+        "path": "spec.containers[0].image",
+        "what": 'container "c" has the image "x:latest", which can change at any restart',
+        "remedy": "name a version (image:1.2.3) or a digest (image@sha256:...)",
+    }
 
 
 @pytest.mark.parametrize(
