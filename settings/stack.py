@@ -17,7 +17,7 @@ from .fleet import FOLDER
 from .model import merge, overrides
 from .root import Settings
 
-SECTIONS = ("platform", "namespaces", "redis", "kafka", "observability", "gateway", "inference")
+SECTIONS = tuple(name for name in Settings.model_fields if name not in ("agents", "disabled", "secrets"))
 """What of `Settings` the configuration of a stack gives as it is, by its keys there."""
 
 

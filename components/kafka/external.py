@@ -9,11 +9,12 @@ import pulumi
 
 from components.connection import Connection, SecretRef
 from components.context import Namespace
-from components.kafka.common import KAFKA_HOME, heap, image
 from components.network import Edge, outside
 from components.preflight import Attempt, Preflight
 from components.versions import KAFKA
 from settings import AgentSettings, ExternalKafka, KafkaSettings
+
+from .common import KAFKA_HOME, heap, image
 
 _SCRIPT = Path(__file__).parent / "kafka-preflight.sh"
 

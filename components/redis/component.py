@@ -13,7 +13,14 @@ from components.connection import Connection, SecretRef
 from components.context import Context, Namespace, Offer
 from components.labels import labels
 from components.network import Edge, Peer, edges_from, network_policy
-from components.pods import CLAIM_TEMPLATES, claim, sized_claims
+from components.workloads import (
+    claim_retention,
+    deployment,
+    disruption_budget,
+    metadata,
+    service,
+    stateful_set,
+)
 from settings import RedisSettings, Settings
 from settings.scaling import queues
 from settings.types import image_tag
@@ -166,14 +173,12 @@ class RedisCluster(pulumi.ComponentResource):
 
     def _metadata(self, name: str, component: str = "state") -> k8s.meta.v1.ObjectMetaArgs:
         version = image_tag(image_of(self._spec))
-        return k8s.meta.v1.ObjectMetaArgs(
-            name=name, namespace=self._namespace.ref, labels=labels("redis", component, version)
-        )
+        return metadata(name, self._namespace, labels("redis", component, version))
 
     def _secret(self, name: str, namespace: Namespace, data: Mapping[str, pulumi.Input[str]]) -> k8s.core.v1.Secret:
         return k8s.core.v1.Secret(
             name,
-            metadata=k8s.meta.v1.ObjectMetaArgs(name=name, namespace=namespace.ref, labels=labels("redis", "state")),
+            metadata=metadata(name, namespace, labels("redis", "state")),
             string_data=data,
             opts=self._child,
         )
@@ -208,73 +213,47 @@ class RedisCluster(pulumi.ComponentResource):
         ]
 
     def _nodes(self, sources: Sources, *, after: Sequence[pulumi.Resource]) -> None:
-        headless = k8s.core.v1.Service(
+        # The keeper needs the names of nodes that are not ready: those it heals.
+        headless = service(
             "redis-headless",
-            metadata=self._metadata("redis-headless"),
-            spec=k8s.core.v1.ServiceSpecArgs(
-                cluster_ip="None",
-                # The keeper needs the names of nodes that are not ready: those it heals.
-                publish_not_ready_addresses=True,
-                selector=NODE,
-                ports=[_service_port("redis", PORT), _service_port("bus", BUS_PORT)],
-            ),
+            self._metadata("redis-headless"),
+            NODE,
+            {"redis": PORT, "bus": BUS_PORT},
+            headless=True,
             opts=self._child,
         )
-        k8s.core.v1.Service(
+        service("redis", self._metadata("redis"), NODE, {"redis": PORT}, opts=self._child)
+        disruption_budget("redis", self._metadata("redis"), NODE, self._child)
+        stateful_set(
             "redis",
-            metadata=self._metadata("redis"),
-            spec=k8s.core.v1.ServiceSpecArgs(selector=NODE, ports=[_service_port("redis", PORT)]),
-            opts=self._child,
+            self._metadata("redis"),
+            NODE,
+            node_template(self._spec, self._headless_domain, sources),
+            replicas=self._spec.nodes,
+            service=headless,
+            storage=str(self._spec.storage),
+            storage_class=self._context.storage_class,
+            protect=self._context.protect,
+            claim_labels=NODE,
+            claim_retention=claim_retention(deleted=self._context.protect, scaled=True),
+            parallel=True,
+            update_strategy=k8s.apps.v1.StatefulSetUpdateStrategyArgs(type="RollingUpdate"),
+            # An update takes the nodes one by one.
+            timeouts=pulumi.CustomTimeouts(create="10m", update="30m"),
+            parent=self,
+            depends_on=after,
         )
-        selected = k8s.meta.v1.LabelSelectorArgs(match_labels=NODE)
-        k8s.policy.v1.PodDisruptionBudget(
-            "redis",
-            metadata=self._metadata("redis"),
-            spec=k8s.policy.v1.PodDisruptionBudgetSpecArgs(max_unavailable=1, selector=selected),
-            opts=self._child,
-        )
-        nodes = k8s.apps.v1.StatefulSet(
-            "redis",
-            metadata=self._metadata("redis"),
-            spec=k8s.apps.v1.StatefulSetSpecArgs(
-                replicas=self._spec.nodes,
-                service_name=headless.metadata.name,
-                pod_management_policy="Parallel",
-                update_strategy=k8s.apps.v1.StatefulSetUpdateStrategyArgs(type="RollingUpdate"),
-                selector=selected,
-                template=node_template(self._spec, self._headless_domain, sources),
-                volume_claim_templates=[claim(str(self._spec.storage), self._context.storage_class, NODE)],
-                persistent_volume_claim_retention_policy=(
-                    k8s.apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicyArgs(
-                        when_deleted="Retain" if self._context.protect else "Delete", when_scaled="Retain"
-                    )
-                ),
-            ),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                protect=self._context.protect,
-                retain_on_delete=self._context.protect,
-                depends_on=after,
-                ignore_changes=[CLAIM_TEMPLATES],
-                # An update takes the nodes one by one.
-                custom_timeouts=pulumi.CustomTimeouts(create="10m", update="30m"),
-            ),
-        )
-        sized_claims(nodes, self._spec.nodes, str(self._spec.storage), parent=self)
 
     def _keeper(self, sources: Sources, *, after: Sequence[pulumi.Resource]) -> k8s.apps.v1.Deployment:
-        return k8s.apps.v1.Deployment(
+        return deployment(
             "redis-keeper",
-            metadata=self._metadata("redis-keeper", "keeper"),
-            spec=k8s.apps.v1.DeploymentSpecArgs(
-                replicas=1,
-                # Never two at once: each would run what the other has just run.
-                strategy=k8s.apps.v1.DeploymentStrategyArgs(type="Recreate"),
-                # Its readiness is the cluster's: as long as an update of the nodes may take.
-                progress_deadline_seconds=30 * 60,
-                selector=k8s.meta.v1.LabelSelectorArgs(match_labels=KEEPER),
-                template=keeper_template(self._spec, self._headless_domain, sources),
-            ),
+            self._metadata("redis-keeper", "keeper"),
+            KEEPER,
+            keeper_template(self._spec, self._headless_domain, sources),
+            # Never two at once: each would run what the other has just run.
+            alone=True,
+            # Its readiness is the cluster's: as long as an update of the nodes may take.
+            progress_deadline_seconds=30 * 60,
             # Not after the nodes: those of kept claims become ready only once the keeper has healed them.
             opts=pulumi.ResourceOptions(
                 parent=self, depends_on=after, custom_timeouts=pulumi.CustomTimeouts(create="10m", update="30m")
@@ -292,7 +271,3 @@ def build(settings: Settings, context: Context, opts: pulumi.ResourceOptions) ->
         namespace = context.namespaces.agents
         tried = preflight("redis", spec, clients=context.agents, namespace=namespace, opts=opts)
     return Offer(connections=dict.fromkeys(context.agents, external(spec, preflight=tried)))
-
-
-def _service_port(name: str, port: int) -> k8s.core.v1.ServicePortArgs:
-    return k8s.core.v1.ServicePortArgs(name=name, port=port, target_port=name)

@@ -12,19 +12,19 @@ import pulumi_kubernetes as k8s
 from components.labels import labels, selector
 from components.pods import (
     config_hash,
-    container_security,
     empty_dir,
     field_variable,
-    pod_security,
     read_only_mount,
     resource_requirements,
     scrape_annotations,
     secret_files,
     secret_variable,
+    secure_pod,
     spread,
     variables,
 )
 from components.versions import REDIS, REDIS_EXPORTER, VALKEY
+from components.workloads import template
 from manifests.labels import CONFIG_HASH
 from settings import RedisSettings
 from settings.types import image_tag
@@ -71,32 +71,27 @@ def image_of(spec: RedisSettings) -> str:
 
 def node_template(spec: RedisSettings, headless_domain: str, sources: Sources) -> k8s.core.v1.PodTemplateSpecArgs:
     """Return the template of a node, which announces itself under `headless_domain`."""
-    return k8s.core.v1.PodTemplateSpecArgs(
-        metadata=k8s.meta.v1.ObjectMetaArgs(
-            labels=labels("redis", "state", image_tag(image_of(spec))),
-            annotations={**scrape_annotations(METRICS_PORT), CONFIG_HASH: config_hash(_NODE_FILES)},
-        ),
-        spec=k8s.core.v1.PodSpecArgs(
-            enable_service_links=False,
-            automount_service_account_token=False,
-            security_context=pod_security(_ENGINES[spec.engine].user, owns_volumes=True),
-            # Time to hand mastership over (leave.sh), to let replicas catch up (shutdown-timeout, 10 s) and to write
-            # the append-only file out.
-            termination_grace_period_seconds=60,
-            topology_spread_constraints=spread(NODE),
-            containers=[_redis(spec, headless_domain, sources), _exporter(spec, sources)],
-            volumes=[
-                _config_files(sources, _NODE_FILES),
-                secret_files("auth", sources.auth, (ACL_FILE, REPLICATION_FILE), _SECRET_MODE),
-                *(
-                    [secret_files("certificates", sources.certificates, ("ca.crt", "tls.crt", "tls.key"), _SECRET_MODE)]
-                    if sources.certificates
-                    else []
-                ),
-                *_authority(sources),
-            ],
-        ),
+    pod = secure_pod(
+        [_redis(spec, headless_domain, sources), _exporter(spec, sources)],
+        user=_ENGINES[spec.engine].user,
+        owns_volumes=True,
+        # Time to hand mastership over (leave.sh), to let replicas catch up (shutdown-timeout, 10 s) and to write the
+        # append-only file out.
+        grace_seconds=60,
+        spread_constraints=spread(NODE),
+        volumes=[
+            _config_files(sources, _NODE_FILES),
+            secret_files("auth", sources.auth, (ACL_FILE, REPLICATION_FILE), _SECRET_MODE),
+            *(
+                [secret_files("certificates", sources.certificates, ("ca.crt", "tls.crt", "tls.key"), _SECRET_MODE)]
+                if sources.certificates
+                else []
+            ),
+            *_authority(sources),
+        ],
     )
+    annotations = {**scrape_annotations(METRICS_PORT), CONFIG_HASH: config_hash(_NODE_FILES)}
+    return template(pod, labels("redis", "state", image_tag(image_of(spec))), annotations)
 
 
 def _redis(spec: RedisSettings, headless_domain: str, sources: Sources) -> k8s.core.v1.ContainerArgs:
@@ -153,7 +148,6 @@ def _redis(spec: RedisSettings, headless_domain: str, sources: Sources) -> k8s.c
             )
         ),
         resources=resource_requirements(spec.resources),
-        security_context=container_security(),
         volume_mounts=[
             k8s.core.v1.VolumeMountArgs(name="data", mount_path="/data"),
             read_only_mount("config", _CONFIG_DIR),
@@ -180,7 +174,6 @@ def _exporter(spec: RedisSettings, sources: Sources) -> k8s.core.v1.ContainerArg
         liveness_probe=k8s.core.v1.ProbeArgs(http_get=health, period_seconds=20, timeout_seconds=5),
         readiness_probe=k8s.core.v1.ProbeArgs(http_get=health, period_seconds=10, timeout_seconds=5),
         resources=resource_requirements(spec.exporter_resources),
-        security_context=container_security(),
         volume_mounts=[read_only_mount("authority", TLS_DIR)] if sources.certificates else None,
     )
 
@@ -195,44 +188,30 @@ def keeper_template(spec: RedisSettings, headless_domain: str, sources: Sources)
         "REDIS_SHARDS": str(spec.shards),
         "STATE_DIR": _STATE_DIR,
     }
-    return k8s.core.v1.PodTemplateSpecArgs(
-        metadata=k8s.meta.v1.ObjectMetaArgs(
-            labels=labels("redis", "keeper", image_tag(image_of(spec))),
-            annotations={CONFIG_HASH: config_hash(_KEEPER_FILES)},
-        ),
-        spec=k8s.core.v1.PodSpecArgs(
-            enable_service_links=False,
-            automount_service_account_token=False,
-            security_context=pod_security(_ENGINES[spec.engine].user),
-            # It may be killed at any point.
-            termination_grace_period_seconds=5,
-            containers=[
-                k8s.core.v1.ContainerArgs(
-                    name="keeper",
-                    image=image_of(spec),
-                    args=["sh", f"{_CONFIG_DIR}/keep.sh"],
-                    env=[*variables(plain), *client_variables(spec, sources)],
-                    readiness_probe=_probe(["test", "-f", f"{_STATE_DIR}/ready"], period=5, failures=1),
-                    # A step takes 3 s at most.
-                    liveness_probe=_probe(
-                        ["sh", "-c", f'test -n "$(find {_STATE_DIR}/alive -mmin -1)"'], period=20, failures=3
-                    ),
-                    resources=resource_requirements(spec.keeper_resources),
-                    security_context=container_security(),
-                    volume_mounts=[
-                        read_only_mount("config", _CONFIG_DIR),
-                        *([read_only_mount("authority", TLS_DIR)] if sources.certificates else []),
-                        k8s.core.v1.VolumeMountArgs(name="state", mount_path=_STATE_DIR),
-                    ],
-                )
-            ],
-            volumes=[
-                _config_files(sources, _KEEPER_FILES),
-                *_authority(sources),
-                empty_dir("state", "1Mi"),
-            ],
-        ),
+    keeper = k8s.core.v1.ContainerArgs(
+        name="keeper",
+        image=image_of(spec),
+        args=["sh", f"{_CONFIG_DIR}/keep.sh"],
+        env=[*variables(plain), *client_variables(spec, sources)],
+        readiness_probe=_probe(["test", "-f", f"{_STATE_DIR}/ready"], period=5, failures=1),
+        # A step takes 3 s at most.
+        liveness_probe=_probe(["sh", "-c", f'test -n "$(find {_STATE_DIR}/alive -mmin -1)"'], period=20, failures=3),
+        resources=resource_requirements(spec.keeper_resources),
+        volume_mounts=[
+            read_only_mount("config", _CONFIG_DIR),
+            *([read_only_mount("authority", TLS_DIR)] if sources.certificates else []),
+            k8s.core.v1.VolumeMountArgs(name="state", mount_path=_STATE_DIR),
+        ],
     )
+    pod = secure_pod(
+        [keeper],
+        user=_ENGINES[spec.engine].user,
+        # It may be killed at any point.
+        grace_seconds=5,
+        volumes=[_config_files(sources, _KEEPER_FILES), *_authority(sources), empty_dir("state", "1Mi")],
+    )
+    annotations = {CONFIG_HASH: config_hash(_KEEPER_FILES)}
+    return template(pod, labels("redis", "keeper", image_tag(image_of(spec))), annotations)
 
 
 def client_variables(spec: RedisSettings, sources: Sources) -> list[k8s.core.v1.EnvVarArgs]:

@@ -12,15 +12,15 @@ from components.context import Context, Namespace
 from components.labels import labels, selector
 from components.network import Edge, Peer, network_policy, outside
 from components.pods import (
-    container_security,
     empty_dir,
-    pod_security,
     resource_requirements,
     secret_variable,
+    secure_pod,
     variables,
 )
 from components.redis.pods import NODE, PORT, TLS_DIR, Sources, client_variables, image_of
 from components.versions import RCLONE, REDIS
+from components.workloads import metadata, template
 from settings import BackupBucket, RedisBackup, RedisSettings, Resources
 from settings.types import image_tag
 
@@ -55,17 +55,17 @@ def backup(
     """
     namespace, protect = context.namespaces.data, context.protect
     child = pulumi.ResourceOptions(parent=parent)
-    metadata = _metadata("redis-backup", spec, namespace)
-    config = k8s.core.v1.ConfigMap("redis-backup", metadata=metadata, data=FILES, opts=child)
+    own = _metadata("redis-backup", spec, namespace)
+    config = k8s.core.v1.ConfigMap("redis-backup", metadata=own, data=FILES, opts=child)
     if target.volume is not None:
         k8s.core.v1.PersistentVolumeClaim(
             "redis-backup",
-            metadata=k8s.meta.v1.ObjectMetaArgs(
-                name="redis-backup",
-                namespace=namespace.ref,
-                labels=labels("redis", "backup"),
+            metadata=metadata(
+                "redis-backup",
+                namespace,
+                labels("redis", "backup"),
                 # Many a class binds a claim only to its first pod, which comes at night.
-                annotations={"pulumi.com/skipAwait": "true"},
+                {"pulumi.com/skipAwait": "true"},
             ),
             spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
                 access_modes=["ReadWriteOnce"],
@@ -79,7 +79,7 @@ def backup(
     pods = _Pods(spec, target, Sources(config.metadata.name, auth, certificates), address)
     k8s.batch.v1.CronJob(
         "redis-backup",
-        metadata=metadata,
+        metadata=own,
         spec=k8s.batch.v1.CronJobSpecArgs(
             schedule=target.schedule,
             time_zone="Etc/UTC",
@@ -121,8 +121,7 @@ def backup(
 
 
 def _metadata(name: str, spec: RedisSettings, namespace: Namespace) -> k8s.meta.v1.ObjectMetaArgs:
-    version = image_tag(image_of(spec))
-    return k8s.meta.v1.ObjectMetaArgs(name=name, namespace=namespace.ref, labels=labels("redis", "backup", version))
+    return metadata(name, namespace, labels("redis", "backup", image_tag(image_of(spec))))
 
 
 def _policies(target: RedisBackup, namespace: Namespace, child: pulumi.ResourceOptions) -> None:
@@ -205,20 +204,17 @@ class _Pods:
         if self._sources.certificates:
             source = k8s.core.v1.SecretVolumeSourceArgs(secret_name=self._sources.certificates, default_mode=0o440)
             volumes.append(k8s.core.v1.VolumeArgs(name="certificates", secret=source))
-        return k8s.core.v1.PodTemplateSpecArgs(
-            metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels("redis", "backup", image_tag(image_of(self._spec)))),
-            spec=k8s.core.v1.PodSpecArgs(
-                restart_policy="Never",
-                enable_service_links=False,
-                automount_service_account_token=False,
-                security_context=pod_security(REDIS.user, owns_volumes=True),
-                # It may be killed at any point.
-                termination_grace_period_seconds=5,
-                init_containers=list(before) or None,
-                containers=list(containers),
-                volumes=volumes,
-            ),
+        pod = secure_pod(
+            containers,
+            user=REDIS.user,
+            owns_volumes=True,
+            restart_policy="Never",
+            # It may be killed at any point.
+            grace_seconds=5,
+            init_containers=before,
+            volumes=volumes,
         )
+        return template(pod, labels("redis", "backup", image_tag(image_of(self._spec))))
 
     def _snapshots(self) -> k8s.core.v1.VolumeArgs:
         if self._target.s3 is None:
@@ -264,7 +260,6 @@ class _Pods:
             command=["sh", f"{_CONFIG_DIR}/{name}.sh"],
             env=[*variables({"BACKUP_DIR": _BACKUP_DIR, **own}), *env],
             resources=resource_requirements(resources),
-            security_context=container_security(),
             volume_mounts=[
                 k8s.core.v1.VolumeMountArgs(name="config", mount_path=_CONFIG_DIR, read_only=True),
                 k8s.core.v1.VolumeMountArgs(name="snapshots", mount_path=_BACKUP_DIR, read_only=read_only),
