@@ -24,9 +24,9 @@ def controller(spec: GatewaySettings) -> Peer:
 class Gateway(pulumi.ComponentResource):
     """An Ingress of the user's class, or HTTPRoutes, with the hosts and paths of the context's `public` agents.
 
-    TLS comes from a Secret: an existing one, or one that cert-manager fills. Rate limits and authentication
-    are the controller's: its annotations pass through. HTTPRoutes wait for agents
-    with a canary release, lest they lead to a version that is not ready.
+    TLS comes from a Secret: an existing one, or one that cert-manager fills. Rate limits and authentication are the
+    controller's: its annotations pass through. HTTPRoutes wait for agents with a canary release, lest they lead to a
+    version that is not ready.
     """
 
     urls: dict[str, str]

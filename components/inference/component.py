@@ -24,7 +24,7 @@ from settings import InferenceSettings, Settings
 from settings.inference import KEY_VARIABLES
 from settings.types import image_tag
 
-from .client import BACKEND_LABEL, connect, environment
+from .connection import BACKEND_LABEL, connect, environment
 from .pods import API_KEY, ENGINES, pod_spec
 
 _CALLER = {"agentstack.dev/calls-inference": "true"}

@@ -36,7 +36,7 @@ class Engine(NamedTuple):
 
 ENGINES = {"vllm": Engine(VLLM, 8000, "/v1"), "ollama": Engine(OLLAMA, 11434, "")}
 
-_PULL = Path(__file__).parent / "ollama-pull.sh"
+_PULL = Path(__file__).parent / "files" / "ollama-pull.sh"
 _HOME = "/data"
 
 

@@ -16,8 +16,6 @@ from components.workloads import metadata
 from settings import KafkaSettings, Settings
 from settings.scaling import queues
 
-from .access import access
-from .client import internal
 from .common import (
     BOOTSTRAP,
     BROKER,
@@ -30,10 +28,12 @@ from .common import (
     brokers,
     version,
 )
+from .connection import internal
 from .exporter import EXPORTER_PORT, exporter
 from .external import external, preflight
 from .nodes import CLUSTER_ID_KEY, CONFIG_FILES, Role, nodes
 from .topics import topics_job
+from .users import access
 
 
 class KafkaCluster(pulumi.ComponentResource):

@@ -15,8 +15,8 @@ from components.workloads import deployment, metadata, template
 from manifests.labels import SECRET_HASH
 from settings import KafkaSettings
 
-from .access import AUTH_DIR, EXPORTER_ARGUMENTS, EXPORTER_USER, TLS_DIR, Access
 from .common import EXPORTER, TIMEOUTS
+from .users import AUTH_DIR, EXPORTER_ARGUMENTS, EXPORTER_USER, TLS_DIR, Access
 
 EXPORTER_PORT = 9308
 # The protocol to speak, not the broker's version: this exporter was released before Kafka 4, which supports clients

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import pulumi
 
@@ -14,9 +13,9 @@ from components.preflight import Attempt, Preflight
 from components.versions import KAFKA
 from settings import AgentSettings, ExternalKafka, KafkaSettings
 
-from .common import KAFKA_HOME, heap, image
+from .common import FILES, KAFKA_HOME, heap, image
 
-_SCRIPT = Path(__file__).parent / "kafka-preflight.sh"
+_SCRIPT = FILES / "kafka-preflight.sh"
 
 
 def external(spec: KafkaSettings, *, preflight: Preflight | None = None) -> Connection:

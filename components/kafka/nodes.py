@@ -22,7 +22,6 @@ from components.workloads import claim_retention, disruption_budget, metadata, s
 from manifests.labels import CONFIG_HASH
 from settings import KafkaSettings, Memory, Resources
 
-from .access import Access
 from .common import (
     BROKER,
     BROKER_PORT,
@@ -39,6 +38,7 @@ from .common import (
     scratch,
     version,
 )
+from .users import Access
 
 CONFIG_FILES = {
     name: (FILES / name).read_text()

@@ -15,7 +15,6 @@ from components.versions import KAFKA
 from components.workloads import metadata
 from settings import AgentSettings, KafkaSettings
 
-from .access import AUTH_DIR, USERS_KEY, Access, acls
 from .common import (
     CONFIG_DIR,
     FILES,
@@ -26,6 +25,7 @@ from .common import (
     scratch,
     version,
 )
+from .users import AUTH_DIR, USERS_KEY, Access, acls
 
 _SCRIPTS = ("client.sh", "topics.sh", "topics.awk", "users.sh", "users.awk")
 _TIMEOUT_SECONDS = 600

@@ -13,26 +13,16 @@ from components.connection import Connection, SecretRef
 from components.context import Context, Namespace, Offer
 from components.labels import labels
 from components.network import Edge, Peer, edges_from, network_policy
-from components.workloads import (
-    claim_retention,
-    deployment,
-    disruption_budget,
-    metadata,
-    service,
-    stateful_set,
-)
+from components.workloads import metadata
 from settings import RedisSettings, Settings
 from settings.scaling import queues
-from settings.types import image_tag
 
 from .backup import backup
-from .connection import environment
-from .external import external, preflight
-from .pods import (
+from .common import (
     ACL_FILE,
     BUS_PORT,
+    CLIENT_LABELS,
     EXPORTER_PASSWORD,
-    FILES,
     KEEPER,
     METRICS_PORT,
     NODE,
@@ -40,13 +30,17 @@ from .pods import (
     PORT,
     REPLICATION_FILE,
     Sources,
-    image_of,
-    keeper_template,
-    node_template,
+    domain,
+    node_domain,
+    object_metadata,
 )
+from .connection import environment
+from .external import external, preflight
+from .keeper import CONFIG_FILES as KEEPER_FILES
+from .keeper import keeper
+from .nodes import CONFIG_FILES as NODE_FILES
+from .nodes import nodes
 from .users import EXPORTER, OPERATOR, REPLICA, SYSTEM_RIGHTS, acl_file, agent_rights
-
-_CLIENT = {"agentstack.dev/redis": "true"}
 
 
 class RedisCluster(pulumi.ComponentResource):
@@ -82,7 +76,7 @@ class RedisCluster(pulumi.ComponentResource):
         self._spec = spec
         self._context = context
         self._namespace = context.namespaces.data
-        self._domain = f"{self._namespace.name}.svc.{context.cluster_domain}"
+        self._host = f"redis.{domain(context)}"
         self._child = pulumi.ResourceOptions(parent=self)
 
         users = {agent: settings for agent, settings in context.agents.items() if settings.uses_redis}
@@ -100,25 +94,30 @@ class RedisCluster(pulumi.ComponentResource):
             },
         )
         tls = self._certificates()
-        config = k8s.core.v1.ConfigMap("redis", metadata=self._metadata("redis"), data=FILES, opts=self._child)
+        config = k8s.core.v1.ConfigMap(
+            "redis",
+            metadata=object_metadata("redis", spec, self._namespace),
+            data={**NODE_FILES, **KEEPER_FILES},
+            opts=self._child,
+        )
         sources = Sources(config.metadata.name, auth.metadata.name, tls.name if tls else None)
         made_before = tls.resources if tls else ()
         asked = {agent for agent, queue in queues(context.agents).items() if queue.redis_key}
         policies = self._policies(context.keda if asked else None)
-        self._nodes(sources, after=made_before)
-        keeper = self._keeper(sources, after=[*policies, *made_before])
+        nodes(spec, context, sources=sources, parent=self, depends_on=made_before)
+        healer = keeper(spec, context, sources=sources, parent=self, depends_on=[*policies, *made_before])
         if spec.backup is not None:
             backup(
                 spec,
                 spec.backup,
                 context,
-                address=f"redis.{self._domain}:{PORT}",
+                address=f"{self._host}:{PORT}",
                 auth=auth.metadata.name,
                 certificates=tls.name if tls else None,
                 parent=self,
             )
         self.connections = {
-            agent: self._connection(agent, passwords[agent], tls, asked=agent in asked, ready=(keeper, *made_before))
+            agent: self._connection(agent, passwords[agent], tls, asked=agent in asked, ready=(healer, *made_before))
             for agent in users
         }
         self.register_outputs({})
@@ -135,7 +134,7 @@ class RedisCluster(pulumi.ComponentResource):
         if self._spec.tls is None:
             return None
         # The agents' names for the Service and for the nodes, and the name by which the pod's own containers call it.
-        names = [f"redis.{self._domain}", f"*.{self._headless_domain}", "localhost"]
+        names = [self._host, f"*.{node_domain(self._context)}", "localhost"]
         agents = self._context.namespaces.agents
         return certificates(
             "redis", self._spec.tls, namespace=self._namespace, agents=agents, dns_names=names, opts=self._child
@@ -150,7 +149,7 @@ class RedisCluster(pulumi.ComponentResource):
         asked: bool,
         ready: Sequence[pulumi.Resource],
     ) -> Connection:
-        host = f"redis.{self._domain}"
+        host = self._host
         url = pulumi.Output.format("{0}://{1}:{2}@{3}:{4}", "rediss" if tls else "redis", agent, password, host, PORT)
         # A dot cannot be in an agent's name: no Secret of an agent's own is called so.
         name = f"{agent}.redis"
@@ -162,18 +161,10 @@ class RedisCluster(pulumi.ComponentResource):
             secret_values={"REDIS_URL": url},
             login={part: SecretRef(name, part) for part in login},
             files={"REDIS_CA_FILE": SecretRef(tls.name, "ca.crt")} if tls else {},
-            pod_labels=_CLIENT,
+            pod_labels=CLIENT_LABELS,
             egress=(Edge((Peer(self._namespace.name, NODE),), (PORT,)),),
             ready=(*ready, secret),
         )
-
-    @property
-    def _headless_domain(self) -> str:
-        return f"redis-headless.{self._domain}"
-
-    def _metadata(self, name: str, component: str = "state") -> k8s.meta.v1.ObjectMetaArgs:
-        version = image_tag(image_of(self._spec))
-        return metadata(name, self._namespace, labels("redis", component, version))
 
     def _secret(self, name: str, namespace: Namespace, data: Mapping[str, pulumi.Input[str]]) -> k8s.core.v1.Secret:
         return k8s.core.v1.Secret(
@@ -186,7 +177,7 @@ class RedisCluster(pulumi.ComponentResource):
     def _policies(self, keda: Peer | None) -> list[k8s.networking.v1.NetworkPolicy]:
         nodes = Peer(self._namespace.name, NODE)
         keeper = Peer(self._namespace.name, KEEPER)
-        clients = Peer(self._context.namespaces.agents.name, _CLIENT)
+        clients = Peer(self._context.namespaces.agents.name, CLIENT_LABELS)
         asking = (keeper, clients, *([keda] if keda else []))
         # The bus knows no password: none but the nodes may reach it, with TLS or without.
         among_nodes = Edge((nodes,), (PORT, BUS_PORT))
@@ -211,54 +202,6 @@ class RedisCluster(pulumi.ComponentResource):
                 opts=self._child,
             ),
         ]
-
-    def _nodes(self, sources: Sources, *, after: Sequence[pulumi.Resource]) -> None:
-        # The keeper needs the names of nodes that are not ready: those it heals.
-        headless = service(
-            "redis-headless",
-            self._metadata("redis-headless"),
-            NODE,
-            {"redis": PORT, "bus": BUS_PORT},
-            headless=True,
-            opts=self._child,
-        )
-        service("redis", self._metadata("redis"), NODE, {"redis": PORT}, opts=self._child)
-        disruption_budget("redis", self._metadata("redis"), NODE, self._child)
-        stateful_set(
-            "redis",
-            self._metadata("redis"),
-            NODE,
-            node_template(self._spec, self._headless_domain, sources),
-            replicas=self._spec.nodes,
-            service=headless,
-            storage=str(self._spec.storage),
-            storage_class=self._context.storage_class,
-            protect=self._context.protect,
-            claim_labels=NODE,
-            claim_retention=claim_retention(deleted=self._context.protect, scaled=True),
-            parallel=True,
-            update_strategy=k8s.apps.v1.StatefulSetUpdateStrategyArgs(type="RollingUpdate"),
-            # An update takes the nodes one by one.
-            timeouts=pulumi.CustomTimeouts(create="10m", update="30m"),
-            parent=self,
-            depends_on=after,
-        )
-
-    def _keeper(self, sources: Sources, *, after: Sequence[pulumi.Resource]) -> k8s.apps.v1.Deployment:
-        return deployment(
-            "redis-keeper",
-            self._metadata("redis-keeper", "keeper"),
-            KEEPER,
-            keeper_template(self._spec, self._headless_domain, sources),
-            # Never two at once: each would run what the other has just run.
-            alone=True,
-            # Its readiness is the cluster's: as long as an update of the nodes may take.
-            progress_deadline_seconds=30 * 60,
-            # Not after the nodes: those of kept claims become ready only once the keeper has healed them.
-            opts=pulumi.ResourceOptions(
-                parent=self, depends_on=after, custom_timeouts=pulumi.CustomTimeouts(create="10m", update="30m")
-            ),
-        )
 
 
 def build(settings: Settings, context: Context, opts: pulumi.ResourceOptions) -> Offer:

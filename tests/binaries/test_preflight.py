@@ -71,7 +71,7 @@ def tried(
     job = Tried(spec, dict(agents))
     _, mounted = job.container["command"]
     room = components.redis.external if isinstance(spec, RedisSettings) else components.kafka.external
-    script = Path(str(room.__file__)).parent / mounted.rpartition("/")[2]
+    script = Path(str(room.__file__)).parent / "files" / mounted.rpartition("/")[2]
     variables = {**job.plain, "PATH": os.environ["PATH"], "TIMEOUT_SECONDS": "1", **machines}
     done = subprocess.run(["/bin/sh", script], env=variables, capture_output=True, text=True, timeout=240, check=False)
     said = done.stdout + done.stderr

@@ -18,19 +18,27 @@ from components.pods import (
     secure_pod,
     variables,
 )
-from components.redis.pods import NODE, PORT, TLS_DIR, Sources, client_variables, image_of
+from components.redis.common import (
+    NODE,
+    PORT,
+    TLS_DIR,
+    Sources,
+    client_variables,
+    image,
+    object_metadata,
+    read,
+    version,
+)
 from components.versions import RCLONE, REDIS
 from components.workloads import metadata, template
 from settings import BackupBucket, RedisBackup, RedisSettings, Resources
-from settings.types import image_tag
 
 BACKUP = selector("redis", "backup")
 """The pods of both CronJobs."""
 
-_ROOM = Path(__file__).parent
 FILES = {
-    path.name: path.read_text()
-    for path in (_ROOM.parent / "client.sh", *sorted(_ROOM.glob("*.sh")), *sorted(_ROOM.glob("*.lua")))
+    **read("client.sh"),
+    **{path.name: path.read_text() for path in sorted((Path(__file__).parent / "files").iterdir())},
 }
 """The scripts: the data of the ConfigMap."""
 _CONFIG_DIR, _BACKUP_DIR, _WORK_DIR = "/etc/redis-backup", "/backup", "/work"
@@ -55,7 +63,7 @@ def backup(
     """
     namespace, protect = context.namespaces.data, context.protect
     child = pulumi.ResourceOptions(parent=parent)
-    own = _metadata("redis-backup", spec, namespace)
+    own = object_metadata("redis-backup", spec, namespace, "backup")
     config = k8s.core.v1.ConfigMap("redis-backup", metadata=own, data=FILES, opts=child)
     if target.volume is not None:
         k8s.core.v1.PersistentVolumeClaim(
@@ -101,7 +109,7 @@ def backup(
     )
     k8s.batch.v1.CronJob(
         "redis-restore",
-        metadata=_metadata("redis-restore", spec, namespace),
+        metadata=object_metadata("redis-restore", spec, namespace, "backup"),
         spec=k8s.batch.v1.CronJobSpecArgs(
             # Never by itself: it is what `kubectl create job --from=cronjob/redis-restore` starts from.
             schedule="0 0 1 1 *",
@@ -118,10 +126,6 @@ def backup(
         ),
         opts=child,
     )
-
-
-def _metadata(name: str, spec: RedisSettings, namespace: Namespace) -> k8s.meta.v1.ObjectMetaArgs:
-    return metadata(name, namespace, labels("redis", "backup", image_tag(image_of(spec))))
 
 
 def _policies(target: RedisBackup, namespace: Namespace, child: pulumi.ResourceOptions) -> None:
@@ -214,7 +218,7 @@ class _Pods:
             init_containers=before,
             volumes=volumes,
         )
-        return template(pod, labels("redis", "backup", image_tag(image_of(self._spec))))
+        return template(pod, labels("redis", "backup", version(self._spec)))
 
     def _snapshots(self) -> k8s.core.v1.VolumeArgs:
         if self._target.s3 is None:
@@ -230,7 +234,7 @@ class _Pods:
         mounts = [k8s.core.v1.VolumeMountArgs(name="work", mount_path=_WORK_DIR)]
         if self._sources.certificates:
             mounts.append(k8s.core.v1.VolumeMountArgs(name="certificates", mount_path=TLS_DIR, read_only=True))
-        return self._container(name, image_of(self._spec), resources, own, env, mounts, read_only=read_only)
+        return self._container(name, image(self._spec), resources, own, env, mounts, read_only=read_only)
 
     def _rclone(
         self, name: str, bucket: BackupBucket, resources: Resources, own: Mapping[str, str]

@@ -8,8 +8,8 @@ from components.connection import Connection, SecretRef
 from components.context import Namespace
 from components.network import Edge
 
-from .access import Access
 from .common import BROKER_PORT, CLIENT_LABELS, ZONE_FIELD, brokers
+from .users import Access
 
 
 def internal(
