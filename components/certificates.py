@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import pulumi
-import pulumi_kubernetes as k8s
 from pulumi_kubernetes.apiextensions import CustomResource
 
 from components.context import Namespace
 from components.labels import labels
+from components.workloads import metadata
 from settings import Certificates
 
 
@@ -47,12 +47,12 @@ def certificates(
             resource,
             api_version="cert-manager.io/v1",
             kind="Certificate",
-            metadata=k8s.meta.v1.ObjectMetaArgs(
-                name=secret,
-                namespace=where.ref,
-                labels=labels(name, "certificate"),
+            metadata=metadata(
+                secret,
+                where,
+                labels(name, "certificate"),
                 # Pods that mount the Secret hang without it; an issuer's error shows here instead.
-                annotations={"pulumi.com/waitFor": "condition=Ready"},
+                {"pulumi.com/waitFor": "condition=Ready"},
             ),
             spec={
                 "secretName": secret,

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.context import Namespace
+from components.workloads import metadata, template
+
 
 def drains_ignored() -> k8s.batch.v1.PodFailurePolicyArgs:
     """Count no pod that a drained node took: it says nothing about what the Job does."""
@@ -25,7 +28,7 @@ def drains_ignored() -> k8s.batch.v1.PodFailurePolicyArgs:
 def job(
     name: str,
     *,
-    namespace: pulumi.Input[str],
+    namespace: Namespace,
     labels: Mapping[str, str],
     identity: pulumi.Input[str],
     pod: k8s.core.v1.PodSpecArgs,
@@ -40,12 +43,12 @@ def job(
     """
     return k8s.batch.v1.Job(
         name,
-        metadata=k8s.meta.v1.ObjectMetaArgs(
-            name=pulumi.Output.concat(name, "-", identity),
-            namespace=namespace,
-            labels=labels,
+        metadata=metadata(
+            pulumi.Output.concat(name, "-", identity),
+            namespace,
+            labels,
             # Of a failed Job the engine would otherwise only ask again whether it has succeeded by now.
-            annotations={"pulumi.com/replaceUnready": "true"},
+            {"pulumi.com/replaceUnready": "true"},
         ),
         spec=k8s.batch.v1.JobSpecArgs(
             # Not by a policy that fails a Job on some exit codes: the engine goes on waiting for one that failed so.
@@ -53,10 +56,7 @@ def job(
             pod_failure_policy=drains_ignored(),
             # A Secret that does not exist keeps the pod from starting.
             active_deadline_seconds=deadline_minutes * 60,
-            template=k8s.core.v1.PodTemplateSpecArgs(
-                metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels),
-                spec=pod,
-            ),
+            template=template(pod, labels),
         ),
         opts=pulumi.ResourceOptions(
             parent=parent,

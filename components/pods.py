@@ -1,21 +1,62 @@
-"""What all pods of the stack share: the restricted security context, resources, and the roll on changed config."""
+"""What all pods of the stack share: the restricted pod, resources, probes, volumes, and the roll on changed config."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from settings import Resources
 
-CLAIM_TEMPLATES = "spec.volumeClaimTemplates"
-"""For `ignore_changes` of a StatefulSet: only another one could have other templates. Claims grow by `sized_claims`."""
+
+def secure_pod(
+    containers: Sequence[k8s.core.v1.ContainerArgs],
+    *,
+    user: int,
+    owns_volumes: bool = False,
+    init_containers: Sequence[k8s.core.v1.ContainerArgs] = (),
+    volumes: Sequence[k8s.core.v1.VolumeArgs] = (),
+    account: pulumi.Input[str] | None = None,
+    token: bool = False,
+    grace_seconds: int | None = None,
+    restart_policy: str | None = None,
+    spread_constraints: Sequence[k8s.core.v1.TopologySpreadConstraintArgs] = (),
+    affinity: k8s.core.v1.AffinityArgs | None = None,
+    tolerations: Sequence[k8s.core.v1.TolerationArgs] = (),
+    image_pull_secret: str | None = None,
+    priority_class: str | None = None,
+) -> k8s.core.v1.PodSpecArgs:
+    """Return a pod that meets the Pod Security Standard `restricted`, its containers included; it runs as `user`.
+
+    Its claims belong to the user with `owns_volumes`. It may call the API server, as `account`, only with `token`. No
+    Service of the namespace becomes an environment variable: one named `kafka` would set KAFKA_PORT.
+    """
+    for container in (*init_containers, *containers):
+        container.security_context = _container_security()
+    return k8s.core.v1.PodSpecArgs(
+        service_account_name=account,
+        automount_service_account_token=token,
+        enable_service_links=False,
+        image_pull_secrets=[k8s.core.v1.LocalObjectReferenceArgs(name=image_pull_secret)]
+        if image_pull_secret
+        else None,
+        security_context=_pod_security(user, owns_volumes=owns_volumes),
+        restart_policy=restart_policy,
+        termination_grace_period_seconds=grace_seconds,
+        topology_spread_constraints=list(spread_constraints) or None,
+        affinity=affinity,
+        tolerations=list(tolerations) or None,
+        priority_class_name=priority_class,
+        init_containers=list(init_containers) or None,
+        containers=list(containers),
+        volumes=list(volumes) or None,
+    )
 
 
-def pod_security(user: int, *, owns_volumes: bool = False) -> k8s.core.v1.PodSecurityContextArgs:
+def _pod_security(user: int, *, owns_volumes: bool = False) -> k8s.core.v1.PodSecurityContextArgs:
     """A pod's part of the Pod Security Standard `restricted`; with `owns_volumes` its claims belong to the user.
 
     https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
@@ -31,7 +72,7 @@ def pod_security(user: int, *, owns_volumes: bool = False) -> k8s.core.v1.PodSec
     )
 
 
-def container_security() -> k8s.core.v1.SecurityContextArgs:
+def _container_security() -> k8s.core.v1.SecurityContextArgs:
     """A container's part of the Pod Security Standard `restricted`, with a read-only root file system on top."""
     return k8s.core.v1.SecurityContextArgs(
         allow_privilege_escalation=False,
@@ -123,47 +164,6 @@ def spread(pod_labels: Mapping[str, str]) -> list[k8s.core.v1.TopologySpreadCons
         )
         for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
     ]
-
-
-def claim(
-    size: str, storage_class: str | None, pod_labels: Mapping[str, str] | None = None
-) -> k8s.core.v1.PersistentVolumeClaimArgs:
-    """A claim template named `data`. Its labels hold no version: claim templates can never change."""
-    return k8s.core.v1.PersistentVolumeClaimArgs(
-        metadata=k8s.meta.v1.ObjectMetaArgs(name="data", labels=dict(pod_labels) if pod_labels else None),
-        spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
-            access_modes=["ReadWriteOnce"],
-            storage_class_name=storage_class,
-            resources=k8s.core.v1.VolumeResourceRequirementsArgs(requests={"storage": size}),
-        ),
-    )
-
-
-def sized_claims(nodes: k8s.apps.v1.StatefulSet, replicas: int, size: str, *, parent: pulumi.Resource) -> None:
-    """Give the claim of each of `nodes` this size, in place; a new claim has it already, or that of an old template.
-
-    `nodes` must have the same name in the program as in the cluster. The API server refuses a class that cannot grow.
-    """
-    for ordinal in range(replicas):
-        name = f"data-{nodes.pulumi_resource_name}-{ordinal}"
-        k8s.core.v1.PersistentVolumeClaimPatch(
-            name,
-            metadata=k8s.meta.v1.ObjectMetaPatchArgs(
-                name=name,
-                namespace=nodes.metadata.namespace,
-                annotations={
-                    # The StatefulSet's controller wrote the first size, and does not touch it again.
-                    "pulumi.com/patchForce": "true",
-                    # The provider waits for a claim to become bound, which these are: it would wait until it gives up.
-                    "pulumi.com/skipAwait": "true",
-                },
-            ),
-            spec=k8s.core.v1.PersistentVolumeClaimSpecPatchArgs(
-                resources=k8s.core.v1.VolumeResourceRequirementsPatchArgs(requests={"storage": size})
-            ),
-            # Without `retain_on_delete`, `destroy` would take the size away from a claim that stays.
-            opts=pulumi.ResourceOptions(parent=parent, depends_on=[nodes], retain_on_delete=True),
-        )
 
 
 def config_hash(data: Mapping[str, str]) -> str:

@@ -16,14 +16,14 @@ from components.labels import labels, selector
 from components.network import network_policy
 from components.pods import (
     config_hash,
-    container_security,
     empty_dir,
-    pod_security,
     read_only_mount,
     resource_requirements,
     secret_variable,
+    secure_pod,
     variables,
 )
+from components.workloads import metadata
 from settings import Resources
 from settings.types import image_tag
 
@@ -68,7 +68,7 @@ class Preflight(pulumi.ComponentResource):
         metadata_labels = labels(attempt.service, "preflight", image_tag(attempt.image))
         script = k8s.core.v1.ConfigMap(
             object_name,
-            metadata=k8s.meta.v1.ObjectMetaArgs(name=object_name, namespace=namespace.ref, labels=metadata_labels),
+            metadata=metadata(object_name, namespace, metadata_labels),
             data={attempt.script.name: attempt.script.read_text()},
             opts=child,
         )
@@ -77,7 +77,7 @@ class Preflight(pulumi.ComponentResource):
         )
         job(
             object_name,
-            namespace=namespace.ref,
+            namespace=namespace,
             labels=metadata_labels,
             identity=_identity(connection, attempt),
             pod=_pod(connection, attempt, script.metadata.name),
@@ -98,31 +98,27 @@ def _identity(connection: Connection, attempt: Attempt) -> str:
 def _pod(connection: Connection, attempt: Attempt, script: pulumi.Input[str]) -> k8s.core.v1.PodSpecArgs:
     paths, volumes, mounts = mounted_files([connection])
     plain = {**connection.environment, **paths, **attempt.environment}
-    return k8s.core.v1.PodSpecArgs(
-        restart_policy="Never",
-        enable_service_links=False,
-        automount_service_account_token=False,
-        security_context=pod_security(attempt.user),
-        containers=[
-            k8s.core.v1.ContainerArgs(
-                name="preflight",
-                image=attempt.image,
-                command=["/bin/sh", f"{_SCRIPT_DIR}/{attempt.script.name}"],
-                env=[
-                    *variables(plain),
-                    *(secret_variable(key, ref.name, ref.key) for key, ref in connection.secrets.items()),
-                ],
-                # What it says last is the reason that the engine and kubectl show.
-                termination_message_policy="FallbackToLogsOnError",
-                resources=resource_requirements(attempt.resources),
-                security_context=container_security(),
-                volume_mounts=[
-                    read_only_mount("script", _SCRIPT_DIR),
-                    k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp"),
-                    *mounts,
-                ],
-            )
+    container = k8s.core.v1.ContainerArgs(
+        name="preflight",
+        image=attempt.image,
+        command=["/bin/sh", f"{_SCRIPT_DIR}/{attempt.script.name}"],
+        env=[
+            *variables(plain),
+            *(secret_variable(key, ref.name, ref.key) for key, ref in connection.secrets.items()),
         ],
+        # What it says last is the reason that the engine and kubectl show.
+        termination_message_policy="FallbackToLogsOnError",
+        resources=resource_requirements(attempt.resources),
+        volume_mounts=[
+            read_only_mount("script", _SCRIPT_DIR),
+            k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp"),
+            *mounts,
+        ],
+    )
+    return secure_pod(
+        [container],
+        user=attempt.user,
+        restart_policy="Never",
         volumes=[
             k8s.core.v1.VolumeArgs(name="script", config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=script)),
             empty_dir("tmp", "128Mi"),

@@ -8,6 +8,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.jobs import drains_ignored
+from components.workloads import metadata
 
 from .declaration import Declaration
 from .pod import declared_hash, pod_template
@@ -24,11 +25,11 @@ def job(agent: Declaration, *, needs: Iterable[pulumi.Resource], parent: pulumi.
     spec = _job_spec(agent)
     k8s.batch.v1.Job(
         agent.name,
-        metadata=k8s.meta.v1.ObjectMetaArgs(
-            name=pulumi.Output.concat(agent.name, "-", declared_hash(spec)),
-            namespace=agent.environment.namespace.ref,
-            labels=agent.labels,
-            annotations=_SKIP_AWAIT,
+        metadata=metadata(
+            pulumi.Output.concat(agent.name, "-", declared_hash(spec)),
+            agent.environment.namespace,
+            agent.labels,
+            _SKIP_AWAIT,
         ),
         spec=spec,
         opts=pulumi.ResourceOptions(

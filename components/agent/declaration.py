@@ -13,6 +13,7 @@ from components.connection import Connection
 from components.context import Namespace
 from components.labels import labels, selector
 from components.network import Peer
+from components.workloads import metadata
 from manifests.labels import TEAM, TRACK
 from settings import AgentSettings, ExternalSecrets, NetworkSettings, Pool
 from settings.agents import Track, tracks
@@ -139,9 +140,7 @@ class Declaration:
     @property
     def metadata(self) -> k8s.meta.v1.ObjectMetaArgs:
         """The metadata of its objects, which all have its name."""
-        return k8s.meta.v1.ObjectMetaArgs(
-            name=self.object_name, namespace=self.environment.namespace.ref, labels=self.labels
-        )
+        return metadata(self.object_name, self.environment.namespace, self.labels)
 
     @property
     def _suffix(self) -> str:

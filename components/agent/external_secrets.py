@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pulumi
-import pulumi_kubernetes as k8s
 from pulumi_kubernetes.apiextensions import CustomResource
+
+from components.workloads import metadata
 
 from .declaration import Declaration
 
@@ -29,12 +30,12 @@ def external_secret(agent: Declaration, opts: pulumi.ResourceOptions) -> CustomR
         external_name(agent),
         api_version="external-secrets.io/v1",
         kind="ExternalSecret",
-        metadata=k8s.meta.v1.ObjectMetaArgs(
-            name=external_name(agent),
-            namespace=agent.environment.namespace.ref,
-            labels=agent.labels,
+        metadata=metadata(
+            external_name(agent),
+            agent.environment.namespace,
+            agent.labels,
             # Pods wait for the Secret without a word; what the store refuses shows here instead.
-            annotations={"pulumi.com/waitFor": "condition=Ready"},
+            {"pulumi.com/waitFor": "condition=Ready"},
         ),
         spec={
             "refreshInterval": f"{int(store.refresh_interval.total_seconds())}s",

@@ -14,13 +14,13 @@ from components.labels import labels, selector
 from components.network import API_SERVER, edges_from, network_policy
 from components.pods import (
     config_hash,
-    container_security,
-    pod_security,
     resource_requirements,
     scrape_annotations,
+    secure_pod,
     variables,
 )
 from components.versions import PYTHON
+from components.workloads import deployment, metadata, selecting, template
 from manifests.labels import CONFIG_HASH, DEVICES
 from settings import Fleet
 from settings.fleet import CONTROLLER_RESOURCES
@@ -54,22 +54,15 @@ class _Fleet:
         self._controller_name = f"{agent.name}-fleet"
         self._namespace = agent.environment.namespace
         self._labels = labels(agent.name, COMPONENT) | agent.team_label
-        self._metadata = k8s.meta.v1.ObjectMetaArgs(
-            name=self._controller_name, namespace=self._namespace.ref, labels=self._labels
-        )
+        self._metadata = metadata(self._controller_name, self._namespace, self._labels)
 
     def make(self, needs: list[pulumi.Resource]) -> None:
         agent, child = self._agent, self._child
-        template = pod_template(agent)
+        device_pod = pod_template(agent)
         pods = k8s.core.v1.PodTemplate(
             agent.name,
-            metadata=k8s.meta.v1.ObjectMetaArgs(
-                name=agent.name,
-                namespace=self._namespace.ref,
-                labels=agent.labels,
-                annotations={DEVICES: str(len(self._spec.ids))},
-            ),
-            template=template,
+            metadata=metadata(agent.name, self._namespace, agent.labels, {DEVICES: str(len(self._spec.ids))}),
+            template=device_pod,
             opts=pulumi.ResourceOptions(parent=self._parent, depends_on=needs),
         )
         data = {"devices": "".join(f"{device}\n" for device in self._spec.ids), _SCRIPT.name: _SCRIPT.read_text()}
@@ -80,13 +73,13 @@ class _Fleet:
             # Not `maxUnavailable`: Kubernetes counts what that is a share of for its own kinds of workload only.
             spec=k8s.policy.v1.PodDisruptionBudgetSpecArgs(
                 min_available=len(self._spec.ids) - self._spec.unavailable,
-                selector=k8s.meta.v1.LabelSelectorArgs(match_labels=agent.selector),
+                selector=selecting(agent.selector),
             ),
             opts=child,
         )
         # A hash of all that makes the fleet another: a controller that starts anew is what the engine waits for.
-        declared = pulumi.Output.all(declared_hash(template), config_hash(data)).apply("-".join)
-        self._controller(declared, [pods, config, self._policy(), *self._rights(), *self._guard(template)])
+        declared = pulumi.Output.all(declared_hash(device_pod), config_hash(data)).apply("-".join)
+        self._controller(declared, [pods, config, self._policy(), *self._rights(), *self._guard(device_pod)])
 
     def _controller(self, declared: pulumi.Input[str], needs: list[pulumi.Resource]) -> None:
         agent, spec = self._agent, self._spec
@@ -110,7 +103,6 @@ class _Fleet:
             # Ready is the fleet, not the process alone.
             readiness_probe=_probe("/ready", period=5),
             liveness_probe=_probe("/healthz", period=30),
-            security_context=container_security(),
             volume_mounts=[
                 k8s.core.v1.VolumeMountArgs(name="script", mount_path=script, sub_path=_SCRIPT.name, read_only=True)
             ],
@@ -118,37 +110,23 @@ class _Fleet:
         # Round by round a pod may take its whole grace to end; 10,000 devices need some time to get pods at all.
         rounds = -(-100 // spec.max_unavailable)
         seconds = 10 * 60 + len(spec.ids) // 5 + rounds * agent.settings.shutdown.grace_seconds
-        k8s.apps.v1.Deployment(
+        script_file = k8s.core.v1.ConfigMapVolumeSourceArgs(
+            name=self._controller_name, items=[k8s.core.v1.KeyToPathArgs(key=_SCRIPT.name, path=_SCRIPT.name)]
+        )
+        pod = secure_pod(
+            [container],
+            user=PYTHON.user,
+            account=self._controller_name,
+            token=True,
+            volumes=[k8s.core.v1.VolumeArgs(name="script", config_map=script_file)],
+        )
+        deployment(
             self._controller_name,
-            metadata=self._metadata,
-            spec=k8s.apps.v1.DeploymentSpecArgs(
-                replicas=1,
-                selector=k8s.meta.v1.LabelSelectorArgs(match_labels=pod_labels),
-                strategy=k8s.apps.v1.DeploymentStrategyArgs(type="Recreate"),
-                progress_deadline_seconds=seconds,
-                template=k8s.core.v1.PodTemplateSpecArgs(
-                    metadata=k8s.meta.v1.ObjectMetaArgs(
-                        labels=self._labels,
-                        annotations={CONFIG_HASH: declared, **scrape_annotations(_PORT)},
-                    ),
-                    spec=k8s.core.v1.PodSpecArgs(
-                        service_account_name=self._controller_name,
-                        automount_service_account_token=True,
-                        enable_service_links=False,
-                        security_context=pod_security(PYTHON.user),
-                        containers=[container],
-                        volumes=[
-                            k8s.core.v1.VolumeArgs(
-                                name="script",
-                                config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(
-                                    name=self._controller_name,
-                                    items=[k8s.core.v1.KeyToPathArgs(key=_SCRIPT.name, path=_SCRIPT.name)],
-                                ),
-                            )
-                        ],
-                    ),
-                ),
-            ),
+            self._metadata,
+            pod_labels,
+            template(pod, self._labels, {CONFIG_HASH: declared, **scrape_annotations(_PORT)}),
+            alone=True,
+            progress_deadline_seconds=seconds,
             opts=pulumi.ResourceOptions(
                 parent=self._parent,
                 depends_on=needs,
@@ -200,7 +178,7 @@ class _Fleet:
         )
         return [account, role, binding]
 
-    def _guard(self, template: k8s.core.v1.PodTemplateSpecArgs) -> list[pulumi.Resource]:
+    def _guard(self, device_pod: k8s.core.v1.PodTemplateSpecArgs) -> list[pulumi.Resource]:
         """Have the API server hold the controller to the fleet's pods: who may make any pod can run as any account of
         the namespace, and read all of its Secrets.
 
@@ -208,12 +186,12 @@ class _Fleet:
         """
         # Cluster-scoped: other stacks in the cluster have other namespaces.
         name = f"agentstack-{self._namespace.name}-{self._controller_name}"
-        metadata = k8s.meta.v1.ObjectMetaArgs(name=name, labels=self._labels)
+        named = k8s.meta.v1.ObjectMetaArgs(name=name, labels=self._labels)
         user = f"system:serviceaccount:{self._namespace.name}:{self._controller_name}"
-        checks = resolved(template).apply(lambda known: _checks(self._agent, known))
+        checks = resolved(device_pod).apply(lambda known: _checks(self._agent, known))
         policy = k8s.admissionregistration.v1.ValidatingAdmissionPolicy(
             self._controller_name,
-            metadata=metadata,
+            metadata=named,
             spec=k8s.admissionregistration.v1.ValidatingAdmissionPolicySpecArgs(
                 failure_policy="Fail",
                 match_constraints=k8s.admissionregistration.v1.MatchResourcesArgs(
@@ -241,7 +219,7 @@ class _Fleet:
         )
         binding = k8s.admissionregistration.v1.ValidatingAdmissionPolicyBinding(
             self._controller_name,
-            metadata=metadata,
+            metadata=named,
             spec=k8s.admissionregistration.v1.ValidatingAdmissionPolicyBindingSpecArgs(
                 policy_name=policy.metadata.name,
                 validation_actions=["Deny"],

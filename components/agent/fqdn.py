@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as k8s
 from pulumi_kubernetes.apiextensions import CustomResource
 
 from components.network import DNS, Edge
+from components.workloads import metadata
 
 from .declaration import Declaration
 
@@ -24,9 +24,7 @@ def fqdn_policy(agent: Declaration, edges: Sequence[Edge], opts: pulumi.Resource
         f"{agent.name}.fqdn",
         api_version="cilium.io/v2" if cilium else "projectcalico.org/v3",
         kind="CiliumNetworkPolicy" if cilium else "NetworkPolicy",
-        metadata=k8s.meta.v1.ObjectMetaArgs(
-            name=f"{agent.name}.fqdn", namespace=agent.environment.namespace.ref, labels=agent.labels
-        ),
+        metadata=metadata(f"{agent.name}.fqdn", agent.environment.namespace, agent.labels),
         spec=_cilium(agent, hosts) if cilium else _calico(agent, hosts),
         opts=opts,
     )

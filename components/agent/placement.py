@@ -45,8 +45,8 @@ def affinity(agent: Declaration) -> k8s.core.v1.AffinityArgs | None:
     )
 
 
-def tolerations(agent: Declaration) -> list[k8s.core.v1.TolerationArgs] | None:
-    """The taints that do not keep the agent's pods away; None without any."""
+def tolerations(agent: Declaration) -> list[k8s.core.v1.TolerationArgs]:
+    """The taints that do not keep the agent's pods away."""
     found = [
         k8s.core.v1.TolerationArgs(
             key=taint.key,
@@ -56,4 +56,4 @@ def tolerations(agent: Declaration) -> list[k8s.core.v1.TolerationArgs] | None:
         )
         for taint in agent.pool.tolerations
     ]
-    return [*found, *device_tolerations(agent.devices)] or None
+    return [*found, *device_tolerations(agent.devices)]

@@ -11,14 +11,14 @@ import pulumi_kubernetes as k8s
 from components.connection import mounted_files
 from components.pods import (
     config_hash,
-    container_security,
     empty_dir,
     field_variable,
-    pod_security,
     resource_requirements,
     scrape_annotations,
+    secure_pod,
     spread,
 )
+from components.workloads import template
 from settings import Probe
 
 from .declaration import Declaration, caller_label
@@ -66,34 +66,28 @@ def pod_template(agent: Declaration) -> k8s.core.v1.PodTemplateSpecArgs:
         )
         if pause
         else None,
-        security_context=container_security(),
         volume_mounts=[k8s.core.v1.VolumeMountArgs(name="scratch", mount_path="/tmp"), *files.mounts, *given.mounts],
     )
-    pod = k8s.core.v1.PodSpecArgs(
-        service_account_name=agent.name,
-        automount_service_account_token=settings.identity.token,
-        enable_service_links=False,
-        image_pull_secrets=[k8s.core.v1.LocalObjectReferenceArgs(name=environment.image_pull_secret)]
-        if environment.image_pull_secret
-        else None,
-        security_context=pod_security(settings.user),
+    pod = secure_pod(
+        [container],
+        user=settings.user,
+        account=agent.name,
+        token=settings.identity.token,
+        image_pull_secret=environment.image_pull_secret,
         # Of pods that end, the Job makes others: they are counted, and their logs stay.
         restart_policy="Never" if settings.kind in ("job", "cron") else None,
-        termination_grace_period_seconds=settings.shutdown.grace_seconds,
-        topology_spread_constraints=spread(agent.selector),
+        grace_seconds=settings.shutdown.grace_seconds,
+        spread_constraints=spread(agent.selector),
         affinity=affinity(agent),
         tolerations=tolerations(agent),
-        priority_class_name=settings.placement.priority_class,
-        containers=[container],
+        priority_class=settings.placement.priority_class,
         volumes=[
             empty_dir("scratch", str(settings.scratch)),
             *files.volumes,
             *given.volumes,
         ],
     )
-    return k8s.core.v1.PodTemplateSpecArgs(
-        metadata=k8s.meta.v1.ObjectMetaArgs(labels=pod_labels, annotations=annotations), spec=pod
-    )
+    return template(pod, pod_labels, annotations)
 
 
 def resolved(args: object) -> pulumi.Output[Any]:

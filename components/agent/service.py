@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pulumi
-import pulumi_kubernetes as k8s
+
+from components.workloads import service
 
 from .declaration import Declaration
 
@@ -32,12 +33,4 @@ def services(agent: Declaration, workloads: Sequence[pulumi.Resource], parent: p
 
 
 def _service(version: Declaration, selector: Mapping[str, str], opts: pulumi.ResourceOptions) -> None:
-    k8s.core.v1.Service(
-        version.object_name,
-        metadata=version.metadata,
-        spec=k8s.core.v1.ServiceSpecArgs(
-            selector=dict(selector),
-            ports=[k8s.core.v1.ServicePortArgs(name="http", port=80, target_port="http")],
-        ),
-        opts=opts,
-    )
+    service(version.object_name, version.metadata, selector, {"http": 80}, opts=opts)

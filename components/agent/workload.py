@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.workloads import disruption_budget, selecting
 from settings import Probes
 from settings.agents import MAX_SURGE_PERCENT
 
@@ -23,15 +24,7 @@ def workload(
     deployment = _deployment(agent, needs, parent)
     if agent.settings.scaling is not None:
         autoscaler(agent, agent.settings.scaling, target=deployment, parent=parent)
-    k8s.policy.v1.PodDisruptionBudget(
-        agent.object_name,
-        metadata=agent.metadata,
-        # `minAvailable: 1` would block the drain of a node for ever where there is one replica.
-        spec=k8s.policy.v1.PodDisruptionBudgetSpecArgs(
-            max_unavailable=1, selector=k8s.meta.v1.LabelSelectorArgs(match_labels=agent.selector)
-        ),
-        opts=child,
-    )
+    disruption_budget(agent.object_name, agent.metadata, agent.selector, child)
     return deployment
 
 
@@ -48,7 +41,7 @@ def _deployment(
         spec=k8s.apps.v1.DeploymentSpecArgs(
             # An autoscaler, where there is one, is the only owner of the number.
             replicas=None if agent.settings.scaling else agent.settings.fixed_replicas,
-            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=agent.selector),
+            selector=selecting(agent.selector),
             strategy=k8s.apps.v1.DeploymentStrategyArgs(
                 type="RollingUpdate",
                 rolling_update=k8s.apps.v1.RollingUpdateDeploymentArgs(

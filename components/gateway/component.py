@@ -10,6 +10,7 @@ import pulumi_kubernetes as k8s
 from components.context import Context, Namespace, Offer
 from components.labels import labels
 from components.network import Edge, Peer, network_policy
+from components.workloads import metadata
 from settings import GatewaySettings, Settings
 
 from .route import http_route
@@ -23,9 +24,9 @@ def controller(spec: GatewaySettings) -> Peer:
 class Gateway(pulumi.ComponentResource):
     """An Ingress of the user's class, or HTTPRoutes, with the hosts and paths of the context's `public` agents.
 
-    TLS comes from a Secret: an existing one, or one that cert-manager fills. Rate limits and authentication
-    are the controller's: its annotations pass through. HTTPRoutes wait for agents
-    with a canary release, lest they lead to a version that is not ready.
+    TLS comes from a Secret: an existing one, or one that cert-manager fills. Rate limits and authentication are the
+    controller's: its annotations pass through. HTTPRoutes wait for agents with a canary release, lest they lead to a
+    version that is not ready.
     """
 
     urls: dict[str, str]
@@ -74,11 +75,11 @@ class Gateway(pulumi.ComponentResource):
         issuer = spec.tls.cluster_issuer if spec.tls else None
         k8s.networking.v1.Ingress(
             "gateway",
-            metadata=k8s.meta.v1.ObjectMetaArgs(
-                name="gateway",
-                namespace=namespace.ref,
-                labels=labels("gateway", "gateway"),
-                annotations={
+            metadata=metadata(
+                "gateway",
+                namespace,
+                labels("gateway", "gateway"),
+                {
                     # An Ingress stands before its controller has given it an address; do not wait for that.
                     "pulumi.com/skipAwait": "true",
                     **({"cert-manager.io/cluster-issuer": issuer} if issuer else {}),

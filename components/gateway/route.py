@@ -7,6 +7,7 @@ import pulumi_kubernetes as k8s
 
 from components.context import Namespace
 from components.labels import labels
+from components.workloads import metadata
 from settings import AgentSettings, GatewayParent, GatewaySettings
 from settings.agents import tracks
 
@@ -37,9 +38,7 @@ def http_route(
         agent,
         api_version="gateway.networking.k8s.io/v1",
         kind="HTTPRoute",
-        metadata=k8s.meta.v1.ObjectMetaArgs(
-            name=agent, namespace=namespace.ref, labels=labels(agent, "gateway"), annotations=spec.annotations or None
-        ),
+        metadata=metadata(agent, namespace, labels(agent, "gateway"), spec.annotations or None),
         spec={
             "parentRefs": [reference],
             "hostnames": [public.host or spec.host],

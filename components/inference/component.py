@@ -10,13 +10,21 @@ from components.connection import Connection, SecretRef
 from components.context import Context, Offer
 from components.labels import labels, selector
 from components.network import PUBLIC_INTERNET, Edge, Peer, edges_from, network_policy
-from components.pods import CLAIM_TEMPLATES, claim, config_hash, scrape_annotations, sized_claims
+from components.pods import config_hash, scrape_annotations
+from components.workloads import (
+    claim_retention,
+    disruption_budget,
+    metadata,
+    service,
+    stateful_set,
+    template,
+)
 from manifests.labels import SECRET_HASH
 from settings import InferenceSettings, Settings
 from settings.inference import KEY_VARIABLES
 from settings.types import image_tag
 
-from .client import BACKEND_LABEL, connect, environment
+from .connection import BACKEND_LABEL, connect, environment
 from .pods import API_KEY, ENGINES, pod_spec
 
 _CALLER = {"agentstack.dev/calls-inference": "true"}
@@ -51,23 +59,16 @@ class ModelServer(pulumi.ComponentResource):
         port = engine.port
         own = selector(backend, "inference")
         all_labels = labels(backend, "inference", image_tag(server.image or engine.image.reference))
-        metadata = k8s.meta.v1.ObjectMetaArgs(name=backend, namespace=namespace.ref, labels=all_labels)
+        named = metadata(backend, namespace, all_labels)
         key = random.RandomPassword("inference-api-key", length=32, special=False, opts=child).result
         # Ollama asks for none, but OpenAI's clients refuse to start without one.
         secret = k8s.core.v1.Secret(
             API_KEY[0],
-            metadata=k8s.meta.v1.ObjectMetaArgs(name=API_KEY[0], namespace=namespace.ref, labels=all_labels),
+            metadata=metadata(API_KEY[0], namespace, all_labels),
             string_data={API_KEY[1]: key},
             opts=child,
         )
-        service = k8s.core.v1.Service(
-            backend,
-            metadata=metadata,
-            spec=k8s.core.v1.ServiceSpecArgs(
-                selector=own, ports=[k8s.core.v1.ServicePortArgs(name="http", port=port, target_port="http")]
-            ),
-            opts=child,
-        )
+        reached = service(backend, named, own, {"http": port}, opts=child)
         clients = [Edge((Peer(namespace.name, _CALLER),), (port,))]
         annotations: dict[str, pulumi.Input[str]] = {}
         # Ollama has neither metrics nor a key.
@@ -84,42 +85,24 @@ class ModelServer(pulumi.ComponentResource):
             opts=child,
         )
         wait = f"{int(server.startup.total_seconds()) * server.replicas + 15 * 60}s"
-        nodes = k8s.apps.v1.StatefulSet(
+        nodes = stateful_set(
             backend,
-            metadata=metadata,
-            spec=k8s.apps.v1.StatefulSetSpecArgs(
-                replicas=server.replicas,
-                service_name=service.metadata.name,
-                pod_management_policy="Parallel",
-                selector=k8s.meta.v1.LabelSelectorArgs(match_labels=own),
-                template=k8s.core.v1.PodTemplateSpecArgs(
-                    metadata=k8s.meta.v1.ObjectMetaArgs(labels=all_labels, annotations=annotations),
-                    spec=pod_spec(spec, server, own),
-                ),
-                volume_claim_templates=[claim(str(server.storage), context.storage_class)],
-                # What is on them can be downloaded again.
-                persistent_volume_claim_retention_policy=(
-                    k8s.apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicyArgs(
-                        when_deleted="Delete", when_scaled="Delete"
-                    )
-                ),
-            ),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[secret, policy],
-                ignore_changes=[CLAIM_TEMPLATES],
-                custom_timeouts=pulumi.CustomTimeouts(create=wait, update=wait),
-            ),
+            named,
+            own,
+            template(pod_spec(spec, server, own), all_labels, annotations),
+            replicas=server.replicas,
+            service=reached,
+            storage=str(server.storage),
+            storage_class=context.storage_class,
+            # What is on the claims can be downloaded again.
+            protect=False,
+            claim_retention=claim_retention(deleted=False, scaled=False),
+            parallel=True,
+            timeouts=pulumi.CustomTimeouts(create=wait, update=wait),
+            parent=self,
+            depends_on=[secret, policy],
         )
-        sized_claims(nodes, server.replicas, str(server.storage), parent=self)
-        k8s.policy.v1.PodDisruptionBudget(
-            backend,
-            metadata=metadata,
-            spec=k8s.policy.v1.PodDisruptionBudgetSpecArgs(
-                max_unavailable=1, selector=k8s.meta.v1.LabelSelectorArgs(match_labels=own)
-            ),
-            opts=child,
-        )
+        disruption_budget(backend, named, own, child)
         self.connection = Connection(
             environment=environment(spec, f"http://{backend}:{port}{engine.base}"),
             secrets={KEY_VARIABLES[backend]: SecretRef(*API_KEY)},

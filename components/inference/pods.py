@@ -9,13 +9,12 @@ from typing import NamedTuple
 import pulumi_kubernetes as k8s
 
 from components.pods import (
-    container_security,
     device_tolerations,
     empty_dir,
     http_probe,
-    pod_security,
     resource_requirements,
     secret_variable,
+    secure_pod,
     spread,
     variables,
 )
@@ -37,7 +36,7 @@ class Engine(NamedTuple):
 
 ENGINES = {"vllm": Engine(VLLM, 8000, "/v1"), "ollama": Engine(OLLAMA, 11434, "")}
 
-_PULL = Path(__file__).parent / "ollama-pull.sh"
+_PULL = Path(__file__).parent / "files" / "ollama-pull.sh"
 _HOME = "/data"
 
 
@@ -76,7 +75,6 @@ def _vllm(
         readiness_probe=http_probe("/health"),
         liveness_probe=http_probe("/health", failures=6),
         resources=resource_requirements(server.resources, _devices(server)),
-        security_context=container_security(),
     )
     shared = k8s.core.v1.EmptyDirVolumeSourceArgs(medium="Memory", size_limit=str(server.shared_memory))
     return _pod(server, own, VLLM.user, [container], [k8s.core.v1.VolumeArgs(name="shared-memory", empty_dir=shared)])
@@ -93,7 +91,6 @@ def _ollama(
         env=variables({"HOME": _HOME, "OLLAMA_HOST": "127.0.0.1:11434", "MODEL": str(spec.model)}),
         volume_mounts=_mounts(),
         resources=resource_requirements(server.resources),
-        security_context=container_security(),
     )
     container = k8s.core.v1.ContainerArgs(
         name="ollama",
@@ -105,7 +102,6 @@ def _ollama(
         readiness_probe=http_probe("/"),
         liveness_probe=http_probe("/", failures=6),
         resources=resource_requirements(server.resources, _devices(server)),
-        security_context=container_security(),
     )
     return _pod(server, own, OLLAMA.user, [container], init=[pull])
 
@@ -118,15 +114,13 @@ def _pod(
     volumes: list[k8s.core.v1.VolumeArgs] | None = None,
     init: list[k8s.core.v1.ContainerArgs] | None = None,
 ) -> k8s.core.v1.PodSpecArgs:
-    return k8s.core.v1.PodSpecArgs(
-        automount_service_account_token=False,
-        # Without it a Service named `vllm` sets VLLM_PORT, which vLLM takes for its own.
-        enable_service_links=False,
-        security_context=pod_security(user, owns_volumes=True),
-        topology_spread_constraints=spread(own),
-        tolerations=device_tolerations(_devices(server)) or None,
-        init_containers=init,
-        containers=containers,
+    return secure_pod(
+        containers,
+        user=user,
+        owns_volumes=True,
+        spread_constraints=spread(own),
+        tolerations=device_tolerations(_devices(server)),
+        init_containers=init or [],
         volumes=[empty_dir("tmp", "4Gi"), *(volumes or [])],
     )
 

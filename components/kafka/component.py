@@ -10,9 +10,12 @@ import pulumi_random as random
 
 from components.connection import Connection
 from components.context import Context, Offer
-from components.kafka.access import access
-from components.kafka.client import internal
-from components.kafka.common import (
+from components.labels import labels
+from components.network import Edge, Peer, edges_from, network_policy
+from components.workloads import metadata
+from settings import KafkaSettings, Settings
+
+from .common import (
     BOOTSTRAP,
     BROKER,
     BROKER_PORT,
@@ -24,14 +27,13 @@ from components.kafka.common import (
     brokers,
     version,
 )
-from components.kafka.exporter import exporter
-from components.kafka.external import external, preflight
-from components.kafka.nodes import CLUSTER_ID_KEY, CONFIG_FILES, Role, nodes
-from components.kafka.part import EXPORTER_PORT
-from components.kafka.topics import topics_job
-from components.labels import labels
-from components.network import Edge, Peer, edges_from, network_policy
-from settings import KafkaSettings, Settings
+from .connection import internal
+from .exporter import exporter
+from .external import external, preflight
+from .nodes import CLUSTER_ID_KEY, CONFIG_FILES, Role, nodes
+from .part import EXPORTER_PORT
+from .topics import topics_job
+from .users import access
 
 
 class KafkaCluster(pulumi.ComponentResource):
@@ -66,9 +68,7 @@ class KafkaCluster(pulumi.ComponentResource):
         )
         config_map = k8s.core.v1.ConfigMap(
             "kafka-config",
-            metadata=k8s.meta.v1.ObjectMetaArgs(
-                name="kafka-config", namespace=namespace.ref, labels=labels("kafka", "config", version(spec))
-            ),
+            metadata=metadata("kafka-config", namespace, labels("kafka", "config", version(spec))),
             data={**CONFIG_FILES, CLUSTER_ID_KEY: cluster_id.b64_url},
             opts=child,
         )
@@ -102,9 +102,7 @@ class KafkaCluster(pulumi.ComponentResource):
         ]
         bootstrap = k8s.core.v1.Service(
             BOOTSTRAP,
-            metadata=k8s.meta.v1.ObjectMetaArgs(
-                name=BOOTSTRAP, namespace=namespace.ref, labels=labels("kafka", "broker", version(spec))
-            ),
+            metadata=metadata(BOOTSTRAP, namespace, labels("kafka", "broker", version(spec))),
             spec=k8s.core.v1.ServiceSpecArgs(
                 selector=BROKER, ports=[k8s.core.v1.ServicePortArgs(name="broker", port=BROKER_PORT)]
             ),

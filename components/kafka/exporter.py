@@ -8,14 +8,16 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.context import Namespace
-from components.kafka.access import AUTH_DIR, EXPORTER_ARGUMENTS, EXPORTER_USER, TLS_DIR, Access
-from components.kafka.common import EXPORTER, TIMEOUTS
-from components.kafka.part import EXPORTER_PORT
 from components.labels import labels
-from components.pods import container_security, pod_security, resource_requirements, scrape_annotations
+from components.pods import resource_requirements, scrape_annotations, secure_pod
 from components.versions import KAFKA_EXPORTER
+from components.workloads import deployment, metadata, template
 from manifests.labels import SECRET_HASH
 from settings import KafkaSettings
+
+from .common import EXPORTER, TIMEOUTS
+from .part import EXPORTER_PORT
+from .users import AUTH_DIR, EXPORTER_ARGUMENTS, EXPORTER_USER, TLS_DIR, Access
 
 # The protocol to speak, not the broker's version: this exporter was released before Kafka 4, which supports clients
 # from 2.1 on, and the exporter's default is 2.0.0. https://kafka.apache.org/41/documentation/compatibility.html
@@ -49,45 +51,30 @@ def exporter(
     if access.certificates is not None:
         login += ["--tls.enabled", f"--tls.ca-file={TLS_DIR}/ca.crt"]
     probe = k8s.core.v1.HTTPGetActionArgs(path="/healthz", port="metrics")
-    return k8s.apps.v1.Deployment(
+    container = k8s.core.v1.ContainerArgs(
+        name="exporter",
+        image=KAFKA_EXPORTER.reference,
+        args=[
+            f"--kafka.server={servers}",
+            f"--kafka.version={_PROTOCOL_VERSION}",
+            # Scrapes that share one collection lose its last sample now and then, often a group's lag: the reader of
+            # the shared channel is not waited for.
+            "--concurrent.enable",
+            *login,
+        ],
+        ports=[k8s.core.v1.ContainerPortArgs(name="metrics", container_port=EXPORTER_PORT)],
+        resources=resource_requirements(spec.exporter_resources),
+        volume_mounts=[*tls_mounts, *auth_mounts] or None,
+        # It listens once it is connected: give the first connection a minute.
+        startup_probe=k8s.core.v1.ProbeArgs(http_get=probe, period_seconds=5, failure_threshold=12),
+        readiness_probe=k8s.core.v1.ProbeArgs(http_get=probe, period_seconds=10),
+        liveness_probe=k8s.core.v1.ProbeArgs(http_get=probe, period_seconds=10, timeout_seconds=5, failure_threshold=6),
+    )
+    pod = secure_pod([container], user=KAFKA_EXPORTER.user, volumes=[*tls, *auth])
+    return deployment(
         "kafka-exporter",
-        metadata=k8s.meta.v1.ObjectMetaArgs(name="kafka-exporter", namespace=namespace.ref, labels=metadata_labels),
-        spec=k8s.apps.v1.DeploymentSpecArgs(
-            replicas=1,
-            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=EXPORTER),
-            template=k8s.core.v1.PodTemplateSpecArgs(
-                metadata=k8s.meta.v1.ObjectMetaArgs(labels=metadata_labels, annotations=annotations),
-                spec=k8s.core.v1.PodSpecArgs(
-                    enable_service_links=False,
-                    automount_service_account_token=False,
-                    security_context=pod_security(KAFKA_EXPORTER.user),
-                    containers=[
-                        k8s.core.v1.ContainerArgs(
-                            name="exporter",
-                            image=KAFKA_EXPORTER.reference,
-                            args=[
-                                f"--kafka.server={servers}",
-                                f"--kafka.version={_PROTOCOL_VERSION}",
-                                # Scrapes that share one collection lose its last sample now and then, often a group's
-                                # lag: the reader of the shared channel is not waited for.
-                                "--concurrent.enable",
-                                *login,
-                            ],
-                            ports=[k8s.core.v1.ContainerPortArgs(name="metrics", container_port=EXPORTER_PORT)],
-                            resources=resource_requirements(spec.exporter_resources),
-                            security_context=container_security(),
-                            volume_mounts=[*tls_mounts, *auth_mounts] or None,
-                            # It listens once it is connected: give the first connection a minute.
-                            startup_probe=k8s.core.v1.ProbeArgs(http_get=probe, period_seconds=5, failure_threshold=12),
-                            readiness_probe=k8s.core.v1.ProbeArgs(http_get=probe, period_seconds=10),
-                            liveness_probe=k8s.core.v1.ProbeArgs(
-                                http_get=probe, period_seconds=10, timeout_seconds=5, failure_threshold=6
-                            ),
-                        )
-                    ],
-                    volumes=[*tls, *auth] or None,
-                ),
-            ),
-        ),
+        metadata("kafka-exporter", namespace, metadata_labels),
+        EXPORTER,
+        template(pod, metadata_labels, annotations),
         opts=pulumi.ResourceOptions(parent=parent, depends_on=list(depends_on), custom_timeouts=TIMEOUTS),
     )

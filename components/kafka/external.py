@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import pulumi
 
 from components.connection import Connection, SecretRef
 from components.context import Namespace
-from components.kafka.common import KAFKA_HOME, heap, image
 from components.network import Edge, outside
 from components.preflight import Attempt, Preflight
 from components.versions import KAFKA
 from settings import AgentSettings, ExternalKafka, KafkaSettings
 
-_SCRIPT = Path(__file__).parent / "kafka-preflight.sh"
+from .common import FILES, KAFKA_HOME, heap, image
+
+_SCRIPT = FILES / "kafka-preflight.sh"
 
 
 def external(spec: KafkaSettings, *, preflight: Preflight | None = None) -> Connection:

@@ -8,8 +8,21 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.context import Context
-from components.kafka.access import Access
-from components.kafka.common import (
+from components.labels import labels
+from components.pods import (
+    config_hash,
+    field_variable,
+    resource_requirements,
+    secure_pod,
+    spread,
+    variables,
+)
+from components.versions import KAFKA
+from components.workloads import claim_retention, disruption_budget, metadata, stateful_set, template
+from manifests.labels import CONFIG_HASH
+from settings import KafkaSettings, Memory, Resources
+
+from .common import (
     BROKER,
     BROKER_PORT,
     CONFIG_DIR,
@@ -25,22 +38,7 @@ from components.kafka.common import (
     scratch,
     version,
 )
-from components.labels import labels
-from components.pods import (
-    CLAIM_TEMPLATES,
-    claim,
-    config_hash,
-    container_security,
-    field_variable,
-    pod_security,
-    resource_requirements,
-    sized_claims,
-    spread,
-    variables,
-)
-from components.versions import KAFKA
-from manifests.labels import CONFIG_HASH
-from settings import KafkaSettings, Memory, Resources
+from .users import Access
 
 CONFIG_FILES = {
     name: (FILES / name).read_text()
@@ -122,7 +120,7 @@ def nodes(
     metadata_labels = labels("kafka", role.processes[0], version(spec))
     service = k8s.core.v1.Service(
         role.hosts,
-        metadata=k8s.meta.v1.ObjectMetaArgs(name=role.hosts, namespace=namespace.ref, labels=metadata_labels),
+        metadata=metadata(role.hosts, namespace, metadata_labels),
         spec=k8s.core.v1.ServiceSpecArgs(
             cluster_ip="None",
             # Nodes find each other by name before any of them is ready.
@@ -132,49 +130,29 @@ def nodes(
         ),
         opts=child,
     )
-    k8s.policy.v1.PodDisruptionBudget(
+    own = metadata(role.name, namespace, metadata_labels)
+    disruption_budget(role.name, own, role.selector, child)
+    pod = _pod(role, spec, access, servers, voters, config_map)
+    return stateful_set(
         role.name,
-        metadata=k8s.meta.v1.ObjectMetaArgs(name=role.name, namespace=namespace.ref, labels=metadata_labels),
-        spec=k8s.policy.v1.PodDisruptionBudgetSpecArgs(
-            max_unavailable=1, selector=k8s.meta.v1.LabelSelectorArgs(match_labels=role.selector)
-        ),
-        opts=child,
+        own,
+        role.selector,
+        template(pod, metadata_labels, {CONFIG_HASH: config_hash(CONFIG_FILES)}),
+        replicas=role.replicas,
+        service=service,
+        storage=str(role.storage),
+        storage_class=context.storage_class,
+        protect=protect,
+        claim_labels=role.selector,
+        claim_retention=claim_retention(deleted=protect, scaled=True),
+        # One at a time never gets a quorum: the first waits for the others.
+        parallel=True,
+        # A controller listens before it has read what it missed: that takes it a moment.
+        min_ready_seconds=None if role.is_broker else 10,
+        timeouts=TIMEOUTS,
+        parent=parent,
+        depends_on=access.resources,
     )
-    stateful_set = k8s.apps.v1.StatefulSet(
-        role.name,
-        metadata=k8s.meta.v1.ObjectMetaArgs(name=role.name, namespace=namespace.ref, labels=metadata_labels),
-        spec=k8s.apps.v1.StatefulSetSpecArgs(
-            replicas=role.replicas,
-            service_name=service.metadata.name,
-            # One at a time never gets a quorum: the first waits for the others.
-            pod_management_policy="Parallel",
-            # A controller listens before it has read what it missed: that takes it a moment.
-            min_ready_seconds=None if role.is_broker else 10,
-            persistent_volume_claim_retention_policy=(
-                k8s.apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicyArgs(
-                    when_deleted="Retain" if protect else "Delete", when_scaled="Retain"
-                )
-            ),
-            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=role.selector),
-            template=k8s.core.v1.PodTemplateSpecArgs(
-                metadata=k8s.meta.v1.ObjectMetaArgs(
-                    labels=metadata_labels, annotations={CONFIG_HASH: config_hash(CONFIG_FILES)}
-                ),
-                spec=_pod(role, spec, access, servers, voters, config_map),
-            ),
-            volume_claim_templates=[claim(str(role.storage), context.storage_class, role.selector)],
-        ),
-        opts=pulumi.ResourceOptions(
-            parent=parent,
-            protect=protect,
-            retain_on_delete=protect,
-            depends_on=access.resources,
-            ignore_changes=[CLAIM_TEMPLATES],
-            custom_timeouts=TIMEOUTS,
-        ),
-    )
-    sized_claims(stateful_set, role.replicas, str(role.storage), parent=parent)
-    return stateful_set
 
 
 def _pod(
@@ -238,7 +216,6 @@ def _pod(
         ],
         ports=[k8s.core.v1.ContainerPortArgs(name=name, container_port=port) for name, port in role.ports.items()],
         resources=resource_requirements(role.resources),
-        security_context=container_security(),
         volume_mounts=[
             k8s.core.v1.VolumeMountArgs(name="data", mount_path=DATA_DIR),
             files_mount,
@@ -261,13 +238,11 @@ def _pod(
         if waits
         else None,
     )
-    return k8s.core.v1.PodSpecArgs(
-        # A Service named kafka would otherwise inject KAFKA_PORT and the like.
-        enable_service_links=False,
-        automount_service_account_token=False,
-        termination_grace_period_seconds=_CONTROLLED_SHUTDOWN + (_WAIT_TO_STOP if waits else 0),
-        security_context=pod_security(KAFKA.user, owns_volumes=True),
-        topology_spread_constraints=spread(role.selector),
-        containers=[container],
+    return secure_pod(
+        [container],
+        user=KAFKA.user,
+        owns_volumes=True,
+        grace_seconds=_CONTROLLED_SHUTDOWN + (_WAIT_TO_STOP if waits else 0),
+        spread_constraints=spread(role.selector),
         volumes=[files, tmp, *tls],
     )

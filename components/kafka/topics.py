@@ -9,8 +9,13 @@ import pulumi_kubernetes as k8s
 
 from components.context import Namespace
 from components.jobs import job
-from components.kafka.access import AUTH_DIR, USERS_KEY, Access, acls
-from components.kafka.common import (
+from components.labels import labels
+from components.pods import config_hash, resource_requirements, secure_pod, variables
+from components.versions import KAFKA
+from components.workloads import metadata
+from settings import AgentSettings, KafkaSettings
+
+from .common import (
     CONFIG_DIR,
     FILES,
     KAFKA_HOME,
@@ -20,10 +25,7 @@ from components.kafka.common import (
     scratch,
     version,
 )
-from components.labels import labels
-from components.pods import config_hash, container_security, pod_security, resource_requirements, variables
-from components.versions import KAFKA
-from settings import AgentSettings, KafkaSettings
+from .users import AUTH_DIR, USERS_KEY, Access, acls
 
 _SCRIPTS = ("client.sh", "topics.sh", "topics.awk", "users.sh", "users.awk")
 _TIMEOUT_SECONDS = 600
@@ -81,7 +83,7 @@ def topics_job(
     )
     config_map = k8s.core.v1.ConfigMap(
         "kafka-topics",
-        metadata=k8s.meta.v1.ObjectMetaArgs(name="kafka-topics", namespace=namespace.ref, labels=metadata_labels),
+        metadata=metadata("kafka-topics", namespace, metadata_labels),
         data=data,
         opts=pulumi.ResourceOptions(parent=parent),
     )
@@ -101,7 +103,6 @@ def topics_job(
                 *variables({"KAFKA_HEAP_OPTS": heap(spec.job_resources)}),
             ],
             resources=resource_requirements(spec.job_resources),
-            security_context=container_security(),
             volume_mounts=[files_mount, tmp_mount, *tls_mounts, *auth_mounts],
             # What it says last is the reason that the engine and kubectl show.
             termination_message_policy="FallbackToLogsOnError",
@@ -109,18 +110,16 @@ def topics_job(
 
     # One after the other. Users first: a topic that is refused shuts nobody out.
     *first, last = [*(["users"] if spec.secured else []), *(["topics"] if spec.topics else [])]
-    pod = k8s.core.v1.PodSpecArgs(
+    pod = secure_pod(
+        [container(last)],
+        user=KAFKA.user,
         restart_policy="Never",
-        enable_service_links=False,
-        automount_service_account_token=False,
-        security_context=pod_security(KAFKA.user),
-        init_containers=[container(name) for name in first] or None,
-        containers=[container(last)],
+        init_containers=[container(name) for name in first],
         volumes=[files, tmp, *tls, *auth],
     )
     return job(
         "kafka-topics",
-        namespace=namespace.ref,
+        namespace=namespace,
         labels=metadata_labels,
         identity=identity,
         pod=pod,

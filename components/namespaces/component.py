@@ -10,6 +10,7 @@ import pulumi_kubernetes as k8s
 from components.context import Context, Namespace, Offer, StackNamespaces
 from components.labels import PART_OF
 from components.network import DNS
+from components.workloads import metadata
 from settings import NamespaceSettings, NamespacesSettings, Settings
 
 
@@ -51,10 +52,10 @@ class Namespaces(pulumi.ComponentResource):
         """
         child = pulumi.ResourceOptions(parent=self)
         # Cluster-scoped: other stacks in the cluster have other namespaces.
-        metadata = k8s.meta.v1.ObjectMetaArgs(name=f"agentstack-keep-{names[0]}", labels=PART_OF)
+        named = k8s.meta.v1.ObjectMetaArgs(name=f"agentstack-keep-{names[0]}", labels=PART_OF)
         policy = k8s.admissionregistration.v1.ValidatingAdmissionPolicy(
             "keep-namespaces",
-            metadata=metadata,
+            metadata=named,
             spec=k8s.admissionregistration.v1.ValidatingAdmissionPolicySpecArgs(
                 failure_policy="Fail",
                 match_constraints=k8s.admissionregistration.v1.MatchResourcesArgs(
@@ -80,7 +81,7 @@ class Namespaces(pulumi.ComponentResource):
         )
         k8s.admissionregistration.v1.ValidatingAdmissionPolicyBinding(
             "keep-namespaces",
-            metadata=metadata,
+            metadata=named,
             spec=k8s.admissionregistration.v1.ValidatingAdmissionPolicyBindingSpecArgs(
                 policy_name=policy.metadata.name, validation_actions=["Deny"]
             ),
@@ -111,11 +112,11 @@ def isolated_namespace(
         ),
         opts=durable or opts,
     )
-    ref = namespace.metadata.name
+    made = Namespace(spec.name, namespace.metadata.name)
     quota = spec.quota
     k8s.core.v1.ResourceQuota(
         f"{key}-quota",
-        metadata=k8s.meta.v1.ObjectMetaArgs(name="quota", namespace=ref),
+        metadata=metadata("quota", made),
         spec=k8s.core.v1.ResourceQuotaSpecArgs(
             hard={
                 "requests.cpu": str(quota.requests.cpu),
@@ -130,7 +131,7 @@ def isolated_namespace(
     defaults = spec.container_defaults
     k8s.core.v1.LimitRange(
         f"{key}-limits",
-        metadata=k8s.meta.v1.ObjectMetaArgs(name="limits", namespace=ref),
+        metadata=metadata("limits", made),
         spec=k8s.core.v1.LimitRangeSpecArgs(
             limits=[
                 k8s.core.v1.LimitRangeItemArgs(
@@ -144,7 +145,7 @@ def isolated_namespace(
     )
     k8s.networking.v1.NetworkPolicy(
         f"{key}-default-deny",
-        metadata=k8s.meta.v1.ObjectMetaArgs(name="default-deny", namespace=ref),
+        metadata=metadata("default-deny", made),
         spec=k8s.networking.v1.NetworkPolicySpecArgs(
             pod_selector=k8s.meta.v1.LabelSelectorArgs(),
             policy_types=["Ingress", "Egress"],
@@ -153,7 +154,7 @@ def isolated_namespace(
     )
     k8s.networking.v1.NetworkPolicy(
         f"{key}-allow-dns",
-        metadata=k8s.meta.v1.ObjectMetaArgs(name="allow-dns", namespace=ref),
+        metadata=metadata("allow-dns", made),
         spec=k8s.networking.v1.NetworkPolicySpecArgs(
             pod_selector=k8s.meta.v1.LabelSelectorArgs(),
             policy_types=["Egress"],
@@ -169,7 +170,7 @@ def isolated_namespace(
         ),
         opts=opts,
     )
-    return Namespace(spec.name, ref)
+    return made
 
 
 def build(settings: Settings, context: Context, opts: pulumi.ResourceOptions) -> Offer:

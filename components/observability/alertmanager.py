@@ -8,22 +8,22 @@ import yaml
 
 from components.network import ANYWHERE, Edge, Peer, network_policy
 from components.pods import (
-    CLAIM_TEMPLATES,
-    claim,
     config_hash,
-    container_security,
     http_probe,
-    pod_security,
     read_only_mount,
     resource_requirements,
     scrape_annotations,
+    secure_pod,
 )
+from components.workloads import stateful_set, template
 from manifests.labels import CONFIG_HASH
 from settings import AlertmanagerSettings
 
 from .common import CONFIG, TIMEOUTS, Part, files
 
 _WEBHOOK = "/etc/alertmanager-webhook"
+_STORAGE = "1Gi"
+"""Silences and notifications of thousands of alerts are some megabytes: it never has to grow."""
 
 
 def configuration(spec: AlertmanagerSettings) -> dict[str, str]:
@@ -74,35 +74,22 @@ def deploy(
         resources=resource_requirements(spec.resources),
         readiness_probe=http_probe("/-/ready"),
         liveness_probe=http_probe("/-/healthy"),
-        security_context=container_security(),
         volume_mounts=mounts,
     )
-    k8s.apps.v1.StatefulSet(
+    pod = secure_pod([container], user=part.image.user, owns_volumes=True, volumes=volumes)
+    stateful_set(
         part.name,
-        metadata=part.metadata(),
-        spec=k8s.apps.v1.StatefulSetSpecArgs(
-            replicas=1,
-            service_name=service.metadata.name,
-            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=part.selector()),
-            template=k8s.core.v1.PodTemplateSpecArgs(
-                metadata=part.pod_metadata({**scrape_annotations(part.port), CONFIG_HASH: config_hash(config)}),
-                spec=k8s.core.v1.PodSpecArgs(
-                    automount_service_account_token=False,
-                    enable_service_links=False,
-                    security_context=pod_security(part.image.user, owns_volumes=True),
-                    containers=[container],
-                    volumes=volumes,
-                ),
-            ),
-            volume_claim_templates=[claim("1Gi", storage_class)],
-        ),
-        opts=pulumi.ResourceOptions(
-            parent=parent,
-            protect=protect,
-            retain_on_delete=protect,
-            ignore_changes=[CLAIM_TEMPLATES],
-            custom_timeouts=TIMEOUTS,
-        ),
+        part.metadata(),
+        part.selector(),
+        template(pod, part.labels(), {**scrape_annotations(part.port), CONFIG_HASH: config_hash(config)}),
+        replicas=1,
+        service=service,
+        storage=_STORAGE,
+        storage_class=storage_class,
+        protect=protect,
+        resizable=False,
+        timeouts=TIMEOUTS,
+        parent=parent,
     )
     network_policy(
         part.name,

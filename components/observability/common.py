@@ -12,6 +12,7 @@ from components.context import Namespace, StackNamespaces
 from components.labels import labels, selector
 from components.network import Peer
 from components.versions import Image
+from components.workloads import metadata, service
 
 CONFIG = pathlib.Path(__file__).parent / "config"
 
@@ -31,11 +32,7 @@ class Part:
 
     def metadata(self) -> k8s.meta.v1.ObjectMetaArgs:
         """The metadata of its objects."""
-        return k8s.meta.v1.ObjectMetaArgs(name=self.name, namespace=self.namespace.ref, labels=self.labels())
-
-    def pod_metadata(self, annotations: dict[str, str]) -> k8s.meta.v1.ObjectMetaArgs:
-        """The metadata of its pods."""
-        return k8s.meta.v1.ObjectMetaArgs(labels=self.labels(), annotations=annotations)
+        return metadata(self.name, self.namespace, self.labels())
 
     def labels(self) -> dict[str, str]:
         """All labels."""
@@ -55,15 +52,7 @@ class Part:
 
     def service(self, opts: pulumi.ResourceOptions) -> k8s.core.v1.Service:
         """A Service with its name, on the same port."""
-        return k8s.core.v1.Service(
-            self.name,
-            metadata=self.metadata(),
-            spec=k8s.core.v1.ServiceSpecArgs(
-                selector=self.selector(),
-                ports=[k8s.core.v1.ServicePortArgs(name="http", port=self.port, target_port="http")],
-            ),
-            opts=opts,
-        )
+        return service(self.name, self.metadata(), self.selector(), {"http": self.port}, opts=opts)
 
 
 def cluster_name(namespaces: StackNamespaces, name: str) -> str:
@@ -83,7 +72,7 @@ def grant(
     for key, namespace in namespaces.all.items():
         k8s.rbac.v1.RoleBinding(
             f"{part.name}-{key}",
-            metadata=k8s.meta.v1.ObjectMetaArgs(name=part.name, namespace=namespace.ref, labels=part.labels()),
+            metadata=metadata(part.name, namespace, part.labels()),
             role_ref=k8s.rbac.v1.RoleRefArgs(
                 api_group="rbac.authorization.k8s.io", kind="ClusterRole", name=role.metadata.name
             ),

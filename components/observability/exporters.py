@@ -7,7 +7,8 @@ import pulumi_kubernetes as k8s
 
 from components.context import StackNamespaces
 from components.network import API_SERVER, Edge, Peer, network_policy
-from components.pods import container_security, http_probe, pod_security, resource_requirements, scrape_annotations
+from components.pods import http_probe, resource_requirements, scrape_annotations, secure_pod
+from components.workloads import deployment, selecting, template
 from settings import Resources
 
 from .common import TIMEOUTS, Part, cluster_name, grant
@@ -81,26 +82,14 @@ def kube_state_metrics(
             timeout_seconds=5,
         ),
         liveness_probe=http_probe("/healthz"),
-        security_context=container_security(),
     )
-    k8s.apps.v1.Deployment(
+    pod = secure_pod([container], user=part.image.user, account=account.metadata.name, token=True)
+    deployment(
         part.name,
-        metadata=part.metadata(),
-        spec=k8s.apps.v1.DeploymentSpecArgs(
-            replicas=1,
-            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=part.selector()),
-            template=k8s.core.v1.PodTemplateSpecArgs(
-                # No annotation: it has a scrape job of its own.
-                metadata=part.pod_metadata({}),
-                spec=k8s.core.v1.PodSpecArgs(
-                    service_account_name=account.metadata.name,
-                    automount_service_account_token=True,
-                    enable_service_links=False,
-                    security_context=pod_security(part.image.user),
-                    containers=[container],
-                ),
-            ),
-        ),
+        part.metadata(),
+        part.selector(),
+        # No annotation: it has a scrape job of its own.
+        template(pod, part.labels(), {}),
         opts=pulumi.ResourceOptions(parent=parent, custom_timeouts=TIMEOUTS),
     )
     network_policy(
@@ -131,7 +120,6 @@ def node_exporter(part: Part, resources: Resources, *, clients: tuple[Peer, ...]
         resources=resource_requirements(resources),
         readiness_probe=http_probe("/"),
         liveness_probe=http_probe("/", failures=6),
-        security_context=container_security(),
         volume_mounts=[
             k8s.core.v1.VolumeMountArgs(
                 name=name,
@@ -143,27 +131,23 @@ def node_exporter(part: Part, resources: Resources, *, clients: tuple[Peer, ...]
             for name in _HOST_PATHS
         ],
     )
+    pod = secure_pod(
+        [container],
+        user=part.image.user,
+        tolerations=[k8s.core.v1.TolerationArgs(operator="Exists")],
+        volumes=[
+            k8s.core.v1.VolumeArgs(
+                name=name, host_path=k8s.core.v1.HostPathVolumeSourceArgs(path=path, type="Directory")
+            )
+            for name, path in _HOST_PATHS.items()
+        ],
+    )
     k8s.apps.v1.DaemonSet(
         part.name,
         metadata=part.metadata(),
         spec=k8s.apps.v1.DaemonSetSpecArgs(
-            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=part.selector()),
-            template=k8s.core.v1.PodTemplateSpecArgs(
-                metadata=part.pod_metadata(scrape_annotations(part.port)),
-                spec=k8s.core.v1.PodSpecArgs(
-                    automount_service_account_token=False,
-                    enable_service_links=False,
-                    security_context=pod_security(part.image.user),
-                    tolerations=[k8s.core.v1.TolerationArgs(operator="Exists")],
-                    containers=[container],
-                    volumes=[
-                        k8s.core.v1.VolumeArgs(
-                            name=name, host_path=k8s.core.v1.HostPathVolumeSourceArgs(path=path, type="Directory")
-                        )
-                        for name, path in _HOST_PATHS.items()
-                    ],
-                ),
-            ),
+            selector=selecting(part.selector()),
+            template=template(pod, part.labels(), scrape_annotations(part.port)),
         ),
         opts=pulumi.ResourceOptions(parent=parent, custom_timeouts=TIMEOUTS),
     )

@@ -9,16 +9,16 @@ import pulumi_random as random
 from components.network import Edge, network_policy
 from components.pods import (
     config_hash,
-    container_security,
     empty_dir,
     http_probe,
-    pod_security,
     read_only_mount,
     resource_requirements,
     scrape_annotations,
     secret_files,
+    secure_pod,
     variables,
 )
+from components.workloads import deployment, metadata, template
 from manifests.labels import CONFIG_HASH
 from settings import GrafanaSettings
 
@@ -57,9 +57,7 @@ def deploy(
     config_map = k8s.core.v1.ConfigMap(part.name, metadata=part.metadata(), data=config, opts=child)
     board_map = k8s.core.v1.ConfigMap(
         f"{part.name}-dashboards",
-        metadata=k8s.meta.v1.ObjectMetaArgs(
-            name=f"{part.name}-dashboards", namespace=part.namespace.ref, labels=part.labels()
-        ),
+        metadata=metadata(f"{part.name}-dashboards", part.namespace, part.labels()),
         data=boards,
         opts=child,
     )
@@ -75,7 +73,6 @@ def deploy(
         startup_probe=http_probe("/api/health", failures=30),
         readiness_probe=http_probe("/api/health"),
         liveness_probe=http_probe("/api/health", failures=6),
-        security_context=container_security(),
         volume_mounts=[
             read_only_mount("config", "/etc/grafana"),
             read_only_mount("dashboards", "/etc/grafana-dashboards"),
@@ -84,31 +81,24 @@ def deploy(
             k8s.core.v1.VolumeMountArgs(name="scratch", mount_path="/tmp"),
         ],
     )
-    k8s.apps.v1.Deployment(
+    pod = secure_pod(
+        [container],
+        user=part.image.user,
+        owns_volumes=True,
+        volumes=[
+            files("config", config_map, _PATHS),
+            files("dashboards", board_map, {name: name for name in boards}),
+            secret_files("admin", secret.metadata.name, ("admin-password",)),
+            empty_dir("data", "512Mi"),
+            empty_dir("scratch", "64Mi"),
+        ],
+    )
+    annotations = {**scrape_annotations(part.port), CONFIG_HASH: config_hash({**config, **boards})}
+    deployment(
         part.name,
-        metadata=part.metadata(),
-        spec=k8s.apps.v1.DeploymentSpecArgs(
-            replicas=1,
-            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=part.selector()),
-            template=k8s.core.v1.PodTemplateSpecArgs(
-                metadata=part.pod_metadata(
-                    {**scrape_annotations(part.port), CONFIG_HASH: config_hash({**config, **boards})}
-                ),
-                spec=k8s.core.v1.PodSpecArgs(
-                    automount_service_account_token=False,
-                    enable_service_links=False,
-                    security_context=pod_security(part.image.user, owns_volumes=True),
-                    containers=[container],
-                    volumes=[
-                        files("config", config_map, _PATHS),
-                        files("dashboards", board_map, {name: name for name in boards}),
-                        secret_files("admin", secret.metadata.name, ("admin-password",)),
-                        empty_dir("data", "512Mi"),
-                        empty_dir("scratch", "64Mi"),
-                    ],
-                ),
-            ),
-        ),
+        part.metadata(),
+        part.selector(),
+        template(pod, part.labels(), annotations),
         opts=pulumi.ResourceOptions(parent=parent, custom_timeouts=TIMEOUTS),
     )
     network_policy(
@@ -131,9 +121,7 @@ def _admin(part: Part, protect: bool, parent: pulumi.Resource) -> k8s.core.v1.Se
     )
     return k8s.core.v1.Secret(
         f"{part.name}-admin",
-        metadata=k8s.meta.v1.ObjectMetaArgs(
-            name=f"{part.name}-admin", namespace=part.namespace.ref, labels=part.labels()
-        ),
+        metadata=metadata(f"{part.name}-admin", part.namespace, part.labels()),
         string_data={"admin-user": "admin", "admin-password": password.result},
         opts=pulumi.ResourceOptions(parent=parent),
     )

@@ -12,17 +12,14 @@ from components.context import StackNamespaces
 from components.network import ANYWHERE, API_SERVER, Edge, Peer, network_policy
 from components.parts import PARTS
 from components.pods import (
-    CLAIM_TEMPLATES,
-    claim,
     config_hash,
-    container_security,
     http_probe,
-    pod_security,
     read_only_mount,
     resource_requirements,
     scrape_annotations,
-    sized_claims,
+    secure_pod,
 )
+from components.workloads import stateful_set, template
 from manifests.labels import CONFIG_HASH
 from settings import PrometheusSettings
 from settings.types import duration_text
@@ -85,43 +82,34 @@ def deploy(
         startup_probe=http_probe("/-/ready", failures=90),
         readiness_probe=http_probe("/-/ready"),
         liveness_probe=http_probe("/-/healthy", failures=6),
-        security_context=container_security(),
         volume_mounts=[
             read_only_mount("config", "/etc/prometheus"),
             k8s.core.v1.VolumeMountArgs(name="data", mount_path="/prometheus"),
         ],
     )
-    stateful_set = k8s.apps.v1.StatefulSet(
-        part.name,
-        metadata=part.metadata(),
-        spec=k8s.apps.v1.StatefulSetSpecArgs(
-            replicas=1,
-            service_name=service.metadata.name,
-            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=part.selector()),
-            template=k8s.core.v1.PodTemplateSpecArgs(
-                metadata=part.pod_metadata({**scrape_annotations(part.port), CONFIG_HASH: config_hash(config)}),
-                spec=k8s.core.v1.PodSpecArgs(
-                    service_account_name=account.metadata.name,
-                    automount_service_account_token=True,
-                    enable_service_links=False,
-                    security_context=pod_security(part.image.user, owns_volumes=True),
-                    # It writes what it holds in memory to the volume.
-                    termination_grace_period_seconds=120,
-                    containers=[container],
-                    volumes=[files("config", config_map, keys)],
-                ),
-            ),
-            volume_claim_templates=[claim(str(spec.storage), storage_class)],
-        ),
-        opts=pulumi.ResourceOptions(
-            parent=parent,
-            protect=protect,
-            retain_on_delete=protect,
-            ignore_changes=[CLAIM_TEMPLATES],
-            custom_timeouts=pulumi.CustomTimeouts(create="20m", update="20m", delete="10m"),
-        ),
+    pod = secure_pod(
+        [container],
+        user=part.image.user,
+        owns_volumes=True,
+        account=account.metadata.name,
+        token=True,
+        # It writes what it holds in memory to the volume.
+        grace_seconds=120,
+        volumes=[files("config", config_map, keys)],
     )
-    sized_claims(stateful_set, 1, str(spec.storage), parent=parent)
+    stateful_set(
+        part.name,
+        part.metadata(),
+        part.selector(),
+        template(pod, part.labels(), {**scrape_annotations(part.port), CONFIG_HASH: config_hash(config)}),
+        replicas=1,
+        service=service,
+        storage=str(spec.storage),
+        storage_class=storage_class,
+        protect=protect,
+        timeouts=pulumi.CustomTimeouts(create="20m", update="20m", delete="10m"),
+        parent=parent,
+    )
     network_policy(
         part.name,
         namespace=part.namespace.ref,

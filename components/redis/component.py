@@ -13,32 +13,33 @@ from components.connection import Connection, SecretRef
 from components.context import Context, Namespace, Offer
 from components.labels import labels
 from components.network import Edge, Peer, edges_from, network_policy
-from components.pods import CLAIM_TEMPLATES, claim, sized_claims
+from components.workloads import metadata
 from settings import RedisSettings, Settings
-from settings.types import image_tag
 
 from .backup import backup
-from .connection import environment
-from .external import external, preflight
-from .part import METRICS_PORT
-from .pods import (
+from .common import (
     ACL_FILE,
     BUS_PORT,
+    CLIENT_LABELS,
     EXPORTER_PASSWORD,
-    FILES,
     KEEPER,
     NODE,
     OPERATOR_PASSWORD,
     PORT,
     REPLICATION_FILE,
     Sources,
-    image_of,
-    keeper_template,
-    node_template,
+    domain,
+    node_domain,
+    object_metadata,
 )
+from .connection import environment
+from .external import external, preflight
+from .keeper import CONFIG_FILES as KEEPER_FILES
+from .keeper import keeper
+from .nodes import CONFIG_FILES as NODE_FILES
+from .nodes import nodes
+from .part import METRICS_PORT
 from .users import EXPORTER, OPERATOR, REPLICA, SYSTEM_RIGHTS, acl_file, agent_rights
-
-_CLIENT = {"agentstack.dev/redis": "true"}
 
 
 class RedisCluster(pulumi.ComponentResource):
@@ -74,7 +75,7 @@ class RedisCluster(pulumi.ComponentResource):
         self._spec = spec
         self._context = context
         self._namespace = context.namespaces.data
-        self._domain = f"{self._namespace.name}.svc.{context.cluster_domain}"
+        self._host = f"redis.{domain(context)}"
         self._child = pulumi.ResourceOptions(parent=self)
 
         users = {agent: settings for agent, settings in context.agents.items() if "redis" in settings.used_parts}
@@ -92,25 +93,30 @@ class RedisCluster(pulumi.ComponentResource):
             },
         )
         tls = self._certificates()
-        config = k8s.core.v1.ConfigMap("redis", metadata=self._metadata("redis"), data=FILES, opts=self._child)
+        config = k8s.core.v1.ConfigMap(
+            "redis",
+            metadata=object_metadata("redis", spec, self._namespace),
+            data={**NODE_FILES, **KEEPER_FILES},
+            opts=self._child,
+        )
         sources = Sources(config.metadata.name, auth.metadata.name, tls.name if tls else None)
         made_before = tls.resources if tls else ()
         asked = {agent for agent, client in context.agents.items() if client.queue and client.queue.redis_key}
         policies = self._policies(context.keda if asked else None)
-        self._nodes(sources, after=made_before)
-        keeper = self._keeper(sources, after=[*policies, *made_before])
+        nodes(spec, context, sources=sources, parent=self, depends_on=made_before)
+        healer = keeper(spec, context, sources=sources, parent=self, depends_on=[*policies, *made_before])
         if spec.backup is not None:
             backup(
                 spec,
                 spec.backup,
                 context,
-                address=f"redis.{self._domain}:{PORT}",
+                address=f"{self._host}:{PORT}",
                 auth=auth.metadata.name,
                 certificates=tls.name if tls else None,
                 parent=self,
             )
         self.connections = {
-            agent: self._connection(agent, passwords[agent], tls, asked=agent in asked, ready=(keeper, *made_before))
+            agent: self._connection(agent, passwords[agent], tls, asked=agent in asked, ready=(healer, *made_before))
             for agent in users
         }
         self.register_outputs({})
@@ -127,7 +133,7 @@ class RedisCluster(pulumi.ComponentResource):
         if self._spec.tls is None:
             return None
         # The agents' names for the Service and for the nodes, and the name by which the pod's own containers call it.
-        names = [f"redis.{self._domain}", f"*.{self._headless_domain}", "localhost"]
+        names = [self._host, f"*.{node_domain(self._context)}", "localhost"]
         agents = self._context.namespaces.agents
         return certificates(
             "redis", self._spec.tls, namespace=self._namespace, agents=agents, dns_names=names, opts=self._child
@@ -142,7 +148,7 @@ class RedisCluster(pulumi.ComponentResource):
         asked: bool,
         ready: Sequence[pulumi.Resource],
     ) -> Connection:
-        host = f"redis.{self._domain}"
+        host = self._host
         url = pulumi.Output.format("{0}://{1}:{2}@{3}:{4}", "rediss" if tls else "redis", agent, password, host, PORT)
         # A dot cannot be in an agent's name: no Secret of an agent's own is called so.
         name = f"{agent}.redis"
@@ -154,25 +160,15 @@ class RedisCluster(pulumi.ComponentResource):
             secret_values={"REDIS_URL": url},
             login={part: SecretRef(name, part) for part in login},
             files={"REDIS_CA_FILE": SecretRef(tls.name, "ca.crt")} if tls else {},
-            pod_labels=_CLIENT,
+            pod_labels=CLIENT_LABELS,
             egress=(Edge((Peer(self._namespace.name, NODE),), (PORT,)),),
             ready=(*ready, secret),
-        )
-
-    @property
-    def _headless_domain(self) -> str:
-        return f"redis-headless.{self._domain}"
-
-    def _metadata(self, name: str, component: str = "state") -> k8s.meta.v1.ObjectMetaArgs:
-        version = image_tag(image_of(self._spec))
-        return k8s.meta.v1.ObjectMetaArgs(
-            name=name, namespace=self._namespace.ref, labels=labels("redis", component, version)
         )
 
     def _secret(self, name: str, namespace: Namespace, data: Mapping[str, pulumi.Input[str]]) -> k8s.core.v1.Secret:
         return k8s.core.v1.Secret(
             name,
-            metadata=k8s.meta.v1.ObjectMetaArgs(name=name, namespace=namespace.ref, labels=labels("redis", "state")),
+            metadata=metadata(name, namespace, labels("redis", "state")),
             string_data=data,
             opts=self._child,
         )
@@ -180,7 +176,7 @@ class RedisCluster(pulumi.ComponentResource):
     def _policies(self, keda: Peer | None) -> list[k8s.networking.v1.NetworkPolicy]:
         nodes = Peer(self._namespace.name, NODE)
         keeper = Peer(self._namespace.name, KEEPER)
-        clients = Peer(self._context.namespaces.agents.name, _CLIENT)
+        clients = Peer(self._context.namespaces.agents.name, CLIENT_LABELS)
         asking = (keeper, clients, *([keda] if keda else []))
         # The bus knows no password: none but the nodes may reach it, with TLS or without.
         among_nodes = Edge((nodes,), (PORT, BUS_PORT))
@@ -206,80 +202,6 @@ class RedisCluster(pulumi.ComponentResource):
             ),
         ]
 
-    def _nodes(self, sources: Sources, *, after: Sequence[pulumi.Resource]) -> None:
-        headless = k8s.core.v1.Service(
-            "redis-headless",
-            metadata=self._metadata("redis-headless"),
-            spec=k8s.core.v1.ServiceSpecArgs(
-                cluster_ip="None",
-                # The keeper needs the names of nodes that are not ready: those it heals.
-                publish_not_ready_addresses=True,
-                selector=NODE,
-                ports=[_service_port("redis", PORT), _service_port("bus", BUS_PORT)],
-            ),
-            opts=self._child,
-        )
-        k8s.core.v1.Service(
-            "redis",
-            metadata=self._metadata("redis"),
-            spec=k8s.core.v1.ServiceSpecArgs(selector=NODE, ports=[_service_port("redis", PORT)]),
-            opts=self._child,
-        )
-        selected = k8s.meta.v1.LabelSelectorArgs(match_labels=NODE)
-        k8s.policy.v1.PodDisruptionBudget(
-            "redis",
-            metadata=self._metadata("redis"),
-            spec=k8s.policy.v1.PodDisruptionBudgetSpecArgs(max_unavailable=1, selector=selected),
-            opts=self._child,
-        )
-        nodes = k8s.apps.v1.StatefulSet(
-            "redis",
-            metadata=self._metadata("redis"),
-            spec=k8s.apps.v1.StatefulSetSpecArgs(
-                replicas=self._spec.nodes,
-                service_name=headless.metadata.name,
-                pod_management_policy="Parallel",
-                update_strategy=k8s.apps.v1.StatefulSetUpdateStrategyArgs(type="RollingUpdate"),
-                selector=selected,
-                template=node_template(self._spec, self._headless_domain, sources),
-                volume_claim_templates=[claim(str(self._spec.storage), self._context.storage_class, NODE)],
-                persistent_volume_claim_retention_policy=(
-                    k8s.apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicyArgs(
-                        when_deleted="Retain" if self._context.protect else "Delete", when_scaled="Retain"
-                    )
-                ),
-            ),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                protect=self._context.protect,
-                retain_on_delete=self._context.protect,
-                depends_on=after,
-                ignore_changes=[CLAIM_TEMPLATES],
-                # An update takes the nodes one by one.
-                custom_timeouts=pulumi.CustomTimeouts(create="10m", update="30m"),
-            ),
-        )
-        sized_claims(nodes, self._spec.nodes, str(self._spec.storage), parent=self)
-
-    def _keeper(self, sources: Sources, *, after: Sequence[pulumi.Resource]) -> k8s.apps.v1.Deployment:
-        return k8s.apps.v1.Deployment(
-            "redis-keeper",
-            metadata=self._metadata("redis-keeper", "keeper"),
-            spec=k8s.apps.v1.DeploymentSpecArgs(
-                replicas=1,
-                # Never two at once: each would run what the other has just run.
-                strategy=k8s.apps.v1.DeploymentStrategyArgs(type="Recreate"),
-                # Its readiness is the cluster's: as long as an update of the nodes may take.
-                progress_deadline_seconds=30 * 60,
-                selector=k8s.meta.v1.LabelSelectorArgs(match_labels=KEEPER),
-                template=keeper_template(self._spec, self._headless_domain, sources),
-            ),
-            # Not after the nodes: those of kept claims become ready only once the keeper has healed them.
-            opts=pulumi.ResourceOptions(
-                parent=self, depends_on=after, custom_timeouts=pulumi.CustomTimeouts(create="10m", update="30m")
-            ),
-        )
-
 
 def build(settings: Settings, context: Context, opts: pulumi.ResourceOptions) -> Offer:
     """Offer each agent its connection to Redis, in the stack or outside."""
@@ -291,7 +213,3 @@ def build(settings: Settings, context: Context, opts: pulumi.ResourceOptions) ->
         namespace = context.namespaces.agents
         tried = preflight("redis", spec, clients=context.agents, namespace=namespace, opts=opts)
     return Offer(connections=dict.fromkeys(context.agents, external(spec, preflight=tried)))
-
-
-def _service_port(name: str, port: int) -> k8s.core.v1.ServicePortArgs:
-    return k8s.core.v1.ServicePortArgs(name=name, port=port, target_port=name)

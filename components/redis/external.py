@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import pulumi
 
@@ -14,10 +13,10 @@ from components.preflight import Attempt, Preflight
 from components.versions import REDIS
 from settings import AgentSettings, ExternalRedis, RedisSettings
 
+from .common import FILES, image
 from .connection import environment
-from .pods import image_of
 
-_SCRIPT = Path(__file__).parent / "redis-preflight.sh"
+_SCRIPT = FILES / "redis-preflight.sh"
 
 
 def external(spec: RedisSettings, *, preflight: Preflight | None = None) -> Connection:
@@ -55,7 +54,7 @@ def preflight(
     attempt = Attempt(
         "redis",
         script=_SCRIPT,
-        image=image_of(spec),
+        image=image(spec),
         user=REDIS.user,
         resources=there.preflight_resources,
         environment={

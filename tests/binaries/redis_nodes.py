@@ -23,7 +23,7 @@ from components.context import Context, Namespace, StackNamespaces
 from components.redis.component import RedisCluster
 from settings import AgentSettings, Certificates, RedisSettings
 
-ROOM = Path(components.redis.__file__).parent
+FILES = Path(components.redis.__file__).parent / "files"
 PORT = 7000
 AGENT = "worker"
 AGENT_KEYS = "conversation:"
@@ -188,7 +188,7 @@ class Nodes:
             data = self.folder / f"data-{node}"
             data.mkdir(exist_ok=True)
             replaced = {
-                "/etc/redis/redis.conf": str(ROOM / "redis.conf"),
+                "/etc/redis/redis.conf": str(FILES / "redis.conf"),
                 "/etc/redis-auth": str(self.folder),
                 "/etc/redis-tls": str(self.folder),
                 "/data": str(data),
@@ -251,7 +251,7 @@ class Nodes:
         environment = {**self._environment, **variables}
         if node is not None:
             environment["NODE"] = self.addresses[node]
-        command = ["sh", str(ROOM / script)]
+        command = ["sh", str(FILES / script)]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
     def keeper_environment(self) -> dict[str, str]:
@@ -270,7 +270,7 @@ class Nodes:
         """Start the endless loop."""
         environment = {**self._environment, **self.keeper_environment(), **variables}
         with (self.folder / "keeper.log").open("ab") as log:
-            keeper = subprocess.Popen(["sh", str(ROOM / "keep.sh")], env=environment, stdout=log, stderr=log)
+            keeper = subprocess.Popen(["sh", str(FILES / "keep.sh")], env=environment, stdout=log, stderr=log)
         self.keepers.append(keeper)
         return keeper
 
@@ -322,7 +322,7 @@ esac
             "RELOAD_SECONDS": "9999999999",
             "REDIS_CLI": str(wrapper),
         }
-        script = ["sh", "-c", f"export VICTIM=$$; exec sh {ROOM / 'keep.sh'}"]
+        script = ["sh", "-c", f"export VICTIM=$$; exec sh {FILES / 'keep.sh'}"]
         with (self.folder / "keeper.log").open("ab") as output:
             done = subprocess.run(script, env=environment, stdout=output, timeout=150)
         return done.returncode, log.read_text().splitlines()[0] if log.exists() else ""

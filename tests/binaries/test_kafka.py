@@ -21,8 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from components.kafka.access import acls
 from components.kafka.common import FILES
+from components.kafka.users import acls
 from components.versions import KAFKA
 from settings import AgentSettings
 from tests.unit.test_kafka import COMBINED, build, container, environment

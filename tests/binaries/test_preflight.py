@@ -71,7 +71,7 @@ def tried(
     job = Tried(spec, dict(agents))
     _, mounted = job.container["command"]
     room = components.redis.external if isinstance(spec, RedisSettings) else components.kafka.external
-    script = Path(str(room.__file__)).parent / mounted.rpartition("/")[2]
+    script = Path(str(room.__file__)).parent / "files" / mounted.rpartition("/")[2]
     # A resolver that gets no answer on this machine gives up before the script does.
     patience = {"TIMEOUT_SECONDS": "1", "RES_OPTIONS": "timeout:1 attempts:1"}
     variables = {**job.plain, "PATH": os.environ["PATH"], **patience, **machines}

@@ -27,7 +27,7 @@ from settings import BackupBucket
 from .ports import free_port
 from .redis_nodes import eventually
 
-ROOM = Path(components.redis.__file__).parent
+FILES = Path(components.redis.__file__).parent / "files"
 USER, PASSWORD = "_operator", "of-the-test"
 PORT = 7000
 WHOLE = "[0-9]" * 8 + "T" + "[0-9]" * 6 + "Z"
@@ -66,7 +66,7 @@ class Node:
         options += ["--masteruser", "_replica", "--masterauth", PASSWORD, "--dir", str(self.folder)]
         options += ["--enable-debug-command", "yes", "--repl-diskless-sync-delay", "0", *listen]
         self.process = subprocess.Popen(
-            [f"{cluster.engine}-server", str(ROOM / "redis.conf"), *options],
+            [f"{cluster.engine}-server", str(FILES / "redis.conf"), *options],
             env={**os.environ, "PATH": PROGRAMS},
             stdout=(self.folder / "log").open("wb"),
             stderr=subprocess.STDOUT,
@@ -201,7 +201,7 @@ class Backups:
         self.work = folder / "work"
         for made in (self.folder, self.scripts, self.work):
             made.mkdir()
-        for script in [ROOM / "client.sh", *(ROOM / "backup").iterdir()]:
+        for script in [FILES / "client.sh", *(FILES.parent / "backup" / "files").iterdir()]:
             if script.suffix in (".sh", ".lua"):
                 shutil.copy(script, self.scripts)
 

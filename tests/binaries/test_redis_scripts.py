@@ -12,7 +12,7 @@ import pytest
 
 import components.redis
 
-ROOM = Path(components.redis.__file__).parent
+FILES = Path(components.redis.__file__).parent / "files"
 
 
 def fake_id(node: int) -> str:
@@ -147,7 +147,7 @@ def test_the_plan(awk: list[str], views: list[str], plan: str) -> None:
 
 
 def run_plan(views: Sequence[str], shards: int = 3, awk: Sequence[str] = ("awk",)) -> str:
-    command = [*awk, "-v", f"shards={shards}", "-v", "thorough=1", "-f", str(ROOM / "plan.awk")]
+    command = [*awk, "-v", f"shards={shards}", "-v", "thorough=1", "-f", str(FILES / "plan.awk")]
     return subprocess.run(command, input="".join(views), capture_output=True, text=True, check=True).stdout
 
 
@@ -303,7 +303,7 @@ def test_a_refusal_needs_two_looks(tmp_path: Path) -> None:
         "STATE_DIR": str(tmp_path),
         "ONCE": "1",
     }
-    done = subprocess.run(["sh", ROOM / "keep.sh"], env=environment, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["sh", FILES / "keep.sh"], env=environment, capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stdout) == (0, "done: 3 masters, 0 replicas, 16384 slots\n")
     early = [f"NODE host{n}:6379\n" + (tmp_path / f"early-host{n}").read_text() for n in (1, 2, 3)]
     assert run_plan(early).startswith("refuse 1 of the slots")
@@ -325,7 +325,7 @@ def test_liveness_takes_any_answer(tmp_path: Path, reply: str, alive: bool) -> N
     (tmp_path / "redis-cli").write_text(f"#!/bin/sh\necho '{reply}'\n")
     (tmp_path / "redis-cli").chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    assert (subprocess.run(["sh", ROOM / "live.sh"], env=environment).returncode == 0) is alive
+    assert (subprocess.run(["sh", FILES / "live.sh"], env=environment).returncode == 0) is alive
 
 
 def replies(*lines: str) -> str:
@@ -353,4 +353,4 @@ def test_readiness(tmp_path: Path, reply: str, ready: bool) -> None:
     (tmp_path / "redis-cli").write_text(f"#!/bin/sh\ncat {tmp_path}/reply\n")
     (tmp_path / "redis-cli").chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    assert (subprocess.run(["sh", ROOM / "ready.sh"], env=environment).returncode == 0) is ready
+    assert (subprocess.run(["sh", FILES / "ready.sh"], env=environment).returncode == 0) is ready

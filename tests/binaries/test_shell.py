@@ -10,12 +10,17 @@ ROOT = Path(__file__).parents[2]
 SHELLCHECK = Path(sys.executable).parent / "shellcheck"  # from the development requirements
 
 
-def test_scripts_pass_shellcheck() -> None:
+def test_scripts_pass_shellcheck(tmp_path: Path) -> None:
+    # Where Redis's scripts say that client.sh is. It has moved into `files`, but to change that comment would change
+    # what nodes run, and restart every one of them.
+    (tmp_path / "components").mkdir()
+    (tmp_path / "components" / "redis").symlink_to(ROOT / "components" / "redis" / "files")
+    (tmp_path / "components" / "kafka").symlink_to(ROOT / "components" / "kafka")
     folders = (ROOT / "components", ROOT / "tests")
     scripts = [s for f in folders for s in sorted(f.rglob("*.sh"))]
     scripts += [s for s in sorted((ROOT / ".ci").iterdir()) if not s.suffix and s.is_file()]
     assert len(scripts) >= 10
-    done = subprocess.run([SHELLCHECK, *scripts], capture_output=True, text=True, check=False)
+    done = subprocess.run([SHELLCHECK, *scripts], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from components.agent.component import Agent
 from components.agent.declaration import AgentEnvironment
 from components.context import Context
-from components.inference.client import connect
 from components.inference.component import ModelServer
+from components.inference.connection import connect
 from components.network import Peer
 from settings import (
     AgentSecret,

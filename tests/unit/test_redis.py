@@ -14,7 +14,7 @@ from pulumi.runtime import mocks
 from components.context import Context, Namespace, StackNamespaces
 from components.labels import selector
 from components.network import ANYWHERE, Edge, Peer
-from components.redis import pods, users
+from components.redis import keeper, users
 from components.redis.component import RedisCluster
 from components.redis.external import external
 from components.versions import VALKEY
@@ -357,11 +357,11 @@ def test_a_changed_script_rolls_its_pods_only(rendered: Rendered, monkeypatch: p
     def templates(of: Rendered) -> tuple[str, str]:
         return str(of.nodes["template"]), str(of.keeper["template"])
 
-    nodes, keeper = templates(rendered)
-    monkeypatch.setitem(pods._KEEPER_FILES, "keep.sh", "#!/bin/sh")
+    nodes, healer = templates(rendered)
+    monkeypatch.setitem(keeper.CONFIG_FILES, "keep.sh", "#!/bin/sh")
     changed = templates(Rendered(RedisSettings()))
     assert changed[0] == nodes
-    assert changed[1] != keeper
+    assert changed[1] != healer
 
 
 def test_the_keeper_writes_where_its_probes_look(rendered: Rendered) -> None:

@@ -12,25 +12,33 @@ from components.context import Context, Namespace
 from components.labels import labels, selector
 from components.network import Edge, Peer, network_policy, outside
 from components.pods import (
-    container_security,
     empty_dir,
-    pod_security,
     resource_requirements,
     secret_variable,
+    secure_pod,
     variables,
 )
-from components.redis.pods import NODE, PORT, TLS_DIR, Sources, client_variables, image_of
+from components.redis.common import (
+    NODE,
+    PORT,
+    TLS_DIR,
+    Sources,
+    client_variables,
+    image,
+    object_metadata,
+    read,
+    version,
+)
 from components.versions import RCLONE, REDIS
+from components.workloads import metadata, template
 from settings import BackupBucket, RedisBackup, RedisSettings, Resources
-from settings.types import image_tag
 
 BACKUP = selector("redis", "backup")
 """The pods of both CronJobs."""
 
-_ROOM = Path(__file__).parent
 FILES = {
-    path.name: path.read_text()
-    for path in (_ROOM.parent / "client.sh", *sorted(_ROOM.glob("*.sh")), *sorted(_ROOM.glob("*.lua")))
+    **read("client.sh"),
+    **{path.name: path.read_text() for path in sorted((Path(__file__).parent / "files").iterdir())},
 }
 """The scripts: the data of the ConfigMap."""
 _CONFIG_DIR, _BACKUP_DIR, _WORK_DIR = "/etc/redis-backup", "/backup", "/work"
@@ -55,17 +63,17 @@ def backup(
     """
     namespace, protect = context.namespaces.data, context.protect
     child = pulumi.ResourceOptions(parent=parent)
-    metadata = _metadata("redis-backup", spec, namespace)
-    config = k8s.core.v1.ConfigMap("redis-backup", metadata=metadata, data=FILES, opts=child)
+    own = object_metadata("redis-backup", spec, namespace, "backup")
+    config = k8s.core.v1.ConfigMap("redis-backup", metadata=own, data=FILES, opts=child)
     if target.volume is not None:
         k8s.core.v1.PersistentVolumeClaim(
             "redis-backup",
-            metadata=k8s.meta.v1.ObjectMetaArgs(
-                name="redis-backup",
-                namespace=namespace.ref,
-                labels=labels("redis", "backup"),
+            metadata=metadata(
+                "redis-backup",
+                namespace,
+                labels("redis", "backup"),
                 # Many a class binds a claim only to its first pod, which comes at night.
-                annotations={"pulumi.com/skipAwait": "true"},
+                {"pulumi.com/skipAwait": "true"},
             ),
             spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
                 access_modes=["ReadWriteOnce"],
@@ -79,7 +87,7 @@ def backup(
     pods = _Pods(spec, target, Sources(config.metadata.name, auth, certificates), address)
     k8s.batch.v1.CronJob(
         "redis-backup",
-        metadata=metadata,
+        metadata=own,
         spec=k8s.batch.v1.CronJobSpecArgs(
             schedule=target.schedule,
             time_zone="Etc/UTC",
@@ -101,7 +109,7 @@ def backup(
     )
     k8s.batch.v1.CronJob(
         "redis-restore",
-        metadata=_metadata("redis-restore", spec, namespace),
+        metadata=object_metadata("redis-restore", spec, namespace, "backup"),
         spec=k8s.batch.v1.CronJobSpecArgs(
             # Never by itself: it is what `kubectl create job --from=cronjob/redis-restore` starts from.
             schedule="0 0 1 1 *",
@@ -118,11 +126,6 @@ def backup(
         ),
         opts=child,
     )
-
-
-def _metadata(name: str, spec: RedisSettings, namespace: Namespace) -> k8s.meta.v1.ObjectMetaArgs:
-    version = image_tag(image_of(spec))
-    return k8s.meta.v1.ObjectMetaArgs(name=name, namespace=namespace.ref, labels=labels("redis", "backup", version))
 
 
 def _policies(target: RedisBackup, namespace: Namespace, child: pulumi.ResourceOptions) -> None:
@@ -205,20 +208,17 @@ class _Pods:
         if self._sources.certificates:
             source = k8s.core.v1.SecretVolumeSourceArgs(secret_name=self._sources.certificates, default_mode=0o440)
             volumes.append(k8s.core.v1.VolumeArgs(name="certificates", secret=source))
-        return k8s.core.v1.PodTemplateSpecArgs(
-            metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels("redis", "backup", image_tag(image_of(self._spec)))),
-            spec=k8s.core.v1.PodSpecArgs(
-                restart_policy="Never",
-                enable_service_links=False,
-                automount_service_account_token=False,
-                security_context=pod_security(REDIS.user, owns_volumes=True),
-                # It may be killed at any point.
-                termination_grace_period_seconds=5,
-                init_containers=list(before) or None,
-                containers=list(containers),
-                volumes=volumes,
-            ),
+        pod = secure_pod(
+            containers,
+            user=REDIS.user,
+            owns_volumes=True,
+            restart_policy="Never",
+            # It may be killed at any point.
+            grace_seconds=5,
+            init_containers=before,
+            volumes=volumes,
         )
+        return template(pod, labels("redis", "backup", version(self._spec)))
 
     def _snapshots(self) -> k8s.core.v1.VolumeArgs:
         if self._target.s3 is None:
@@ -234,7 +234,7 @@ class _Pods:
         mounts = [k8s.core.v1.VolumeMountArgs(name="work", mount_path=_WORK_DIR)]
         if self._sources.certificates:
             mounts.append(k8s.core.v1.VolumeMountArgs(name="certificates", mount_path=TLS_DIR, read_only=True))
-        return self._container(name, image_of(self._spec), resources, own, env, mounts, read_only=read_only)
+        return self._container(name, image(self._spec), resources, own, env, mounts, read_only=read_only)
 
     def _rclone(
         self, name: str, bucket: BackupBucket, resources: Resources, own: Mapping[str, str]
@@ -264,7 +264,6 @@ class _Pods:
             command=["sh", f"{_CONFIG_DIR}/{name}.sh"],
             env=[*variables({"BACKUP_DIR": _BACKUP_DIR, **own}), *env],
             resources=resource_requirements(resources),
-            security_context=container_security(),
             volume_mounts=[
                 k8s.core.v1.VolumeMountArgs(name="config", mount_path=_CONFIG_DIR, read_only=True),
                 k8s.core.v1.VolumeMountArgs(name="snapshots", mount_path=_BACKUP_DIR, read_only=read_only),

@@ -6,9 +6,10 @@ import pulumi
 
 from components.connection import Connection, SecretRef
 from components.context import Namespace
-from components.kafka.access import Access
-from components.kafka.common import BROKER_PORT, CLIENT_LABELS, ZONE_FIELD, brokers
 from components.network import Edge
+
+from .common import BROKER_PORT, CLIENT_LABELS, ZONE_FIELD, brokers
+from .users import Access
 
 
 def internal(

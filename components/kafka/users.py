@@ -14,6 +14,7 @@ from components.connection import SecretRef
 from components.context import Context, Namespace
 from components.labels import labels
 from components.pods import config_hash, read_only_mount, secret_files, secret_variable, variables
+from components.workloads import metadata
 from settings import AgentSettings, KafkaSettings
 
 AUTH_SECRET = "kafka-auth"
@@ -141,7 +142,7 @@ def access(
     def secret(name: str, where: Namespace, data: Mapping[str, pulumi.Input[str]]) -> k8s.core.v1.Secret:
         return k8s.core.v1.Secret(
             name,
-            metadata=k8s.meta.v1.ObjectMetaArgs(name=name, namespace=where.ref, labels=labels("kafka", "users")),
+            metadata=metadata(name, where, labels("kafka", "users")),
             string_data=data,
             opts=child,
         )

@@ -1,0 +1,1 @@
+"""A part that does nothing, to see what adding one takes."""

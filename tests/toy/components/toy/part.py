@@ -1,0 +1,23 @@
+"""What the other rooms must know of the toy part."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from components.change import Change, shrunk
+from components.part import Part
+from settings import Settings
+
+
+def _facts(settings: Settings) -> dict[str, object]:
+    return {"toy.storage": settings.toy.storage}
+
+
+PART: Final = Part(
+    "toy",
+    section="toy",
+    types=("agentstack:toy:Toy",),
+    builder="components.toy.component:build",
+    facts=_facts,
+    changes=(Change("toy.storage", shrunk, "toys do not fit into a smaller box", "give some away first"),),
+)
