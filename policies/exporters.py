@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -89,7 +90,7 @@ def exported(stack: Stack) -> Exported | None:
         if not complete:
             closed.discard(_EXPORTERS[exporter].prefix)
             unknown = True
-    names |= {text(rule, "record") for group in rule_groups(stack) for rule, _ in group.rules}
+    names |= {text(rule, "record") for listed in stack.once(prometheus_rules).values() for rule, _ in listed}
     return Exported(frozenset(names), tuple(sorted(closed)), unknown)
 
 
@@ -129,28 +130,23 @@ def _named(image: str) -> list[str]:
     return [name for name, exporter in _EXPORTERS.items() if path.endswith(exporter.image)]
 
 
-@dataclass(frozen=True)
-class RuleGroup:
-    """A group of alerting and recording rules."""
+def prometheus_rules(stack: Stack) -> dict[tuple[str, str], list[tuple[Manifest, str]]]:
+    """Return alerting and recording rules by the namespace and name of the object that they are in.
 
-    owner: tuple[str, str]
-    """The namespace and name of the object that it is in."""
-    rules: Sequence[tuple[Manifest, str]]
-    """Each rule with its place in that object: of one in a file of a ConfigMap, the file's."""
-
-
-def rule_groups(stack: Stack) -> Iterator[RuleGroup]:
-    """Yield the groups of PrometheusRules, and of the files that pods read."""
-    for rules in stack.of_kind("PrometheusRule"):
-        for group in placed(rules, "spec", "groups"):
-            owner = namespace_of(rules), text(rules, "metadata", "name")
-            yield RuleGroup(owner, [(rule, rule.at("expr")) for rule in placed(group, "rules")])
+    Each with its place there: of one in a file of a ConfigMap, the file's.
+    """
+    found: dict[tuple[str, str], list[tuple[Manifest, str]]] = defaultdict(list)
+    for manifest in stack.of_kind("PrometheusRule"):
+        owner = namespace_of(manifest), text(manifest, "metadata", "name")
+        for group in placed(manifest, "spec", "groups"):
+            found[owner] += [(rule, rule.at("expr")) for rule in placed(group, "rules")]
     for owner, files in stack.once(files_read).items():
         for entry in files:
             if "groups:" in entry.content and "expr:" in entry.content:
                 path = path_to("data", entry.key)
                 for listed in objects(parsed(entry.content), "groups"):
-                    yield RuleGroup(owner, [(rule, path) for rule in objects(listed, "rules")])
+                    found[owner] += [(rule, path) for rule in objects(listed, "rules")]
+    return found
 
 
 def files_read(stack: Stack) -> dict[tuple[str, str], list[Entry]]:

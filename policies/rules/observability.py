@@ -12,7 +12,7 @@ from manifests.manifest import Manifest
 from manifests.promql import metric_names
 from manifests.stack import Stack
 from manifests.workloads import namespace_of
-from policies.exporters import Exported, exported, files_read, rule_groups
+from policies.exporters import Exported, exported, files_read, prometheus_rules
 from policies.findings import Finding
 from policies.model import Rule, stack_rule
 
@@ -36,9 +36,8 @@ def alert_metrics(manifest: Manifest, stack: Stack) -> Iterator[Finding]:
     """
     targets = stack.once(exported)
     own = namespace_of(manifest), text(manifest, "metadata", "name")
-    for group in rule_groups(stack) if targets else ():
-        for rule, path in group.rules if group.owner == own else ():
-            yield from _missing(targets, text(rule, "alert") or text(rule, "record"), text(rule, "expr"), path)
+    for rule, path in stack.once(prometheus_rules).get(own, ()) if targets else ():
+        yield from _missing(targets, text(rule, "alert") or text(rule, "record"), text(rule, "expr"), path)
 
 
 @stack_rule(
