@@ -12,8 +12,6 @@ from settings.errors import SettingsError
 from .cost import Pricing
 from .dev_secrets import DevSecrets
 from .environment import Environment
-from .graph.declared import declared
-from .graph.model import Graph
 from .locate import Settings
 from .manifests import Manifests, check_folder, write
 from .policy import Policies
@@ -44,7 +42,7 @@ def run(
     violations = policies.judge(objects)
     written = write(manifests, folder)
     return Report(
-        environment=environment.name,
+        source=environment,
         folder=folder,
         rendered=rendered,
         manifests=manifests,
@@ -53,20 +51,12 @@ def run(
         policies=policies,
         violations=violations,
         located=[settings.place(violation) for violation in violations],
-        graph=_graph(environment),
         written=written,
         next_steps=[(shlex.join(command), "again, when what the policies found is mended")]
         if failed(violations)
         else _next_steps(environment, folder, manifests, command=command, with_dev_secrets=with_dev_secrets),
         safeguards=environment.platform.safeguards,
     )
-
-
-def _graph(environment: Environment) -> Graph | None:
-    try:
-        return declared(environment.settings())
-    except SettingsError:  # a program of one's own may read other settings than the stack's
-        return None
 
 
 def _dev_secrets(environment: Environment) -> DevSecrets:

@@ -15,12 +15,12 @@ from manifests.capacity import RESOURCES, NamespaceCapacity
 from manifests.nodes import Where
 from manifests.quantities import amount_text
 from policies.rules import Violation
+from settings.errors import SettingsError
 
 from .console import new_console
 from .cost import Estimate
 from .cost import as_json as cost_json
 from .cost import line as cost_line
-from .graph.model import Graph
 from .locate import Location
 from .manifests import Manifests, Written
 from .policy import Policies, finding_json
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from settings.platform import Safeguards
+
+    from .environment import Environment
+    from .graph.model import Graph
 
 _MOST_SIBLINGS = 12
 """More components of one type are shown as one line."""
@@ -65,7 +68,8 @@ class Component:
 class Report:
     """Everything that a preview has to say."""
 
-    environment: str
+    source: Environment
+    """Whose files it was made from."""
     folder: pathlib.Path
     rendered: Rendered
     manifests: Manifests
@@ -80,8 +84,21 @@ class Report:
     safeguards: Safeguards
     """What the settings refuse, and let through."""
     cost: Estimate
-    graph: Graph | None
-    """None where the settings are those of another program."""
+
+    @property
+    def environment(self) -> str:
+        """The name of the environment."""
+        return self.source.name
+
+    @cached_property
+    def graph(self) -> Graph | None:
+        """What the settings declare; None where they are those of another program."""
+        from .graph.declared import declared
+
+        try:
+            return declared(self.source.settings())
+        except SettingsError:
+            return None
 
     @property
     def failed(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agentstack.cost import Pricing
+from agentstack.environment import Environment
 from agentstack.locate import Location
 from agentstack.manifests import Manifests, Written
 from agentstack.policy import Policies
@@ -44,7 +45,7 @@ def deployment(name: str, parent: str, cpu: str = "500m") -> Registration:
 def report(registrations: list[Registration], violations: list[Violation] | None = None, **rendered: Any) -> Report:
     manifests = Manifests.of(registrations)
     return Report(
-        environment="dev",
+        source=Environment(pathlib.Path(), "dev", pathlib.Path("no.yaml"), pathlib.Path("agents")),
         folder=pathlib.Path("build/dev"),
         rendered=Rendered(registrations, **rendered),
         manifests=manifests,
@@ -56,7 +57,6 @@ def report(registrations: list[Registration], violations: list[Violation] | None
         next_steps=[("pulumi up", "deploy")],
         safeguards=Safeguards(),
         cost=Pricing.of(()).estimate([]),
-        graph=None,
     )
 
 
