@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -98,8 +99,8 @@ def exported(stack: Stack) -> Exported | None:
         if not complete:
             closed.discard(_EXPORTERS[exporter].prefix)
             unknown = True
-    for _, group in _grouped(stack):
-        names |= {text(rule, "record") for rule in objects(group, "rules")}
+    for groups in stack.once(_groups).values():
+        names |= {text(rule, "record") for group in groups for rule in objects(group, "rules")}
     return Exported(frozenset(names), tuple(sorted(closed)), unknown)
 
 
@@ -139,16 +140,16 @@ def _named(image: str) -> list[str]:
     return [name for name, exporter in _EXPORTERS.items() if path.endswith(exporter.image)]
 
 
-def _grouped(stack: Stack) -> Iterator[tuple[tuple[str, str], Manifest]]:
-    """Each group of rules with the namespace and name of the object that it is in."""
+def _groups(stack: Stack) -> dict[tuple[str, str], list[Manifest]]:
+    """By namespace and name of the object that they are in, the groups of rules."""
+    found: dict[tuple[str, str], list[Manifest]] = defaultdict(list)
     for rules in stack.of_kind("PrometheusRule"):
-        for group in objects(rules, "spec", "groups"):
-            yield (namespace_of(rules), text(rules, "metadata", "name")), group
-    for (namespace, name), files in stack.once(_files).items():
+        found[namespace_of(rules), text(rules, "metadata", "name")] += objects(rules, "spec", "groups")
+    for key, files in stack.once(_files).items():
         for entry in files:
             if "groups:" in entry.content and "expr:" in entry.content:
-                for group in objects(parsed(entry.content), "groups"):
-                    yield (namespace, name), group
+                found[key] += objects(parsed(entry.content), "groups")
+    return found
 
 
 def _files(stack: Stack) -> dict[tuple[str, str], list[Entry]]:
@@ -175,8 +176,8 @@ def alert_metrics(manifest: Manifest, stack: Stack) -> Iterator[str]:
     """
     targets = stack.once(exported)
     own = namespace_of(manifest), text(manifest, "metadata", "name")
-    for place, group in _grouped(stack) if targets else ():
-        for rule in objects(group, "rules") if place == own else ():
+    for group in stack.once(_groups).get(own, ()) if targets else ():
+        for rule in objects(group, "rules"):
             yield from _missing(targets, text(rule, "alert") or text(rule, "record"), text(rule, "expr"))
 
 
