@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeGuard
 
 _PLAIN_KEY: Final = re.compile(r"[\w-]+")
 _STEP: Final = re.compile(r"""\[(?P<index>\d+)\]|\.?(?P<quoted>"(?:\\.|[^"\\])*")|\.?(?P<plain>[\w-]+)""")
@@ -45,6 +45,11 @@ UNKNOWN: Final = _Unknown()
 """Stands in a manifest for a value known only after deployment. Compare with `is`."""
 
 
+def _is_mapping(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    # Nearly all are dicts, and to ask an abstract class costs several times as much.
+    return type(value) is dict or isinstance(value, Mapping)
+
+
 def get(value: Any, *path: str) -> Any:
     """Return the value at `path` below `value`, or None where a part of the path is missing or no mapping.
 
@@ -54,7 +59,7 @@ def get(value: Any, *path: str) -> Any:
     if value is UNKNOWN:
         raise UnknownValueError("the object")
     for depth, key in enumerate(path, start=1):
-        if not isinstance(value, Mapping):
+        if not _is_mapping(value):
             return None
         value = value.get(key)
         if value is UNKNOWN:
@@ -65,12 +70,12 @@ def get(value: Any, *path: str) -> Any:
 def mapping(value: Any, *path: str) -> Mapping[str, Any]:
     """Return the mapping at `path`, or an empty one; raises as `get` does."""
     found = get(value, *path)
-    return found if isinstance(found, Mapping) else {}
+    return found if _is_mapping(found) else {}
 
 
 def objects(value: Any, *path: str) -> list[Mapping[str, Any]]:
     """Return the mappings in the list at `path`; raises as `get` does, and for an unknown element."""
-    return [element for element in _elements(value, *path) if isinstance(element, Mapping)]
+    return [element for element in _elements(value, *path) if _is_mapping(element)]
 
 
 class Placed(dict[str, Any]):
@@ -133,10 +138,11 @@ def strings(value: Any, *path: str) -> list[str]:
 
 def _elements(value: Any, *path: str) -> Sequence[Any]:
     found = get(value, *path)
-    if not isinstance(found, Sequence) or isinstance(found, str):
+    if type(found) is not list and (not isinstance(found, Sequence) or isinstance(found, str)):
         return ()
-    if any(element is UNKNOWN for element in found):
-        raise UnknownValueError(f"an element of {'.'.join(path)}")
+    for element in found:
+        if element is UNKNOWN:
+            raise UnknownValueError(f"an element of {'.'.join(path)}")
     return found
 
 

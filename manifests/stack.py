@@ -69,11 +69,15 @@ class Stack:
         """The ResourceQuotas, LimitRanges or NetworkPolicies in `namespace`."""
         return self._by_namespace.get((kind, namespace), ())
 
-    def namespaces_with_workloads(self) -> Iterator[Manifest]:
+    def namespaces_with_workloads(self) -> Sequence[Manifest]:
         """The Namespaces that workloads of this stack run in, with no labels if the stack has no such object."""
-        for name in dict.fromkeys(namespace_of(manifest) for manifest in self.of_kind(*WORKLOAD_KINDS)):
-            bare = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-            yield self.named("Namespace", "", name) or bare
+        return self._with_workloads
+
+    @cached_property
+    def _with_workloads(self) -> Sequence[Manifest]:
+        names = dict.fromkeys(namespace_of(manifest) for manifest in self.of_kind(*WORKLOAD_KINDS))
+        bare = {name: {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in names}
+        return [self.named("Namespace", "", name) or bare[name] for name in names]
 
     @cached_property
     def _workloads(self) -> Mapping[tuple[str, str, str], Manifest]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import functools
+import inspect
 import json
 import pathlib
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
 from agentstack.rendering.environment import STACK_FILE_KEYS
 from settings.agents import AgentFile, AgentSettings
+from settings.model import Model
 from settings.root import Settings
 from settings.sections import SECTIONS
 
@@ -112,6 +117,10 @@ class _Definitions:
         models = [(Settings, "validation"), (AgentSettings, "validation"), (AgentFile, "validation")]
         _, top = models_json_schema(models)  # type: ignore[arg-type]
         self.all: dict[str, Schema] = top["$defs"]
+        for model in _models(Model):
+            for name, text in _field_docs(model) if model.__name__ in self.all else ():
+                key = model.model_fields[name].alias or name
+                self.all[model.__name__]["properties"][key]["description"] = text
         for schema in self.all.values():
             for item in schema.get("properties", {}).values():
                 if "patternProperties" in item:  # the names that the model accepts; it refuses the others
@@ -153,6 +162,24 @@ class _Definitions:
                     for pattern, value in item.get("patternProperties", {}).items():
                         item["patternProperties"][pattern] = {"anyOf": [value, {"type": "null"}]}
         return f"{_REF}{variant}"
+
+
+def _models(base: type[Model]) -> Iterator[type[Model]]:
+    for model in base.__subclasses__():
+        yield model
+        yield from _models(model)
+
+
+def _field_docs(model: type[Model]) -> Iterator[tuple[str, str]]:
+    """The text below each field that has one. pydantic reads it, too, but whenever the class is made: at each start."""
+    for base in model.__mro__:
+        if issubclass(base, Model):
+            (definition,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+            assert isinstance(definition, ast.ClassDef)
+            for field, below in pairwise(definition.body):
+                match field, below:
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                        yield name, inspect.cleandoc(text)
 
 
 def _require(schema: Schema, keys: list[str]) -> None:

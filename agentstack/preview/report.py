@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from agentstack.graph.model import Graph
 from agentstack.judging.locate import Location
 from agentstack.judging.policy import Policies, finding_json
 from agentstack.output.console import new_console
@@ -21,6 +20,7 @@ from manifests.capacity import RESOURCES, NamespaceCapacity
 from manifests.nodes import Where
 from manifests.quantities import amount_text
 from policies.rules import Violation
+from settings.errors import SettingsError
 
 from .cost import Estimate
 from .cost import as_json as cost_json
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from agentstack.graph.model import Graph
+    from agentstack.rendering.environment import Environment
     from settings.platform import Safeguards
 
 _MOST_SIBLINGS = 12
@@ -65,7 +67,8 @@ class Component:
 class Report:
     """Everything that a preview has to say."""
 
-    environment: str
+    source: Environment
+    """Whose files it was made from."""
     folder: pathlib.Path
     rendered: Rendered
     manifests: Manifests
@@ -80,8 +83,21 @@ class Report:
     safeguards: Safeguards
     """What the settings refuse, and let through."""
     cost: Estimate
-    graph: Graph | None
-    """None where the settings are those of another program."""
+
+    @property
+    def environment(self) -> str:
+        """The name of the environment."""
+        return self.source.name
+
+    @cached_property
+    def graph(self) -> Graph | None:
+        """What the settings declare; None where they are those of another program."""
+        from agentstack.graph.declared import declared
+
+        try:
+            return declared(self.source.settings())
+        except SettingsError:
+            return None
 
     @property
     def failed(self) -> bool:

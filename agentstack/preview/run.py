@@ -6,8 +6,6 @@ import pathlib
 import shlex
 from collections.abc import Sequence
 
-from agentstack.graph.declared import declared
-from agentstack.graph.model import Graph
 from agentstack.judging.locate import Settings
 from agentstack.judging.policy import Policies
 from agentstack.rendering.dev_secrets import DevSecrets
@@ -44,7 +42,7 @@ def run(
     violations = policies.judge(objects)
     written = write(manifests, folder)
     return Report(
-        environment=environment.name,
+        source=environment,
         folder=folder,
         rendered=rendered,
         manifests=manifests,
@@ -53,20 +51,12 @@ def run(
         policies=policies,
         violations=violations,
         located=[settings.place(violation) for violation in violations],
-        graph=_graph(environment),
         written=written,
         next_steps=[(shlex.join(command), "again, when what the policies found is mended")]
         if failed(violations)
         else _next_steps(environment, folder, manifests, command=command, with_dev_secrets=with_dev_secrets),
         safeguards=environment.platform.safeguards,
     )
-
-
-def _graph(environment: Environment) -> Graph | None:
-    try:
-        return declared(environment.settings())
-    except SettingsError:  # a program of one's own may read other settings than the stack's
-        return None
 
 
 def _dev_secrets(environment: Environment) -> DevSecrets:

@@ -9,11 +9,13 @@ import runpy
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf import empty_pb2, struct_pb2
-from pulumi.runtime import mocks, rpc, set_all_config, settings
+from pulumi import Resource
+from pulumi.runtime import mocks, resource_cycle_breaker, rpc, set_all_config, settings
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.stack import run_in_stack
 
@@ -108,8 +110,43 @@ def render(environment: Environment, store: DevSecrets | None = None) -> Rendere
         set_all_config(config, secret_keys)
         _run_in_loop(lambda: _run_program(environment))
 
-    contextvars.Context().run(run)
+    with _without_stack_traces(), _quick_search_for_cycles():
+        contextvars.Context().run(run)
     return rendered
+
+
+@contextmanager
+def _without_stack_traces() -> Iterator[None]:
+    """Let the SDK not collect the stack of each registration, for which it reads every source file on it."""
+    sys.tracebacklimit = 1
+    try:
+        yield
+    finally:
+        del sys.tracebacklimit
+
+
+@contextmanager
+def _quick_search_for_cycles() -> Iterator[None]:
+    """Let the SDK search for a cycle only where there can be one.
+
+    For each dependency it walks all that is reached from there: each agent depends on what depends on every agent's
+    password. Only a resource that something depends on already can be a part of a cycle.
+    """
+    needed: set[Resource] = set()
+    declare = resource_cycle_breaker.declare_dependency
+
+    def quickly(resource: Resource, dependency: Resource) -> bool:
+        needed.add(dependency)
+        if resource in needed:
+            return declare(resource, dependency)
+        resource_cycle_breaker._add_dep(resource, dependency)
+        return True
+
+    rpc.declare_dependency = quickly  # type: ignore[attr-defined, assignment]
+    try:
+        yield
+    finally:
+        rpc.declare_dependency = declare  # type: ignore[attr-defined]
 
 
 def _run_program(environment: Environment) -> None:

@@ -13,6 +13,7 @@ from agentstack.judging.locate import Location
 from agentstack.judging.policy import Policies
 from agentstack.preview.cost import Pricing
 from agentstack.preview.report import Report, as_json, show
+from agentstack.rendering.environment import Environment
 from agentstack.rendering.manifests import Manifests, Written
 from agentstack.rendering.render import Registration, Rendered, Secret
 from manifests.capacity import capacity
@@ -44,7 +45,7 @@ def deployment(name: str, parent: str, cpu: str = "500m") -> Registration:
 def report(registrations: list[Registration], violations: list[Violation] | None = None, **rendered: Any) -> Report:
     manifests = Manifests.of(registrations)
     return Report(
-        environment="dev",
+        source=Environment(pathlib.Path(), "dev", pathlib.Path("no.yaml"), pathlib.Path("agents")),
         folder=pathlib.Path("build/dev"),
         rendered=Rendered(registrations, **rendered),
         manifests=manifests,
@@ -56,7 +57,6 @@ def report(registrations: list[Registration], violations: list[Violation] | None
         next_steps=[("pulumi up", "deploy")],
         safeguards=Safeguards(),
         cost=Pricing.of(()).estimate([]),
-        graph=None,
     )
 
 
