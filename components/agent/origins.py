@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 ORIGINS: Final[Mapping[str, tuple[str, ...]]] = {
+    "template.metadata.annotations": ("metrics",),
     "template.spec.containers.image": ("image",),
     "template.spec.containers.args": ("args",),
     "template.spec.containers.env": ("env",),
