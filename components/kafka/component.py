@@ -59,19 +59,7 @@ class KafkaCluster(pulumi.ComponentResource):
         super().__init__("agentstack:data:KafkaCluster", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         namespace = context.namespaces.data
-        # 16 random bytes in URL-safe base64 without padding are a Kafka UUID. No keepers: it must never change, since
-        # nodes refuse volumes of another cluster.
-        cluster_id = random.RandomId(
-            "kafka-cluster-id",
-            byte_length=16,
-            opts=pulumi.ResourceOptions(parent=self, protect=context.protect, retain_on_delete=context.protect),
-        )
-        config_map = k8s.core.v1.ConfigMap(
-            "kafka-config",
-            metadata=metadata("kafka-config", namespace, labels("kafka", "config", version(spec))),
-            data={**CONFIG_FILES, CLUSTER_ID_KEY: cluster_id.b64_url},
-            opts=child,
-        )
+        config_map = self._configuration(spec, context)
         policies = _policies(spec, context, child)
         domain = f"{namespace.name}.svc.{context.cluster_domain}"
         roles = _roles(spec, domain)
@@ -132,6 +120,21 @@ class KafkaCluster(pulumi.ComponentResource):
         )
         self.connections = {agent: internal(agent, granted, namespace, servers, ready) for agent in context.agents}
         self.register_outputs({})
+
+    def _configuration(self, spec: KafkaSettings, context: Context) -> k8s.core.v1.ConfigMap:
+        # 16 random bytes in URL-safe base64 without padding are a Kafka UUID. No keepers: it must never change, since
+        # nodes refuse volumes of another cluster.
+        cluster_id = random.RandomId(
+            "kafka-cluster-id",
+            byte_length=16,
+            opts=pulumi.ResourceOptions(parent=self, protect=context.protect, retain_on_delete=context.protect),
+        )
+        return k8s.core.v1.ConfigMap(
+            "kafka-config",
+            metadata=metadata("kafka-config", context.namespaces.data, labels("kafka", "config", version(spec))),
+            data={**CONFIG_FILES, CLUSTER_ID_KEY: cluster_id.b64_url},
+            opts=pulumi.ResourceOptions(parent=self),
+        )
 
 
 def build(settings: Settings, context: Context, opts: pulumi.ResourceOptions) -> Offer:

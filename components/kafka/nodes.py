@@ -166,54 +166,14 @@ def _pod(
     tmp, tmp_mount = scratch()
     files, files_mount = config(config_map)
     tls, tls_mounts = access.tls_files("tls.crt", "tls.key", "ca.crt")
-    # Where there is one copy of everything, there is nothing to wait for.
-    waits = role.is_broker and spec.replication_factor > 1
-    host = f"$(POD_NAME).{role.domain}"
+    waits = _waits(role, spec)
     probe = k8s.core.v1.TCPSocketActionArgs(port=role.processes[0])
     container = k8s.core.v1.ContainerArgs(
         name="kafka",
         image=image(spec),
         # A command, not arguments: the image's own entrypoint derives its configuration from every KAFKA_ variable.
         command=["/bin/sh", f"{CONFIG_DIR}/start.sh"],
-        env=[
-            field_variable("POD_NAME", "metadata.name"),
-            *variables({"KAFKA_HOME": KAFKA_HOME, "CONFIG_DIR": CONFIG_DIR, "DATA_DIR": DATA_DIR}),
-            # By reference: policies judge plain values, and a new stack's preview does not know this one yet.
-            k8s.core.v1.EnvVarArgs(
-                name="CLUSTER_ID",
-                value_from=k8s.core.v1.EnvVarSourceArgs(
-                    config_map_key_ref=k8s.core.v1.ConfigMapKeySelectorArgs(name=config_map, key=CLUSTER_ID_KEY)
-                ),
-            ),
-            *variables(
-                {
-                    "FIRST_NODE_ID": str(role.first_id),
-                    "PROCESS_ROLES": ",".join(role.processes),
-                    "LISTENERS": ",".join(f"{name.upper()}://:{port}" for name, port in role.ports.items()),
-                    "ADVERTISED_LISTENERS": ",".join(
-                        f"{name.upper()}://{host}:{port}" for name, port in role.ports.items()
-                    ),
-                    "CONTROLLER_QUORUM_VOTERS": voters,
-                    "REPLICATION_FACTOR": str(spec.replication_factor),
-                    "MIN_INSYNC_REPLICAS": str(spec.min_insync_replicas),
-                }
-            ),
-            field_variable("ZONE", ZONE_FIELD),
-            # For stop.sh; a controller may not connect to brokers, and has no reason to.
-            *variables({"BOOTSTRAP_SERVERS": servers} if role.is_broker else {}),
-            *access.variables(BROKER_PASSWORD="broker-password", OPERATOR_PASSWORD="operator-password"),
-            *variables(
-                {
-                    **({"WAIT_SECONDS": str(_WAIT_TO_STOP)} if waits else {}),
-                    "KAFKA_HEAP_OPTS": heap(role.resources),
-                    "KAFKA_LOG4J_OPTS": f"-Dlog4j2.configurationFile={CONFIG_DIR}/log4j2.properties",
-                    # Kafka's script makes this folder in any case, and by default inside its own installation.
-                    "LOG_DIR": "/tmp",
-                    # Without the `-loggc` of Kafka's default: garbage collection logs of up to a gigabyte.
-                    "EXTRA_ARGS": "-name kafkaServer",
-                }
-            ),
-        ],
+        env=_environment(role, spec, access, servers, voters, config_map),
         ports=[k8s.core.v1.ContainerPortArgs(name=name, container_port=port) for name, port in role.ports.items()],
         resources=resource_requirements(role.resources),
         volume_mounts=[
@@ -246,3 +206,59 @@ def _pod(
         spread_constraints=spread(role.selector),
         volumes=[files, tmp, *tls],
     )
+
+
+def _waits(role: Role, spec: KafkaSettings) -> bool:
+    """Whether its nodes wait for other copies before they end: where there is one of everything, there are none."""
+    return role.is_broker and spec.replication_factor > 1
+
+
+def _environment(
+    role: Role,
+    spec: KafkaSettings,
+    access: Access,
+    servers: str,
+    voters: str,
+    config_map: pulumi.Input[str],
+) -> list[k8s.core.v1.EnvVarArgs]:
+    """What start.sh and stop.sh read, and Kafka's own scripts."""
+    host = f"$(POD_NAME).{role.domain}"
+    return [
+        field_variable("POD_NAME", "metadata.name"),
+        *variables({"KAFKA_HOME": KAFKA_HOME, "CONFIG_DIR": CONFIG_DIR, "DATA_DIR": DATA_DIR}),
+        # By reference: policies judge plain values, and a new stack's preview does not know this one yet.
+        k8s.core.v1.EnvVarArgs(
+            name="CLUSTER_ID",
+            value_from=k8s.core.v1.EnvVarSourceArgs(
+                config_map_key_ref=k8s.core.v1.ConfigMapKeySelectorArgs(name=config_map, key=CLUSTER_ID_KEY)
+            ),
+        ),
+        *variables(
+            {
+                "FIRST_NODE_ID": str(role.first_id),
+                "PROCESS_ROLES": ",".join(role.processes),
+                "LISTENERS": ",".join(f"{name.upper()}://:{port}" for name, port in role.ports.items()),
+                "ADVERTISED_LISTENERS": ",".join(
+                    f"{name.upper()}://{host}:{port}" for name, port in role.ports.items()
+                ),
+                "CONTROLLER_QUORUM_VOTERS": voters,
+                "REPLICATION_FACTOR": str(spec.replication_factor),
+                "MIN_INSYNC_REPLICAS": str(spec.min_insync_replicas),
+            }
+        ),
+        field_variable("ZONE", ZONE_FIELD),
+        # For stop.sh; a controller may not connect to brokers, and has no reason to.
+        *variables({"BOOTSTRAP_SERVERS": servers} if role.is_broker else {}),
+        *access.variables(BROKER_PASSWORD="broker-password", OPERATOR_PASSWORD="operator-password"),
+        *variables(
+            {
+                **({"WAIT_SECONDS": str(_WAIT_TO_STOP)} if _waits(role, spec) else {}),
+                "KAFKA_HEAP_OPTS": heap(role.resources),
+                "KAFKA_LOG4J_OPTS": f"-Dlog4j2.configurationFile={CONFIG_DIR}/log4j2.properties",
+                # Kafka's script makes this folder in any case, and by default inside its own installation.
+                "LOG_DIR": "/tmp",
+                # Without the `-loggc` of Kafka's default: garbage collection logs of up to a gigabyte.
+                "EXTRA_ARGS": "-name kafkaServer",
+            }
+        ),
+    ]

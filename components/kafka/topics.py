@@ -55,20 +55,7 @@ def topics_job(
     The ConfigMap's key `topics` has the declared topics.
     """
     metadata_labels = labels("kafka", "topics", version(spec))
-    environment = {
-        "KAFKA_HOME": KAFKA_HOME,
-        "CONFIG_DIR": CONFIG_DIR,
-        "AUTH_DIR": AUTH_DIR,
-        "BOOTSTRAP_SERVERS": servers,
-        "REPLICATION_FACTOR": str(spec.replication_factor),
-        "MIN_INSYNC_REPLICAS": str(spec.min_insync_replicas),
-        "TIMEOUT_SECONDS": str(_TIMEOUT_SECONDS),
-        "LOG_DIR": "/tmp",
-        # The tools run for seconds: starting fast is all that counts. The first writes down the classes that it loaded,
-        # which saves the others a third of their time; Java before 19 cannot.
-        "KAFKA_JVM_PERFORMANCE_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:+IgnoreUnrecognizedVMOptions "
-        "-XX:+AutoCreateSharedArchive -XX:SharedArchiveFile=/tmp/tools.jsa",
-    }
+    environment = _environment(spec, servers)
     data = {name: (FILES / name).read_text() for name in _SCRIPTS}
     data |= {"topics": declared(spec), "acls": acls(clients)}
     known = {
@@ -128,3 +115,20 @@ def topics_job(
         parent=parent,
         depends_on=depends_on,
     )
+
+
+def _environment(spec: KafkaSettings, servers: str) -> dict[str, str]:
+    return {
+        "KAFKA_HOME": KAFKA_HOME,
+        "CONFIG_DIR": CONFIG_DIR,
+        "AUTH_DIR": AUTH_DIR,
+        "BOOTSTRAP_SERVERS": servers,
+        "REPLICATION_FACTOR": str(spec.replication_factor),
+        "MIN_INSYNC_REPLICAS": str(spec.min_insync_replicas),
+        "TIMEOUT_SECONDS": str(_TIMEOUT_SECONDS),
+        "LOG_DIR": "/tmp",
+        # The tools run for seconds: starting fast is all that counts. The first writes down the classes that it loaded,
+        # which saves the others a third of their time; Java before 19 cannot.
+        "KAFKA_JVM_PERFORMANCE_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:+IgnoreUnrecognizedVMOptions "
+        "-XX:+AutoCreateSharedArchive -XX:SharedArchiveFile=/tmp/tools.jsa",
+    }

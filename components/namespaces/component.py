@@ -143,6 +143,11 @@ def isolated_namespace(
         ),
         opts=opts,
     )
+    _policies(key, made, opts)
+    return made
+
+
+def _policies(key: str, made: Namespace, opts: pulumi.ResourceOptions | None) -> None:
     k8s.networking.v1.NetworkPolicy(
         f"{key}-default-deny",
         metadata=metadata("default-deny", made),
@@ -170,7 +175,6 @@ def isolated_namespace(
         ),
         opts=opts,
     )
-    return made
 
 
 def build(settings: Settings, context: Context, opts: pulumi.ResourceOptions) -> Offer:
