@@ -38,7 +38,7 @@ START_RATIO = 2.5
 GROWTH_RATIO = 12.0
 FLEET_RATIO = 2.0
 MEMORY_MIB = 1024
-PACK_RATIO = 1.5
+PACK_RATIO = 2.0
 
 AGENT = """\
 name: agent-{number:04}
