@@ -201,6 +201,8 @@ class InferenceServer(Model):
 class InferenceSettings(Inference, Section):
     """What answers the model calls of all agents that declare `inference`, as far as they do not say otherwise."""
 
+    implied_by: ClassVar[tuple[str, ...]] = ("inference",)
+
     server: InferenceServer | None = None
     """A server that the stack runs; idle settings while the backend is not `vllm` or `ollama`."""
 
