@@ -23,7 +23,7 @@ from .resilience import Resilience
 from .rollout import Release, Rollout, RolloutSetting, StateFormats
 from .scaling import Queue, Scaling
 from .secrets import AgentSecret
-from .sections import OFFERED, USABLE
+from .sections import SECTIONS, USABLE
 from .types import (
     AgentName,
     DnsLabel,
@@ -204,8 +204,11 @@ class AgentFields(Model):
     @property
     def used_parts(self) -> frozenset[str]:
         """The sections whose parts the agent connects to: those in `uses`, and those that other fields imply."""
-        implied = {name for name, part in OFFERED.items() if any(getattr(self, field) for field in part.implied_by)}
-        return frozenset({*self.uses, *implied})
+        return frozenset(
+            name
+            for name, section in SECTIONS.items()
+            if name in self.uses or any(getattr(self, field) not in (None, ()) for field in section.implied_by)
+        )
 
     @property
     def metrics_port(self) -> int | None:

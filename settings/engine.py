@@ -28,13 +28,12 @@ def load_stack(project: pathlib.Path) -> Settings:
     texts = runtime.CONFIG.get()
     stack_file = project / texts.get("preview:settingsFile", f"Pulumi.{pulumi.get_stack()}.yaml")
     config = {key.removeprefix(_PREFIX): _parsed(text) for key, text in texts.items() if key.startswith(_PREFIX)}
-    for key in config:
-        # Only `secrets` stays secret on its way: everything else is shown, and stored as it is.
-        if key != "secrets" and runtime.is_config_secret(f"{_PREFIX}{key}"):
-            raise SettingsError(
-                f"{stack_file}: {_PREFIX}{key}: holds an encrypted value, which would be stored in plain text: declare "
-                "it under `secrets` of the agent, and set it at `agentstack:secrets.NAME`"
-            )
+    # Only `secrets` stays secret on its way: everything else is shown, and stored as it is.
+    exposed = [key for key in config if key != "secrets" and runtime.is_config_secret(f"{_PREFIX}{key}")]
+    if exposed:
+        what = "holds an encrypted value, which would be stored in plain text"
+        remedy = "declare it under `secrets` of the agent, and set it at `agentstack:secrets.NAME`"
+        raise SettingsError("\n".join(f"{stack_file}: {_PREFIX}{key}: {what}: {remedy}" for key in exposed))
     if isinstance(config.get("secrets"), dict):
         config["secrets"] = _as_written(config["secrets"], stack_file)
     return load(config, stack_file=stack_file, agents_folder=project / texts.get("preview:agentsFolder", "agents"))

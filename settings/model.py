@@ -153,7 +153,7 @@ class Section(SetsVariables):
     usable: ClassVar[bool] = False
     """Whether agents may name the section in `uses`; they get its `variables`."""
     implied_by: ClassVar[tuple[str, ...]] = ()
-    """The fields of an agent that mean the same as naming it in `uses`."""
+    """The fields of an agent that say, once they are set, that it connects to the part."""
 
     def demands(self) -> dict[str, list[Demand]]:
         """Return what its pods ask for, by the key of their namespace in `namespaces`."""

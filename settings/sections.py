@@ -30,20 +30,15 @@ class Sections(Model):
     @property
     def sections(self) -> dict[str, Section]:
         """Each of them, by its key in Pulumi.ENV.yaml."""
-        return {name: getattr(self, name) for name in Sections.model_fields}
+        return {name: getattr(self, name) for name in SECTIONS}
 
 
-SECTIONS: Final = tuple(Sections.model_fields)
-"""Their keys in Pulumi.ENV.yaml, behind `agentstack:`."""
-
-OFFERED: Final[dict[str, type[Section]]] = {
+SECTIONS: Final[dict[str, type[Section]]] = {
     name: field.annotation
     for name, field in Sections.model_fields.items()
-    if isinstance(field.annotation, type)
-    and issubclass(field.annotation, Section)
-    and (field.annotation.usable or field.annotation.implied_by)
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
 }
-"""The sections whose parts agents connect to."""
+"""What each of them is, by its key in Pulumi.ENV.yaml behind `agentstack:`."""
 
-USABLE: Final = tuple(name for name, section in OFFERED.items() if section.usable)
-"""The sections that agents can name in `uses`."""
+USABLE: Final = tuple(name for name, section in SECTIONS.items() if section.usable)
+"""The keys that agents can name in `uses`."""

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from settings import AgentSettings
+from settings import AgentSettings, Inference
 from settings.resilience import Resilience
 from settings.sections import SECTIONS, USABLE, Sections
 
@@ -83,13 +83,20 @@ def test_a_new_part_is_a_module_and_a_line(tmp_path: Path) -> None:
 
 
 def test_every_field_of_an_agent_that_implies_a_part_is_there() -> None:
-    for section in USABLE.values():
-        assert set(section.implied_by) <= AgentSettings.model_fields.keys()
+    implied = {name: section.implied_by for name, section in SECTIONS.items() if section.implied_by}
+    assert {field for fields in implied.values() for field in fields} <= AgentSettings.model_fields.keys()
+
+
+def test_the_parts_that_an_agent_uses() -> None:
+    assert AgentSettings(image="x/y:1").used_parts == frozenset()
+    assert AgentSettings(image="x/y:1", uses=("redis",), produces=("t",)).used_parts == {"redis", "kafka"}
+    assert AgentSettings(image="x/y:1", inference=Inference()).used_parts == {"inference"}
+    assert USABLE == ("redis", "kafka")
 
 
 def test_sections_ask_for_room_in_namespaces_that_there_are() -> None:
     stack = Sections()
-    assert tuple(stack.sections) == SECTIONS
+    assert stack.sections.keys() == SECTIONS.keys() == Sections.model_fields.keys()
     for section in stack.sections.values():
         assert section.demands().keys() <= type(stack.namespaces).model_fields.keys()
 
