@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def stack(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project
     """A stack of one pod beside a copy of the pack that has one more rule, with a value."""
     made = project.beside(tmp_path_factory.mktemp("policies"), "policy_program.py", stack="dev")
     pack = shutil.copytree(project.folder / "policies", made.folder / "policies")
+    # The pack imports `policies` by name: this copy, and the rest of the project.
+    made.environment["PYTHONPATH"] = os.pathsep.join((str(made.folder), made.environment["PYTHONPATH"]))
     with (pack / "rules" / "__init__.py").open("a") as module:
         module.write(RULE)
     return made
