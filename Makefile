@@ -37,7 +37,7 @@ test-cluster: $(VENV)/dev ## Deploy dev to the cluster of KUBECONFIG (by kubectl
 chaos: $(VENV)/dev ## Break Redis and Kafka under load, in namespaces chaos-* of the cluster of KUBECONFIG; ONLY=EXPRESSION
 	$(BIN)/python -m pytest tests/chaos $(if $(ONLY),-k '$(ONLY)')
 
-bench: $(VENV)/dev ## Measure preview side by side with a bare import, 1,000 agents with 100, and 10,000 devices with 10
+bench: $(VENV)/dev ## Measure preview, diff and check side by side with what they cannot do without
 	$(BIN)/python tests/bench/bench.py
 
 schema: $(VENV)/runtime ## Write the JSON Schemas that editors read, and the rules in docs/policies.md
