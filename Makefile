@@ -39,7 +39,7 @@ test-cluster: $(VENV)/dev ## Deploy dev to the cluster of KUBECONFIG (by kubectl
 chaos: $(VENV)/dev ## Break Redis and Kafka under load, in namespaces chaos-* of the cluster of KUBECONFIG; ONLY=EXPRESSION
 	$(BIN)/python -m pytest tests/chaos $(if $(ONLY),-k '$(ONLY)')
 
-bench: $(VENV)/dev ## Measure preview against a bare import, 1,000 agents against 100, 10,000 devices against 10, and the policy pack
+bench: $(VENV)/dev ## Measure preview, diff, check and the policy pack side by side with what they cannot do without
 	$(BIN)/python tests/bench/bench.py
 
 schema: $(VENV)/runtime ## Write the JSON Schemas that editors read, and the rules in docs/policies.md
