@@ -3,9 +3,8 @@
 Side by side, each in a process of its own: a bare Python that imports pulumi_kubernetes and touches one class of each
 API group that the stack uses, and a preview of dev; the SDK registering as many plain objects as 100 and 1,000 agents
 have (bare_sdk.py), and previews of those agents; previews of a fleet of 10 and of 10,000 devices; a diff of dev with
-its own commit; a check of 1,000 and of 4,000 objects of
-others; and the policy pack over dev beside the same rules in-process. Prints medians and ratios; exits with 1 if a bound
-is broken.
+its own commit; a check of 1,000 and of 4,000 objects of others; and the policy pack over dev beside the same rules
+in-process. Prints medians and ratios; exits with 1 if a bound is broken.
 
 Every process writes and reads compiled code in a folder of the benchmark's own, so that the first round, which is
 warm-up, leaves all of them with the same.
