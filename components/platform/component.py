@@ -24,7 +24,8 @@ from components.redis import external as external_redis
 from components.redis.component import RedisCluster
 from settings import Settings
 
-from .guard import facts, guarded
+from .guard import facts
+from .hook import guarded
 
 
 class Platform(pulumi.ComponentResource):

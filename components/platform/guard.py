@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-import pulumi
-
 from settings import Memory, Settings, StateFormats
 from settings.rollout import incompatible
 from settings.types import duration, duration_text
@@ -357,19 +355,3 @@ def refusals(old: Facts, new: Facts, accepted: Collection[str] = ()) -> Iterator
     for found in losing(old, new):
         if found.rule.refused and not found.accepted(accepted):
             yield f"{found.change}: {found.rule.reason}: {found.way}"
-
-
-def guarded(settings: Settings, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
-    """Return `opts` for a resource whose inputs are the `facts`, and whose update is refused where it loses data.
-
-    All other resources must be its children: they wait for it, so nothing has changed when it is refused.
-    """
-
-    def refuse(change: pulumi.ResourceHookArgs) -> None:
-        lines = list(refusals(change.old_inputs or {}, change.new_inputs or {}, settings.platform.safeguards.accept))
-        if lines:
-            raise ValueError("\n".join(("refused, nothing was changed; docs/data.md has the steps", *lines)))
-
-    hook = pulumi.ResourceHook("keep data", refuse, pulumi.ResourceHookOptions(on_dry_run=True))
-    binding = pulumi.ResourceHookBinding(before_update=[hook])
-    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=binding))
