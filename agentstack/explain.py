@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from agentstack.rendering.environment import Environment
     from agentstack.rendering.manifests import Manifest
-    from agentstack.rendering.render import Registration
+    from agentstack.rendering.registration import Registration
 
 _AGENT = "agentstack:agents:Agent"
 _ROLE = "app.kubernetes.io/component"
@@ -294,7 +294,7 @@ def _origin(source: Source, file: pathlib.Path, content: Any, keys: Keys, prefix
 
 
 def _belongs(manifest: Manifest, agent: str, registrations: Mapping[str, Registration]) -> bool:
-    from agentstack.rendering.render import owners
+    from agentstack.rendering.registration import owners
 
     return any((owner.type, owner.name) == (_AGENT, agent) for owner in owners(manifest.registration, registrations))
 
@@ -327,7 +327,7 @@ def _named(value: Any, key: str = "") -> Iterator[str]:
 
 
 def _component(manifest: Manifest, registrations: Mapping[str, Registration]) -> str:
-    from agentstack.rendering.render import owners
+    from agentstack.rendering.registration import owners
 
     components = (owner for owner in owners(manifest.registration, registrations) if owner.component)
     return next((owner.type.rpartition(":")[2] for owner in components), "")
@@ -427,7 +427,7 @@ def _show(explanation: Explanation) -> None:
     from rich.text import Text
 
     from agentstack.output.console import new_console
-    from agentstack.preview.report import SHORT_KINDS
+    from agentstack.preview.screen import SHORT_KINDS
 
     console = new_console(plain_width=_PLAIN_WIDTH)
     console.print(Text(f"{explanation.agent} in {explanation.environment}", "bold"))

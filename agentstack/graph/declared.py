@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from settings.agents import AgentSettings
+from settings.inference import Inference
+from settings.network import Egress
+from settings.root import Settings
 from settings.types import duration_text
 
 from .model import Edge, Graph, Node, NodeKind
-
-if TYPE_CHECKING:
-    from settings.agents import AgentSettings
-    from settings.inference import Inference
-    from settings.network import Egress
-    from settings.root import Settings
 
 _KINDS: dict[str, NodeKind] = {"service": "agent", "fleet": "fleet", "job": "job", "cron": "job"}
 

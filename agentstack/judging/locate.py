@@ -8,17 +8,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from agentstack.rendering.environment import Environment
+from agentstack.rendering.manifests import Manifest, Manifests
+from agentstack.rendering.registration import Registration, owners
 from policies.rules import Violation
 from settings.files import line_of, read_agents
 
 from .policy import WAIVERS
-
-if TYPE_CHECKING:
-    from agentstack.rendering.environment import Environment
-    from agentstack.rendering.manifests import Manifest, Manifests
-    from agentstack.rendering.render import Registration
 
 SECTIONS: Final[Mapping[str, str]] = {
     "agentstack:platform:Platform": "platform",
@@ -96,8 +94,6 @@ class Settings:
         return Location(relative(file, self._root), line or 1)
 
     def _made_by(self, manifest: Manifest, message: str) -> Location:
-        from agentstack.rendering.render import owners  # `agentstack check` renders nothing, and needs no engine's SDK
-
         file = self._environment.file
         for owner in owners(manifest.registration, self._by_urn):
             if owner.type == _AGENT and owner.name in self._agents:

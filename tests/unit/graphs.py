@@ -7,6 +7,7 @@ from typing import Any
 
 from agentstack.compare.snapshot import Object, Snapshot
 from agentstack.graph.model import Edge, Graph, Node
+from agentstack.preview.published import Summary
 
 _ATTACK = "document.title='HACKED'"
 HOSTILE = f'</script><script>{_ATTACK}</script><img src=x onerror="{_ATTACK}">"];`end`--> & #35; %% 1.'
@@ -62,4 +63,4 @@ def revision(
 ) -> Snapshot:
     """A revision with this graph; None is one that is too old to have one."""
     content: Mapping[str, Any] = {"graph": graph.as_json(), **report} if graph else report
-    return Snapshot("prod", name, {known.key: known for known in objects}, {}, content)
+    return Snapshot("prod", name, {known.key: known for known in objects}, Summary.model_validate(content))

@@ -122,7 +122,7 @@ def test_a_change_in_all_environments(project: pathlib.Path, tmp_path: pathlib.P
 
 def test_each_revision_is_rendered_by_its_own_code(project: pathlib.Path) -> None:
     """The base's component makes another object than the working tree's."""
-    edit(project / "components/namespaces/__init__.py", 'name="default-deny"', 'name="deny-all"')
+    edit(project / "components/namespaces/component.py", 'name="default-deny"', 'name="deny-all"')
     code, found = as_json(project, "dev")
     actions = {(change["action"], change["kind"]) for change in found["dev"]["changes"]}
     assert code == 0
