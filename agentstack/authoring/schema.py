@@ -1,4 +1,4 @@
-"""JSON Schemas of the files that people write, generated from the settings' models; and the other generated files."""
+"""JSON Schemas of the files that people write and of what commands print; and the other generated files."""
 
 from __future__ import annotations
 
@@ -9,26 +9,44 @@ import inspect
 import json
 import pathlib
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
+from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
+from agentstack.check.report import CheckReport
+from agentstack.explain.model import Explanation
+from agentstack.live.drift import DriftReport
+from agentstack.preview.published import PreviewReport
 from agentstack.rendering.environment import STACK_FILE_KEYS
+from agentstack.review.published import DiffReport
 from settings.agents import AgentFile, AgentSettings
 from settings.model import Model
 from settings.root import Settings
 from settings.sections import SECTIONS
 
+from .policy_docs import MARKS, between
+
 Schema = dict[str, Any]
 
-_REF = "#/$defs/"
+_REF: Final = "#/$defs/"
+_DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
+_PRINTED: Final[Mapping[str, Any]] = {
+    "check": CheckReport,
+    "diff": DiffReport,
+    "drift": DriftReport,
+    "explain": Explanation,
+    "preview": PreviewReport,
+}
+"""What commands print with --json."""
 
 
 def schemas() -> dict[str, Schema]:
-    """Return the schemas by file name."""
-    return {"agent.schema.json": _agent(), "environment.schema.json": _environment()}
+    """Return the schemas by file name: of the files that people write, and of what each command prints with --json."""
+    printed = {f"{command}.schema.json": _printed(command, content) for command, content in _PRINTED.items()}
+    return {"agent.schema.json": _agent(), "environment.schema.json": _environment(), **printed}
 
 
 def generated(project: pathlib.Path) -> dict[pathlib.Path, str]:
@@ -36,8 +54,6 @@ def generated(project: pathlib.Path) -> dict[pathlib.Path, str]:
 
     Of the documentation only where it is there, with the marks between which it is written.
     """
-    from .policy_docs import MARKS, between
-
     files = {project / "schemas" / name: _text(schema) for name, schema in schemas().items()}
     docs = project / "docs" / "policies.md"
     if docs.is_file() and all(mark in (text := docs.read_text(encoding="utf-8")) for mark in MARKS):
@@ -60,6 +76,11 @@ def outdated(project: pathlib.Path) -> list[pathlib.Path]:
 
 def _text(schema: Schema) -> str:
     return json.dumps(schema, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _printed(command: str, content: Any) -> Schema:
+    schema = TypeAdapter(content).json_schema(mode="serialization")
+    return {**schema, "$schema": _DRAFT, "title": f"What `agentstack {command} --json` prints"}
 
 
 def _agent() -> Schema:
@@ -130,7 +151,7 @@ class _Definitions:
     def document(self, title: str, root: Schema) -> Schema:
         """Return a whole schema with the definitions that were asked for."""
         return {
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$schema": _DRAFT,
             "title": title,
             **root,
             "$defs": self._used,

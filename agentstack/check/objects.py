@@ -28,7 +28,7 @@ _WAYS: Final = ("spec", "template", "jobTemplate")
 
 
 class UnreadableError(Exception):
-    """A file, or what is left of it, cannot be read; the text is `mistake: mend` on one line."""
+    """A file, or what is left of it, cannot be read; the text is `mistake: fix` on one line."""
 
     def __init__(self, text: str, line: int | None = None) -> None:
         super().__init__(text)
@@ -115,7 +115,7 @@ class Contents:
     notes: list[str] = field(default_factory=list)
     """What was left out on purpose."""
     mistakes: list[str] = field(default_factory=list)
-    """What could not be read: `path:line: mistake: mend`."""
+    """What could not be read: `path:line: mistake: fix`."""
 
     def read(self, path: pathlib.Path) -> None:
         """Read a file, or all YAML and JSON below a folder: no hidden folders, and no links that lead out of it."""

@@ -1,1 +1,1 @@
-"""The command line: one module a command."""
+"""The command line: a module a command, thin functions over the rooms; `cli` imports a module when it is called."""

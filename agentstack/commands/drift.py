@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 from typing import Annotated, Final
 
 import typer
 
+from agentstack.engine import plan
+from agentstack.live.drift import DriftReport, drifts, published, section, verdict
+from agentstack.output.document import Chapter, Code, Document, Lines, Table
 from agentstack.output.exits import INTERRUPTED
+from agentstack.output.markdown import comment
+from agentstack.output.terminal import show
+from agentstack.rendering.environment import Environment, find_project
+from settings.errors import SettingsError
 
-# Only what `--help` needs is imported here, as in agentstack/cli.py.
 DRIFT: Final = 7
 """The exit code where something drifted; that of the engine's own `--expect-no-changes`."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
-    app.command(epilog="Exit codes: 0 no drift, 7 drift, 2 it cannot be told (stderr says why), 130 interrupted.")(
-        drift
-    )
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
+@app.command(epilog="Exit codes: 0 no drift, 7 drift, 2 it cannot be told (stderr says why), 130 interrupted.")
 def drift(
     env: Annotated[str, typer.Argument(metavar="ENV", help="The environment, which is also the stack's name.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
@@ -31,19 +33,10 @@ def drift(
 
     Asks the engine, by `pulumi refresh --preview-only`; changes neither its state nor the cluster.
     """
-    from agentstack.engine import plan as engine
-    from agentstack.live.drift import as_json as to_json
-    from agentstack.live.drift import drifts, section, verdict
-    from agentstack.output.document import Chapter, Code, Document, Lines, Table
-    from agentstack.output.markdown import comment
-    from agentstack.output.terminal import show
-    from agentstack.rendering.environment import Environment, find_project
-    from settings.errors import SettingsError
-
     if as_json and as_markdown:
         raise SettingsError("--json: cannot be printed with --markdown: take one")
     try:
-        answer = engine.refresh(Environment.find(find_project(pathlib.Path()), env))
+        answer = plan.refresh(Environment.find(find_project(pathlib.Path()), env))
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -51,7 +44,7 @@ def drift(
         raise SettingsError(f"{env}: {refusal.title}: cannot be read: {refusal.message}")
     found = drifts(answer.refreshed)
     if as_json:
-        typer.echo(json.dumps({"version": 1, "environment": env, "drift": to_json(found)}, indent=2))
+        typer.echo(DriftReport(environment=env, drift=published(found)).text())
     else:
         document = Document(
             ("Agent Stack: drift of ", Code(env)),

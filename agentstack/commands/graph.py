@@ -1,20 +1,27 @@
-"""The command `agentstack graph`."""
+"""The command `graph`."""
 
 from __future__ import annotations
 
 import pathlib
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Final
 
 import typer
 
-# Only what `--help` needs is imported here, as in agentstack/cli.py.
-if TYPE_CHECKING:
-    from agentstack.compare.snapshot import Snapshot
-    from agentstack.rendering.environment import Environment
+from agentstack.compare.snapshot import Snapshot
+from agentstack.drawing.difference import unchanged
+from agentstack.drawing.mermaid import mermaid
+from agentstack.drawing.page import page
+from agentstack.drawing.svg import svg
+from agentstack.graph.declared import declared
+from agentstack.rendering.environment import Environment, find_project
+from settings.errors import SettingsError
 
-_FORMATS = {".mmd": "Mermaid", ".svg": "SVG", ".html": "a page"}
+_FORMATS: Final = {".mmd": "Mermaid", ".svg": "SVG", ".html": "a page"}
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
+@app.command()
 def graph(
     env: Annotated[str, typer.Argument(metavar="[ENV]", help="The environment: reads Pulumi.ENV.yaml.")] = "dev",
     out: Annotated[
@@ -32,9 +39,6 @@ def graph(
 
     Exit codes: 0 fine, 2 bad input (nothing is written then).
     """
-    from agentstack.rendering.environment import Environment, find_project
-    from settings.errors import SettingsError
-
     suffix = ".mmd" if out is None else out.suffix
     if suffix not in _FORMATS:
         endings = ", ".join(f"{ending} ({what})" for ending, what in _FORMATS.items())
@@ -51,27 +55,6 @@ def graph(
 
 def _content(environment: Environment, suffix: str) -> str:
     if suffix == ".html":
-        from agentstack.drawing.page import page
-
-        return page(_snapshot(environment))
-    from agentstack.drawing.difference import unchanged
-    from agentstack.graph.declared import declared
-
+        return page(Snapshot.rendered(environment))
     found = unchanged(declared(environment.settings()))
-    if suffix == ".svg":
-        from agentstack.drawing.svg import svg
-
-        return svg(found, f"Agent Stack · {environment.name}")
-    from agentstack.drawing.mermaid import mermaid
-
-    return mermaid(found)
-
-
-def _snapshot(environment: Environment) -> Snapshot:
-    """Render the environment, as `agentstack preview` does, and read what it left behind."""
-    import tempfile
-
-    from agentstack.compare.snapshot import Snapshot
-
-    with tempfile.TemporaryDirectory() as name:
-        return Snapshot.rendered(environment, pathlib.Path(name))
+    return svg(found, f"Agent Stack · {environment.name}") if suffix == ".svg" else mermaid(found)

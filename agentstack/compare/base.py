@@ -37,7 +37,17 @@ _LOCATION = (
 _PREFIX = "agentstack-diff-"
 """Of temporary folders; the number of the process that made them follows."""
 _PACKAGES = ("agentstack", "settings", "components", "policies")
-_JUDGES = (".ci", ".github", ".gitlab-ci.yml", "agentstack", "policies/**/*.py", "policies/*.py", "settings")
+_JUDGES = (
+    ".ci",
+    ".github",
+    ".gitlab-ci.yml",
+    "agentstack",
+    "policies/**/*.py",
+    "policies/*.py",
+    "costs",
+    "manifests",
+    "settings",
+)
 """What says what a change does, and whether it may be; the settings hold what is refused."""
 _LONGEST_REASON = 300
 
@@ -137,13 +147,13 @@ class Rendering:
 
     def _reason(self, code: int) -> str:
         lines = (self.folder / "log").read_text(encoding="utf-8", errors="replace").splitlines()
-        told = [line for line in lines if line.strip()]
-        if not told:
+        reported = [line for line in lines if line.strip()]
+        if not reported:
             return f"its code ended with {code}"
-        line = told[0]
-        tracebacks = [number for number, text in enumerate(told) if text.startswith("Traceback ")]
+        line = reported[0]
+        tracebacks = [number for number, text in enumerate(reported) if text.startswith("Traceback ")]
         if tracebacks:  # what follows the frames, which are indented
-            line = next((text for text in told[tracebacks[-1] + 1 :] if not text[0].isspace()), told[-1])
+            line = next((text for text in reported[tracebacks[-1] + 1 :] if not text[0].isspace()), reported[-1])
         line = escaped(line.replace(f"{self.base.project}{os.sep}", "").strip())
         return cut(line, _LONGEST_REASON)
 
@@ -224,7 +234,7 @@ class _Git:
             raise SettingsError("--base: the repository has no commit yet: commit, then change something")
         known = self._run("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
         if revision.startswith("-") or known.returncode != 0:
-            raise SettingsError(f"--base: {shown} is not known to git{self._mend(revision)}")
+            raise SettingsError(f"--base: {shown} is not known to git{self._fix(revision)}")
         result = self._run("merge-base", revision, "HEAD")
         commits = result.stdout.split()
         if result.returncode == 0 and commits:
@@ -236,7 +246,7 @@ class _Git:
             )
         raise SettingsError(f"--base: HEAD and {shown} have no commit in common: name a branch that HEAD came from")
 
-    def _mend(self, revision: str) -> str:
+    def _fix(self, revision: str) -> str:
         branches = self._run("for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/remotes", "refs/tags")
         names = branches.stdout.split()
         remote = next((name for name in names if name.endswith(f"/{revision}") and name != revision), None)
@@ -258,9 +268,9 @@ class _Git:
     def add_worktree(self, tree: pathlib.Path, commit: str) -> None:
         result = self._run("worktree", "add", "--detach", "--force", str(tree), commit)
         if result.returncode != 0:
-            told = [line for line in result.stderr.splitlines() if line.strip()] or ["no reason given"]
-            reason = escaped(next((line for line in told if line.startswith(("fatal", "error"))), told[-1]))
-            raise SettingsError(f"--base: git cannot check out {commit[:7]}: {reason}: mend it, and try again")
+            reported = [line for line in result.stderr.splitlines() if line.strip()] or ["no reason given"]
+            reason = escaped(next((line for line in reported if line.startswith(("fatal", "error"))), reported[-1]))
+            raise SettingsError(f"--base: git cannot check out {commit[:7]}: {reason}: fix it, and try again")
 
     def remove_worktree(self, tree: pathlib.Path) -> None:
         self._run("worktree", "remove", "--force", "--force", str(tree))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
 
 from agentstack.output.document import Block, Code, Fold, Line, Lines, Mark, Section, Table
+from agentstack.output.published import Published
+from agentstack.preview import cost_report
 from agentstack.preview.cost import Estimate, Pricing, change_text, span_text
-from agentstack.preview.cost import as_json as estimate_json
-from costs.prices import Prices
+from agentstack.preview.cost_report import CostReport
 from costs.stack import NO_TEAM, PLATFORM, Costs, Share, Span, figure_of, money
 from manifests.quantities import amount_text
 
@@ -42,19 +42,22 @@ class Comparison:
 
     before: Estimate
     after: Estimate
-    said_before: Mapping[str, Any] | None = None
-    """What the earlier revision said of itself (`agentstack.preview.cost.as_json`), if it could."""
+    reported_before: CostReport | None = None
+    """What the earlier revision reported of itself, if it could."""
 
     @property
     def other_prices(self) -> bool:
         """Whether the earlier revision had another price list."""
-        return self.said_before is not None and self.said_before["prices"] != self.after.pricing.prices.as_json()
+        reported = self.reported_before
+        return reported is not None and reported.prices != self.after.pricing.prices.as_json()
 
     @property
     def other_budget(self) -> bool:
         """Whether the earlier revision had another budget, or another figure had to fit into it."""
-        pricing, said = self.after.pricing, self.said_before
-        return said is not None and Pricing.from_json(said) != replace(pricing, prices=Prices.of(said["prices"]))
+        if self.reported_before is None:
+            return False
+        former = self.reported_before.pricing
+        return former != replace(self.after.pricing, prices=former.prices)
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -85,12 +88,12 @@ def compare(before: Snapshot, after: Snapshot) -> Comparison:
 
     An earlier revision need not know of costs.
     """
-    reported = after.report.get("cost")
-    pricing = Pricing.from_json(reported) if reported else Pricing.of(())
+    reported = after.summary.cost
+    pricing = Pricing.of(()) if reported is None else reported.pricing
     earlier, later = (
         pricing.estimate([found.manifest for found in snapshot.objects.values()]) for snapshot in (before, after)
     )
-    return Comparison(earlier, later, before.report.get("cost"))
+    return Comparison(earlier, later, before.summary.cost)
 
 
 def section(found: Comparison) -> Section | None:
@@ -113,17 +116,22 @@ def cell(found: Comparison) -> str:
     return f"{span_text(total)} {found.after.costs.prices.currency}{f' ({change})' if change else ''}"
 
 
-def as_json(found: Comparison) -> dict[str, Any]:
-    """Return both estimates, as `agentstack.preview.cost.as_json` has them, under `before` and `after`.
+class CostChange(Published):
+    """What both revisions cost, at the prices and with the budget of the later one."""
 
-    Both are at the prices, and with the budget, of the later revision; `saidBefore` is what the earlier one said of
-    itself, or `null`.
-    """
-    return {
-        "before": estimate_json(found.before),
-        "after": estimate_json(found.after),
-        "saidBefore": found.said_before,
-    }
+    before: CostReport
+    after: CostReport
+    said_before: CostReport | None
+    """What the earlier one reported of itself, at its own prices; `null` if it could not."""
+
+
+def published(found: Comparison) -> CostChange:
+    """Return both estimates as published."""
+    return CostChange(
+        before=cost_report.published(found.before),
+        after=cost_report.published(found.after),
+        said_before=found.reported_before,
+    )
 
 
 def _summary(found: Comparison) -> Iterator[Line]:
@@ -135,12 +143,14 @@ def _summary(found: Comparison) -> Iterator[Line]:
     if pricing.budget is not None:
         left = pricing.budget - figure_of(after.total, pricing.figure)
         yield f"budget {_budget(pricing)}: {money(abs(left))} {'left' if left >= 0 else 'too much'}"
-    if (said := found.said_before) is not None:
+    if (reported := found.reported_before) is not None:
         if found.other_budget:
-            yield f"the budget changes: it was {_budget(Pricing.from_json(said))}"
+            yield f"the budget changes: it was {_budget(reported.pricing)}"
         if found.other_prices:
-            own = span_text(Span(Decimal(said["min"]), Decimal(said["max"])))
-            yield f"the prices change: by its own, the base costs {own} {said['currency']}; above it is at the new ones"
+            own = span_text(Span(Decimal(reported.min), Decimal(reported.max)))
+            yield (
+                f"the prices change: by its own, the base costs {own} {reported.currency}; above it is at the new ones"
+            )
     if unpriced := sorted({*before.unpriced, *after.unpriced}):
         yield ("not in it, without a price: ", Code(", ".join(unpriced)))
     if after.per_node:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
+from agentstack.preview.published import (
+    PreviewReport,
+    Registered,
+    ResourceEntry,
+    Summary,
+    engine_fields,
+    resources,
+    summary,
+)
+from agentstack.preview.report import Preview
+from agentstack.preview.run import compute
+from agentstack.rendering.environment import Environment
 from manifests.loader import load
 from manifests.manifest import object_title
-
-if TYPE_CHECKING:
-    from agentstack.rendering.environment import Environment
-
 
 Key = tuple[str, str, str]
 """Kind, namespace (empty if it has none) and name of an object."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Registered:
+class Known:
     """What the engine knows of a resource; empty as far as a revision is too old to say it."""
 
     urn: str = ""
@@ -43,7 +50,7 @@ class Registered:
 
 
 @dataclass(frozen=True)
-class Object(Registered):
+class Object(Known):
     """One Kubernetes object of a revision."""
 
     manifest: Mapping[str, Any]
@@ -67,7 +74,7 @@ class Object(Registered):
 
 
 @dataclass(frozen=True)
-class Resource(Registered):
+class Resource(Known):
     """What the engine keeps that is no Kubernetes object: a random value, or a provider."""
 
     type: str
@@ -89,50 +96,65 @@ class Snapshot:
     revision: str
     """How people call it: a commit, or `working tree`."""
     objects: Mapping[Key, Object]
-    facts: Mapping[str, str]
-    """What decides where data is, by the path of the setting (`components.platform.guard`)."""
-    report: Mapping[str, Any]
-    """What `agentstack preview --json` says of it."""
+    summary: Summary = field(default_factory=Summary)
+    """What its own code says of it; empty as far as that is too old to say it."""
     resources: tuple[Resource, ...] = ()
     """Empty for a revision too old to say it."""
 
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What decides where data is, by the path of the setting (`components.platform.guard`)."""
+        return self.summary.facts
+
     @classmethod
-    def rendered(cls, environment: Environment, folder: pathlib.Path, *, revision: str = "working tree") -> Snapshot:
-        """Render an environment into `folder`, as `agentstack preview` does, and return what it is.
+    def rendered(cls, environment: Environment, *, revision: str = "working tree") -> Snapshot:
+        """Render an environment, as `agentstack preview` does, and return what it is.
 
         Raises `SettingsError` or `pulumi.RunError` for bad input.
         """
-        from agentstack.preview.report import as_json
-        from agentstack.preview.run import run
+        return cls.of(compute(environment), revision=revision)
 
-        return cls.read(as_json(run(environment, folder, command=())), folder, revision=revision)
+    @classmethod
+    def of(cls, preview: Preview, *, revision: str) -> Snapshot:
+        """Return a preview as a revision."""
+        by_urn = {registration.urn: registration for registration in preview.rendered.registrations}
+        objects = (
+            Object(manifest.object, **_known(Registered(**engine_fields(manifest.registration, by_urn))))
+            for manifest in preview.manifests.items
+        )
+        return cls(
+            preview.environment,
+            revision,
+            {known.key: known for known in objects},
+            summary(preview),
+            tuple(map(_resource, resources(preview.rendered.registrations))),
+        )
 
     @classmethod
     def read(cls, text: str, folder: pathlib.Path, *, revision: str) -> Snapshot:
-        """Read what `agentstack preview --json --out FOLDER` left behind, of this version or an older one."""
-        report = json.loads(text)
-        objects = {}
-        for entry in report["objects"]:
-            manifest = load((folder / entry["file"]).read_text(encoding="utf-8"))
-            known = Object(manifest, **_engine(entry))
-            objects[known.key] = known
-        resources = tuple(
-            Resource(entry["type"], entry["name"], entry["inputs"], **_engine(entry))
-            for entry in report.get("resources", ())
+        """Read what `agentstack preview --json --out FOLDER` left behind, of this version or an older one.
+
+        Raises `ValueError` or `OSError` where it is of a form that is not known.
+        """
+        report = PreviewReport.model_validate_json(text)
+        objects = (
+            Object(load((folder / entry.file).read_text(encoding="utf-8")), **_known(entry)) for entry in report.objects
         )
-        return cls(report["environment"], revision, objects, report.get("facts", {}), report, resources)
+        return cls(
+            report.environment,
+            revision,
+            {known.key: known for known in objects},
+            report,
+            tuple(map(_resource, report.resources)),
+        )
 
 
-def _engine(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _resource(entry: ResourceEntry) -> Resource:
+    return Resource(entry.type, entry.name, entry.inputs, **_known(entry))
+
+
+def _known(entry: Registered) -> dict[str, Any]:
     """Return what the engine knows of a resource, as far as the revision says it."""
-    return {
-        "urn": entry.get("urn", ""),
-        "within": tuple((item["type"], item["name"]) for item in entry.get("within", ())),
-        "protected": entry.get("protected", False),
-        "retained": entry.get("retained", False),
-        "deleted_first": entry.get("deletedFirst", False),
-        "aliases": tuple(entry.get("aliases", ())),
-        "ignored": tuple(entry.get("ignored", ())),
-        "replaced": tuple(entry.get("replaced", ())),
-        "provider": entry.get("provider"),
+    return {name: getattr(entry, name) for name in Registered.model_fields if name != "within"} | {
+        "within": tuple((component.type, component.name) for component in entry.within)
     }

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
+from agentstack.compare.model import Change
+from agentstack.compare.snapshot import Object, Snapshot
 from agentstack.graph.model import Graph, condensed
+from agentstack.output.published import Published
 from components.parts import PARTS
 from components.topology import agent_node
-
-if TYPE_CHECKING:
-    from agentstack.compare.changes import Change
-    from agentstack.compare.snapshot import Object, Snapshot
 
 State = Literal["added", "removed", "changed", "same"]
 _TOUCHED: Final[tuple[State, ...]] = ("added", "changed", "removed")
@@ -87,21 +86,49 @@ def difference(before: Snapshot | None, after: Snapshot, changes: Sequence[Chang
     )
 
 
-def as_json(found: Difference) -> dict[str, Any]:
-    """Return what is not the same: ids of `nodes` and `source`, `target` and `kind` of `edges`, each by its state."""
-    return {
-        "nodes": {
-            state: [node.id for node in found.graph.nodes if found.nodes[node.id] == state] for state in _TOUCHED
-        },
-        "edges": {
-            state: [
-                dict(zip(("source", "target", "kind"), key, strict=True))
-                for key in found.edges
-                if found.edges[key] == state
-            ]
-            for state in _TOUCHED
-        },
+class EdgeName(Published):
+    """A flow."""
+
+    source: str
+    target: str
+    kind: str
+
+
+class StatedNodes(Published):
+    """The ids of nodes that are not the same."""
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+class StatedEdges(Published):
+    """The flows that are not the same."""
+
+    added: tuple[EdgeName, ...]
+    changed: tuple[EdgeName, ...]
+    removed: tuple[EdgeName, ...]
+
+
+class GraphChange(Published):
+    """What of the graph is not the same."""
+
+    nodes: StatedNodes
+    edges: StatedEdges
+
+
+def published(found: Difference) -> GraphChange:
+    """Return what is not the same as published."""
+    nodes = {state: tuple(node.id for node in found.graph.nodes if found.nodes[node.id] == state) for state in _TOUCHED}
+    edges = {
+        state: tuple(
+            EdgeName(source=source, target=target, kind=kind)
+            for (source, target, kind), stated in found.edges.items()
+            if stated == state
+        )
+        for state in _TOUCHED
     }
+    return GraphChange(nodes=StatedNodes(**nodes), edges=StatedEdges(**edges))
 
 
 def condense(found: Difference, most: int) -> Difference:
@@ -141,7 +168,7 @@ def _merged(old: Graph, new: Graph) -> Graph:
 
 def graph_of(snapshot: Snapshot) -> Graph | None:
     """Return the graph of a revision, empty without any object; None for one that is too old to say it."""
-    found = Graph.from_json(snapshot.report.get("graph"))
+    found = snapshot.summary.graph
     return Graph() if found is None and not snapshot.objects else found
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from agentstack.compare.model import Change
+from agentstack.compare.snapshot import Snapshot
 from agentstack.graph.model import Graph
+from agentstack.output.document import Fenced, Line, Lines, Section
 from components.topology import Node, Shape
 
 from .difference import SIGNS, Difference, State, condense, difference
-
-if TYPE_CHECKING:
-    from agentstack.compare.changes import Change
-    from agentstack.compare.snapshot import Snapshot
-    from agentstack.output.document import Section
 
 MOST_NODES: Final = 160
 """More are drawn as groups of those that are alike."""
@@ -140,8 +138,6 @@ def section(before: Snapshot, after: Snapshot, changes: Sequence[Change]) -> Sec
 
     None where no part does.
     """
-    from agentstack.output.document import Fenced, Line, Lines, Section
-
     found = difference(before, after, changes)
     if not found.touched:
         return None

@@ -13,16 +13,19 @@ import string
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from agentstack.compare.model import ABSENT, Change
+from agentstack.compare.redaction import shown
+from agentstack.compare.snapshot import Key, Object, Snapshot
+from agentstack.judging.finding import PlacedFinding
+from agentstack.rendering.manifests import to_yaml
 from components.topology import EDGE_KINDS
+from manifests.capacity import capacity
+from manifests.quantities import amount_text
 
 from .difference import STACK, Difference, condense, difference, graph_of, owner
 from .svg import MOST_NODES, STYLE, escaped, svg
-
-if TYPE_CHECKING:
-    from agentstack.compare.changes import Change
-    from agentstack.compare.snapshot import Key, Object, Snapshot
 
 _FOLDER: Final = pathlib.Path(__file__).parent
 _AMOUNTS: Final = ("requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
@@ -117,11 +120,11 @@ def _data(found: Difference, snapshot: Snapshot, before: Snapshot | None, change
                 },
             )
         )
-    cost = snapshot.report.get("cost") or {}
+    cost = snapshot.summary.cost
     return {
         "compared": before is not None,
-        "currency": cost.get("currency", ""),
-        "whole": {"min": cost["min"], "max": cost["max"]} if cost else None,
+        "currency": cost.currency if cost else "",
+        "whole": {"min": cost.min, "max": cost.max} if cost else None,
         "elsewhere": [_finding(one) for one in findings.get(("", "", ""), ())],
         "namespaces": list(_namespaces(snapshot)),
         "verbs": {kind.name: [kind.active, kind.passive] for kind in EDGE_KINDS},
@@ -134,9 +137,6 @@ def _data(found: Difference, snapshot: Snapshot, before: Snapshot | None, change
 
 
 def _capacity(snapshot: Snapshot) -> dict[Key, dict[str, Any]]:
-    from manifests.capacity import capacity
-    from manifests.quantities import amount_text
-
     return {
         (workload.kind, namespace.name, workload.name): {
             "kind": workload.kind,
@@ -153,16 +153,19 @@ def _capacity(snapshot: Snapshot) -> dict[Key, dict[str, Any]]:
 
 def _namespaces(snapshot: Snapshot) -> Iterator[dict[str, Any]]:
     """Yield what each namespace asks for at least and at most, and its quota, as text."""
-    from manifests.quantities import amount_text
-
-    for namespace in snapshot.report.get("namespaces", ()):
-        yield {"name": namespace["name"]} | {
+    for namespace in snapshot.summary.namespaces:
+        amounts = {
+            "pods": namespace.pods,
+            "requests.cpu": namespace.cpu_requests,
+            "requests.memory": namespace.memory_requests,
+        }
+        yield {"name": namespace.name} | {
             resource: {
                 end: "" if amount is None else amount_text(Decimal(str(amount)), resource)
-                for end, amount in namespace[resource].items()
-                if end in ("min", "max", "quota")
+                for end, amount in (("min", found.min), ("max", found.max), ("quota", found.quota))
             }
-            for resource in ("pods", "requests.cpu", "requests.memory")
+            for resource, found in amounts.items()
+            if found is not None
         }
 
 
@@ -173,10 +176,10 @@ def _details(before: Snapshot | None) -> dict[str, str]:
 
 def _costs(snapshot: Snapshot | None) -> dict[Key, tuple[Decimal, Decimal]]:
     """Return what each workload costs in a month at least and at most; nothing of a revision too old to say it."""
-    cost = (snapshot.report.get("cost") if snapshot is not None else None) or {}
+    cost = snapshot.summary.cost if snapshot is not None else None
     return {
-        (item["kind"], item["namespace"] or "", item["name"]): (Decimal(item["min"]), Decimal(item["max"]))
-        for item in cost.get("workloads", ())
+        (item.kind, item.namespace, item.name): (Decimal(item.min), Decimal(item.max))
+        for item in (cost.workloads if cost else ())
     }
 
 
@@ -187,29 +190,26 @@ def _sum(spans: Iterator[tuple[Decimal, Decimal]]) -> dict[str, str] | None:
     return {"min": str(sum(low for low, _ in found)), "max": str(sum(high for _, high in found))}
 
 
-def _findings(snapshot: Snapshot) -> dict[Key, list[Mapping[str, Any]]]:
-    found: dict[Key, list[Mapping[str, Any]]] = defaultdict(list)
-    for finding in snapshot.report.get("policies", ()):
-        found[finding["kind"], finding["namespace"] or "", finding["name"]].append(finding)
+def _findings(snapshot: Snapshot) -> dict[Key, list[PlacedFinding]]:
+    found: dict[Key, list[PlacedFinding]] = defaultdict(list)
+    for finding in snapshot.summary.policies:
+        found[finding.kind, finding.namespace, finding.name].append(finding)
     return found
 
 
-def _finding(found: Mapping[str, Any]) -> dict[str, Any]:
+def _finding(found: PlacedFinding) -> dict[str, Any]:
     """Return a finding with the line that makes it so, and who waived it; revisions differ in what they say of both."""
-    place, waived = found.get("place") or {}, found.get("waived")
+    place, waived = found.place, found.waived
     return {
-        "rule": found["rule"],
-        "severity": "waived" if waived else found["severity"],
-        "message": found["message"],
-        "place": ":".join(str(word) for word in (place.get("file"), place.get("line")) if word),
-        "waived": f"waived by {waived['owner']} until {waived['until']}: {waived['reason']}" if waived else "",
+        "rule": found.rule,
+        "severity": "waived" if waived else found.severity,
+        "message": found.message,
+        "place": ":".join(str(word) for word in (place.file, place.line) if word),
+        "waived": f"waived by {waived.owner} until {waived.until}: {waived.reason}" if waived else "",
     }
 
 
-def _object(thing: Object, change: Change | None, findings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    from agentstack.compare.changes import shown
-    from agentstack.rendering.manifests import to_yaml
-
+def _object(thing: Object, change: Change | None, findings: Sequence[PlacedFinding]) -> dict[str, Any]:
     kind, namespace, name = thing.key
     return {
         "kind": kind,
@@ -226,9 +226,6 @@ def _object(thing: Object, change: Change | None, findings: Sequence[Mapping[str
 
 def _value(value: Any) -> str | None:
     """Return the value of a field as people read it; None for one that is not there."""
-    from agentstack.compare.changes import ABSENT
-    from agentstack.rendering.manifests import to_yaml
-
     if value is ABSENT:
         return None
     if isinstance(value, str):

@@ -13,7 +13,7 @@ _LONGEST: Final = 600
 """Characters of what the engine says."""
 
 NO_CLUSTER: Final = re.compile(r"unreachable cluster|cluster is unreachable", re.IGNORECASE)
-_MENDS: Final = (
+_FIXES: Final = (
     (r"no stack named", "stack: the backend has none of this name: run `pulumi stack init {name}` and `pulumi up`, or "
      "log in to the backend that has it"),
     (r"PULUMI_ACCESS_TOKEN|not logged in|please login|pulumi login",
@@ -27,8 +27,8 @@ _MENDS: Final = (
 )  # fmt: skip
 
 
-def mend(name: str, command: str, reason: str) -> str:
-    """Return one line on why the engine refused a command for the stack `name`, with the mend where it is known."""
+def explained(name: str, command: str, reason: str) -> str:
+    """Return one line on why the engine refused a command for the stack `name`, with the fix where it is known."""
     if NO_CLUSTER.search(reason):
         detail = re.search(r"unreachable: (.+)", reason)
         words = f" ({one_line(detail[1])})" if detail else ""
@@ -36,7 +36,7 @@ def mend(name: str, command: str, reason: str) -> str:
             f"{name}: cluster: does not answer{words}: set KUBECONFIG to that of this environment's "
             "cluster, and see `kubectl get namespaces`"
         )
-    for pattern, message in _MENDS:
+    for pattern, message in _FIXES:
         if re.search(pattern, reason, re.IGNORECASE):
             return f"{name}: {message.format(name=name)}"
     return f"{name}: pulumi {command}: {one_line(reason) or 'failed without a reason'}"

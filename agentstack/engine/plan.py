@@ -2,7 +2,12 @@
 
 With PULUMI_ENABLE_STREAMING_JSON_PREVIEW `--json` prints one event a line, as it does for updates. The one document
 that it prints otherwise leaves out what a refresh read from the cluster where the engine sees no difference, and what
-was deleted there. https://github.com/pulumi/pulumi/blob/v3.259.0/sdk/go/common/apitype/events.go
+was deleted there.
+
+Not by `pulumi.automation`, which `agentstack.release` uses, for what it does beside asking: to make a `Stack` it runs
+`pulumi stack select`, which changes where a person's next `pulumi up` goes; it waits without a limit, and has nothing
+to end an engine whose cluster does not answer; and once the engine has ended it reads events for five more seconds at
+most, after which the rest of a large stack would pass for unchanged.
 """
 
 from __future__ import annotations
@@ -10,110 +15,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final
 
 from agentstack.rendering.environment import Environment
-from manifests.manifest import object_title
 from settings.errors import SettingsError
 
-from .errors import MISSING, NO_CLUSTER, mend, one_line
+from .errors import MISSING, explained
+from .events import Answer, Event, read, reason, refusals
 
-SECRET: Final = "[secret]"
-"""What the engine prints in the place of a secret."""
-# The key that marks a value as special, and what marks a secret:
-# https://github.com/pulumi/pulumi/blob/v3.259.0/sdk/go/common/resource/sig/sig.go
-_SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
-
-Operation = Literal["create", "update", "replace", "delete"]
-# A replacement is a `replace` beside a `create-replacement` and a `delete-replaced`:
-# https://github.com/pulumi/pulumi/blob/v3.259.0/pkg/resource/deploy/step_generator.go
-_OPERATIONS: Final[Mapping[str, Operation]] = {
-    "create": "create",
-    "update": "update",
-    "replace": "replace",
-    "delete": "delete",
-}
 _LIMIT: Final = 900.0
 """Seconds after which an answer is not waited for; a thousand objects take about a minute."""
 _GRACE: Final = 10.0
 """Seconds that the engine has to end by itself."""
-
-
-@dataclass(frozen=True)
-class State:
-    """What the engine has, or would have, of a resource; `SECRET` stands for secrets."""
-
-    inputs: Mapping[str, Any]
-    outputs: Mapping[str, Any]
-    protected: bool = False
-    retained: bool = False
-
-
-@dataclass(frozen=True)
-class Refreshed:
-    """A resource as the last update left it, and as the provider finds it now."""
-
-    urn: str
-    type: str
-    before: State
-    after: State | None
-    """None if it is gone."""
-    differs: tuple[str, ...]
-    """The fields in which the engine sees that it is not what was declared: only those does an update put back."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """What an update would do with one resource."""
-
-    operation: Operation
-    urn: str
-    type: str
-    before: State | None
-    after: State | None
-    fields: tuple[str, ...] = ()
-    forced: tuple[str, ...] = ()
-    """The fields for which the provider replaces it; none if it is replaced with something that it depends on."""
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """One resource that the engine, its provider or the API server refuses to treat as planned."""
-
-    urn: str
-    title: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the engine said."""
-
-    refreshed: tuple[Refreshed, ...]
-    steps: tuple[Step, ...] = ()
-    refusals: tuple[Refusal, ...] = ()
-    """Where there are some, `steps` ends early."""
-
-
-def name_of(urn: str) -> tuple[str, str]:
-    """Return the type token and the name in a URN: `kubernetes:apps/v1:StatefulSet` and `redis`."""
-    _, _, types, name = (*urn.split("::", 3), "", "", "", "")[:4]
-    return types.rpartition("$")[2], name
-
-
-def title_of(urn: str, state: State | None = None) -> str:
-    """Return how people write a resource: `StatefulSet/data/redis`, or `RandomPassword/redis-operator`."""
-    manifest = (state.inputs or state.outputs) if state is not None else {}
-    metadata = manifest.get("metadata")
-    if "kind" not in manifest or not isinstance(metadata, Mapping) or "name" not in metadata:
-        token, name = name_of(urn)
-        return f"{token.rpartition(':')[2]}/{name}"
-    return object_title(str(manifest["kind"]), str(metadata.get("namespace") or ""), str(metadata["name"]))
 
 
 def preview(environment: Environment, *, limit: float = _LIMIT) -> Answer:
@@ -121,7 +36,7 @@ def preview(environment: Environment, *, limit: float = _LIMIT) -> Answer:
 
     Raises `SettingsError` where the engine cannot tell: it is missing, or one of login, stack, passphrase, cluster.
     """
-    return _read(_run(environment, ("preview", "--refresh"), limit))
+    return read(_run(environment, ("preview", "--refresh"), limit))
 
 
 def refresh(environment: Environment, *, limit: float = _LIMIT) -> Answer:
@@ -129,23 +44,20 @@ def refresh(environment: Environment, *, limit: float = _LIMIT) -> Answer:
 
     Raises `SettingsError`, as `preview` does.
     """
-    return _read(_run(environment, ("refresh", "--preview-only"), limit))
+    return read(_run(environment, ("refresh", "--preview-only"), limit))
 
 
-# --- the process ---
-
-
-def _run(environment: Environment, question: tuple[str, ...], limit: float) -> list[Mapping[str, Any]]:
+def _run(environment: Environment, question: tuple[str, ...], limit: float) -> list[Event]:
     folder = str(environment.project.absolute())
     # With the program's provider, not the one in the state: that has the kubeconfig's path of the last update, which
     # may have been another machine's.
     words = ["pulumi", *question, "--run-program", "--json", "--non-interactive", "--color", "never"]
     words += ["--cwd", folder, "--stack", environment.name]
-    said = {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true", "PULUMI_SKIP_UPDATE_CHECK": "true"}
+    variables = {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true", "PULUMI_SKIP_UPDATE_CHECK": "true"}
     try:
         process = subprocess.Popen(
             words,
-            env=os.environ | said,
+            env=os.environ | variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -164,13 +76,13 @@ def _run(environment: Environment, question: tuple[str, ...], limit: float) -> l
             ) from None
         finally:
             _end(process)
-    events: list[Mapping[str, Any]] = []
+    events: list[Event] = []
     for line in output.splitlines():
         with contextlib.suppress(ValueError):
             event = json.loads(line)
             events += [event] if isinstance(event, dict) else []
-    if process.returncode and not _refusals(events):
-        raise SettingsError(mend(environment.name, question[0], _reason(events, error)))
+    if process.returncode and not refusals(events):
+        raise SettingsError(explained(environment.name, question[0], reason(events, error)))
     if not any("summaryEvent" in event for event in events):
         raise SettingsError(
             f"pulumi {question[0]}: printed no events: update the engine to 3.200 or newer (`pulumi version`)"
@@ -187,112 +99,3 @@ def _end(process: subprocess.Popen[str]) -> None:
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE / 2)
-
-
-def _reason(events: list[Mapping[str, Any]], error: str) -> str:
-    """What the engine says last, errors before the rest."""
-    diagnostics = [event["diagnosticEvent"] for event in events if "diagnosticEvent" in event]
-    lines = [
-        d.get("message", "").strip()
-        for severity in ("error", "info#err", "warning")
-        for d in diagnostics
-        if d.get("severity") == severity
-    ]
-    lines += [line.removeprefix("error: ").strip() for line in error.splitlines()]
-    dull = r"(preview|refresh|update) failed|an unhandled error occurred: program exited.*|Traceback.*"
-    return "\n".join(dict.fromkeys(line for line in lines if line and not re.fullmatch(dull, line)))
-
-
-# --- its events ---
-
-
-def _read(events: list[Mapping[str, Any]]) -> Answer:
-    refreshed: list[Refreshed] = []
-    steps: list[Step] = []
-    asked: set[str] = set()
-    for metadata, done in _metadata(events):
-        urn, operation = metadata["urn"], metadata["op"]
-        if not done:
-            if operation == "refresh":
-                asked.add(urn)
-            elif operation in _OPERATIONS and _is_custom(metadata):
-                steps.append(_step(metadata))
-        elif urn in asked:  # what a refresh found comes first; an update of the same resource later
-            asked.discard(urn)
-            before = _state(metadata.get("old"))
-            if before is not None and _is_custom(metadata):
-                differs = tuple(sorted(metadata.get("detailedDiff") or ()))
-                refreshed.append(Refreshed(urn, metadata["type"], before, _found(metadata), differs))
-    return Answer(tuple(refreshed), tuple(steps), _refusals(events))
-
-
-def _metadata(events: list[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], bool]]:
-    for event in events:
-        if "resourcePreEvent" in event:
-            yield event["resourcePreEvent"]["metadata"], False
-        elif "resOutputsEvent" in event:
-            yield event["resOutputsEvent"]["metadata"], True
-
-
-def _is_custom(metadata: Mapping[str, Any]) -> bool:
-    """Whether it is more than a component, which has nothing in the cluster."""
-    return any((metadata.get(side) or {}).get("custom") for side in ("old", "new"))
-
-
-def _step(metadata: Mapping[str, Any]) -> Step:
-    fields = metadata.get("detailedDiff") or {}
-    return Step(
-        _OPERATIONS[metadata["op"]],
-        metadata["urn"],
-        metadata["type"],
-        _state(metadata.get("old")),
-        _state(metadata.get("new")),
-        tuple(sorted(fields)),
-        tuple(sorted(path for path, diff in fields.items() if diff.get("diffKind", "").endswith("-replace"))),
-    )
-
-
-def _found(metadata: Mapping[str, Any]) -> State | None:
-    state = _state(metadata.get("new"))
-    return state if state is not None and (state.inputs or state.outputs) else None
-
-
-def _state(raw: Mapping[str, Any] | None) -> State | None:
-    if raw is None:
-        return None
-    return State(
-        _plain(raw.get("inputs") or {}),
-        _plain(raw.get("outputs") or {}),
-        bool(raw.get("protect")),
-        bool(raw.get("retainOnDelete")),
-    )
-
-
-def _plain(value: Any) -> Any:
-    """Take the engine's marks out of a value: one that is special, and in a preview always a secret, is `SECRET`."""
-    if isinstance(value, Mapping):
-        if _SIGNATURE in value:
-            return SECRET
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
-
-
-def _refusals(events: list[Mapping[str, Any]]) -> tuple[Refusal, ...]:
-    """What was refused of single resources, unless the cluster did not answer at all."""
-    titles = {
-        metadata["urn"]: title_of(metadata["urn"], _state(metadata.get("new") or metadata.get("old")))
-        for metadata, _ in _metadata(events)
-    }
-    found: dict[str, Refusal] = {}
-    for event in events:
-        diagnostic = event.get("diagnosticEvent", {})
-        urn, message = diagnostic.get("urn", ""), diagnostic.get("message", "")
-        if diagnostic.get("severity") != "error" or name_of(urn)[0] in ("", "pulumi:pulumi:Stack"):
-            continue
-        if NO_CLUSTER.search(message):
-            return ()
-        if name_of(urn)[0].endswith(":Secret"):  # the API server repeats what it does not like
-            message = "its words are left out: it is a Secret"
-        message = one_line(message.removeprefix("Preview failed: "))
-        found.setdefault(urn, Refusal(urn, titles.get(urn, title_of(urn)), message))
-    return tuple(found.values())

@@ -15,7 +15,7 @@ from .variables import variables
 
 if TYPE_CHECKING:
     from agentstack.rendering.environment import Environment
-    from agentstack.rendering.render import Registration
+    from agentstack.rendering.registration import Registration
 
 
 def explained(environment: Environment, agent: str) -> Explanation:

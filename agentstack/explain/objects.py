@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from agentstack.rendering.render import owners
+from agentstack.rendering.registration import owners
 from components.agent.part import PART as AGENT
 from components.parts import PARTS
 from manifests.fields import text
@@ -14,7 +14,7 @@ from .model import Object
 
 if TYPE_CHECKING:
     from agentstack.rendering.manifests import RenderedObject
-    from agentstack.rendering.render import Registration
+    from agentstack.rendering.registration import Registration
     from components.purpose import Purpose
 
 _ROLE: Final = "app.kubernetes.io/component"

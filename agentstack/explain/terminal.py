@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agentstack.output.console import new_console
-from agentstack.preview.report import SHORT_KINDS
+from agentstack.preview.screen import SHORT_KINDS
 
 from .model import Explanation, Setting
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from components.parts import PARTS
 from components.topology import Edge, Node
+from settings.root import Settings
 
 from .model import Graph
-
-if TYPE_CHECKING:
-    from settings import Settings
 
 
 def declared(settings: Settings) -> Graph:

@@ -12,51 +12,53 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agentstack.compare.changes import ABSENT, SECRET, FieldChange, fields, side_text
+from agentstack.compare.fields import fields
+from agentstack.compare.model import ABSENT, SECRET, FieldChange, or_null, side_text
 from agentstack.compare.snapshot import Snapshot
 from agentstack.judging.policy import WAIVERS
 from agentstack.output.document import Code, Line, Lines, Section
+from agentstack.output.published import Published
 from manifests.loader import TextLoader, load
 
 _OWN: Final = "agentstack:"
 # What people write for people.
-_WORDS: Final = ("author", "description", "license", "website")
+_FOR_PEOPLE: Final = ("author", "description", "license", "website")
 # No secrets by themselves; of use only to who has one.
 _CIPHERS: Final = ("encryptedkey", "encryptionsalt")
 _LONGEST: Final = 200
 
 
 @dataclass(frozen=True)
-class Steered:
-    """One value of a file that steers, and differs."""
+class GateChange:
+    """One value of a file by which changes are judged or deployed, and that differs."""
 
     file: str
     """From the project's folder: `policies/config/prod.json`."""
     change: FieldChange
 
 
-def steered(before: Snapshot, after: Snapshot, old: pathlib.Path, new: pathlib.Path) -> list[Steered]:
+def gate_changes(before: Snapshot, after: Snapshot, old: pathlib.Path, new: pathlib.Path) -> list[GateChange]:
     """Return what differs between two revisions of an environment, whose projects are in the folders `old` and `new`.
 
     What the base holds and nobody can read any more is none of it.
     """
     name = after.environment
     config, own = f"policies/config/{name}.json", f"Pulumi.{name}.yaml"
-    found = [Steered(config, change) for change in fields(_read(old / config), _read(new / config))]
+    found = [GateChange(config, change) for change in fields(_read(old / config), _read(new / config))]
     waivers = f"policies/{WAIVERS}"
-    found += [Steered(waivers, change) for change in _waivers(old / waivers, new / waivers, name)]
-    prices = [(side.report.get("cost") or {}).get("prices") or {} for side in (before, after)]
-    if all(prices):
-        found += [Steered("prices", change) for change in fields(prices[0], prices[1])]
+    found += [GateChange(waivers, change) for change in _waivers(old / waivers, new / waivers, name)]
+    costs = before.summary.cost, after.summary.cost
+    if costs[0] is not None and costs[1] is not None:
+        found += [GateChange("prices", change) for change in fields(costs[0].prices, costs[1].prices)]
     changed = fields(_read(old / "Pulumi.yaml"), _read(new / "Pulumi.yaml"))
-    found += [Steered("Pulumi.yaml", change) for change in changed if change.path not in _WORDS]
-    found += [Steered(own, change) for change in _of_stack(_read(old / own), _read(new / own))]
+    found += [GateChange("Pulumi.yaml", change) for change in changed if change.path not in _FOR_PEOPLE]
+    found += [GateChange(own, change) for change in _of_stack(_read(old / own), _read(new / own))]
     providers = [
         {known.title: known.inputs for known in side.resources if known.type.startswith("pulumi:providers:")}
         for side in (before, after)
     ]
     if before.resources:
-        found += [Steered("the program", change) for change in fields(providers[0], providers[1])]
+        found += [GateChange("the program", change) for change in fields(providers[0], providers[1])]
     for key in sorted(before.objects.keys() & after.objects.keys()):
         one, other = before.objects[key], after.objects[key]
         for option, sides in (
@@ -65,12 +67,12 @@ def steered(before: Snapshot, after: Snapshot, old: pathlib.Path, new: pathlib.P
         ):
             if one.urn and sides[0] != sides[1]:
                 words = [", ".join(paths) or "none" for paths in sides]
-                found.append(Steered("the program", FieldChange(f"{option} of {one.title}", words[0], words[1])))
+                found.append(GateChange("the program", FieldChange(f"{option} of {one.title}", words[0], words[1])))
     return found
 
 
 def _read(file: pathlib.Path) -> Mapping[str, Any]:
-    """Return what a file of JSON or YAML holds; nothing where it cannot be read, which is said elsewhere."""
+    """Return what a file of JSON or YAML holds; nothing where it cannot be read, which is reported elsewhere."""
     content = _parsed(file)
     return content if isinstance(content, Mapping) else {}
 
@@ -130,8 +132,8 @@ def _by_title(waivers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for waiver in waivers:
         title = f"waiver of {waiver.get('rule')} for {waiver.get('resource')}"
-        said = f"until {waiver.get('until')}, {waiver.get('owner')}: {waiver.get('reason')}"
-        found[title] = f"{found[title]}; {said}" if title in found else said
+        terms = f"until {waiver.get('until')}, {waiver.get('owner')}: {waiver.get('reason')}"
+        found[title] = f"{found[title]}; {terms}" if title in found else terms
     return found
 
 
@@ -142,7 +144,7 @@ def _listed(file: pathlib.Path, environment: str) -> Iterable[Mapping[str, Any]]
             yield entry
 
 
-def section(found: Iterable[Steered], programs: Iterable[str] = ()) -> Section | None:
+def section(found: Iterable[GateChange], programs: Iterable[str] = ()) -> Section | None:
     """Return the part of the document about it; None if there is nothing to say.
 
     `programs` are the files that differ of the programs that judge, from the project's folder.
@@ -166,14 +168,26 @@ def section(found: Iterable[Steered], programs: Iterable[str] = ()) -> Section |
     return Section("What judges it changes too", (Lines(tuple(lines)),), "warn") if lines else None
 
 
-def as_json(found: Iterable[Steered]) -> list[dict[str, Any]]:
-    """Return it for diff.json: a list of `file`, `path`, and `before` and `after`, `null` where there is none."""
-    return [
-        {
-            "file": each.file,
-            "path": each.change.path,
-            "before": None if each.change.before is ABSENT else each.change.before,
-            "after": None if each.change.after is ABSENT else each.change.after,
-        }
+class GateReport(Published):
+    """One value by which changes are judged or deployed, and that differs."""
+
+    file: str
+    """From the project's folder: `policies/config/prod.json`."""
+    path: str
+    before: Any
+    """`null` where there is none."""
+    after: Any
+    """`null` where there is none."""
+
+
+def published(found: Iterable[GateChange]) -> tuple[GateReport, ...]:
+    """Return them as published."""
+    return tuple(
+        GateReport(
+            file=each.file,
+            path=each.change.path,
+            before=or_null(each.change.before),
+            after=or_null(each.change.after),
+        )
         for each in found
-    ]
+    )

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from agentstack.compare.changes import ABSENT, FieldChange, is_at
+from agentstack.compare.model import ABSENT, FieldChange, is_at
 from agentstack.compare.snapshot import Resource, Snapshot
 
-from .model import Loss
-from .replacements import DESTINATION, lifts, unprotected, unprotected_by_setting
+from .consequences import unprotected_by_setting
+from .model import DestructiveChange
+from .provider import DESTINATION
+from .replacements import lifts, unprotected
 
 
-def of_resources(before: Snapshot, after: Snapshot) -> Iterator[Loss]:
+def of_resources(before: Snapshot, after: Snapshot) -> Iterator[DestructiveChange]:
     """Yield what becomes of random values and providers, without approvals."""
     if not after.resources:
         return
@@ -44,26 +46,26 @@ def of_resources(before: Snapshot, after: Snapshot) -> Iterator[Loss]:
                 yield unprotected(old.title, lifted)
 
 
-def _value(old: Resource, what: tuple[FieldChange, ...], refused: str) -> Loss:
+def _value(old: Resource, what: tuple[FieldChange, ...], refused: str) -> DestructiveChange:
     """A random value that becomes another: each of its inputs makes the provider do so.
 
     https://www.pulumi.com/registry/packages/random/api-docs/randompassword/
     """
     password = old.type.endswith((":RandomPassword", ":RandomBytes"))
-    anew = "another password takes its place: who keeps the old one is locked out"
+    lost = "another password takes its place: who keeps the old one is locked out"
     if not password:
-        anew = "another value takes its place: what was made with the old one, such as volumes, does not know it"
-    return Loss(
+        lost = "another value takes its place: what was made with the old one, such as volumes, does not know it"
+    return DestructiveChange(
         old.title,
         "downtime" if password else "data lost",
         what,
-        f"{refused}{anew if what else ''}",
+        f"{refused}{lost if what else ''}",
         "keep its inputs, and its name or an alias of it",
         needs_approval=old.protected or not password,
     )
 
 
-def _of_provider(old: Resource, new: Resource) -> Iterator[Loss]:
+def _of_provider(old: Resource, new: Resource) -> Iterator[DestructiveChange]:
     # DiffConfig of the provider; one that is added or taken away replaces nothing.
     values = old.inputs.get("clusterIdentifier"), new.inputs.get("clusterIdentifier")
     moved = tuple(
@@ -73,11 +75,11 @@ def _of_provider(old: Resource, new: Resource) -> Iterator[Loss]:
     )
     if moved and values[0] == values[1]:
         pinned = values[0] is not None
-        yield Loss(
+        yield DestructiveChange(
             old.title,
             "downtime" if pinned else "data lost",
             tuple(replace(change, kind="secret") if change.path == "kubeconfig" else change for change in moved),
-            "`up` goes where this leads: if that is another cluster, everything is made there anew and empty, and what "
+            "`up` goes where this leads: if that is another cluster, everything is created there, empty, and what "
             "runs now stays behind, out of the engine's state"
             if pinned
             else "where this leads to another cluster, the engine replaces every object of the stack",
@@ -86,7 +88,7 @@ def _of_provider(old: Resource, new: Resource) -> Iterator[Loss]:
             needs_approval=not pinned or any(change.before is not ABSENT for change in moved),
         )
     if None not in values and values[0] != values[1]:
-        yield Loss(
+        yield DestructiveChange(
             old.title,
             "data lost",
             (FieldChange("clusterIdentifier", *values),),

@@ -8,8 +8,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from agentstack.rendering.environment import Environment
+from agentstack.rendering.manifests import Manifests, RenderedObject
+from agentstack.rendering.registration import Registration, owners
 from components.namespaces.part import PART as NAMESPACES
 from components.part import Part
 from components.parts import PARTS
@@ -18,11 +21,6 @@ from settings.files import line_of, read_agents
 from settings.model import overrides
 
 from .policy import WAIVERS
-
-if TYPE_CHECKING:
-    from agentstack.rendering.environment import Environment
-    from agentstack.rendering.manifests import Manifests, RenderedObject
-    from agentstack.rendering.render import Registration
 
 _PART_OF: Final[Mapping[str, Part]] = {token: part for part in PARTS for token in part.types}
 # Of single words only this one is sure to be a field.
@@ -102,8 +100,6 @@ class Settings:
         return Location(relative(file, self._root), line or 1)
 
     def _made_by(self, thing: RenderedObject, violation: Violation) -> Location:
-        from agentstack.rendering.render import owners  # `agentstack check` renders nothing, and needs no engine's SDK
-
         for owner in owners(thing.registration, self._by_urn):
             part = _PART_OF.get(owner.type)
             if part is not None and part.section is not None:

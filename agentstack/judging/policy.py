@@ -101,15 +101,6 @@ class Policies:
         return self.waivers.apply(evaluate(objects, self.rules, levels=self.levels), self.levels)
 
 
-def finding_json(violation: Violation, file: str, line: int) -> dict[str, Any]:
-    """Return a finding as the JSON of a preview and of a check has it, with its place."""
-    keys = ("rule", "severity", "outcome", "kind", "namespace", "name", "message", "path", "what", "remedy")
-    waiver = violation.waiver if violation.waived else None
-    waived = waiver and {"owner": waiver.owner, "reason": waiver.reason, "until": waiver.until.isoformat()}
-    place = {"file": file, "line": line}
-    return {key: getattr(violation, key) for key in keys} | {"waived": waived, "place": place}
-
-
 def _waivers(file: pathlib.Path | None, rules: Iterable[Rule], known: Collection[str]) -> tuple[Waiver, ...]:
     try:
         waivers = () if file is None else read_waivers(file, [rule.id for rule in rules])

@@ -20,6 +20,8 @@ from manifests.text import cut, escaped
 from policies.rules import FRAMEWORK, LEVELS, RULES, Rule
 from settings.errors import SettingsError
 
+from .finding import PlacedFinding
+
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _ROOT: Final = "%SRCROOT%"
 _FINGERPRINT: Final = "agentstack/v1"
@@ -30,11 +32,8 @@ _HELP: Final = (
     "environment, write policies/config/ENV.json. See docs/policies.md."
 )
 
-Finding = Mapping[str, Any]
-"""An entry of `policies` in the JSON of a preview, or of `findings` in that of a check."""
 
-
-def sarif(findings: Mapping[str, Iterable[Finding]]) -> str:
+def sarif(findings: Mapping[str, Iterable[PlacedFinding]]) -> str:
     """Return the findings of any number of environments, by name, as one run of one tool.
 
     What several environments have at the same line is one result that names them. A waived finding is suppressed.
@@ -43,7 +42,7 @@ def sarif(findings: Mapping[str, Iterable[Finding]]) -> str:
     for environment, entries in findings.items():
         for entry in entries:
             result = _result(entry)
-            key = (entry["rule"], entry["place"]["file"], entry["place"]["line"], result["message"]["text"])
+            key = (entry.rule, entry.place.file, entry.place.line, result["message"]["text"])
             known = merged.setdefault((*key, bool(result["suppressions"])), result)
             if environment and environment not in known["properties"]["environments"]:
                 known["properties"]["environments"].append(environment)
@@ -65,7 +64,7 @@ def sarif(findings: Mapping[str, Iterable[Finding]]) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def write(file: pathlib.Path, findings: Mapping[str, Iterable[Finding]]) -> None:
+def write(file: pathlib.Path, findings: Mapping[str, Iterable[PlacedFinding]]) -> None:
     """Write `sarif(findings)` to a file; raises `SettingsError` where that cannot be."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -105,39 +104,39 @@ def _rule(name: str, description: str, severity: str, rule: Rule | None = None) 
     }
 
 
-def _result(entry: Finding) -> dict[str, Any]:
-    title = object_title(entry["kind"], entry["namespace"], entry["name"])
+def _result(entry: PlacedFinding) -> dict[str, Any]:
+    title = object_title(entry.kind, entry.namespace, entry.name)
     location: dict[str, Any] = {
         "physicalLocation": {
-            "artifactLocation": {"uri": quote(entry["place"]["file"]), "uriBaseId": _ROOT},
-            "region": {"startLine": entry["place"]["line"]},
+            "artifactLocation": {"uri": quote(entry.place.file), "uriBaseId": _ROOT},
+            "region": {"startLine": entry.place.line},
         }
     }
     if title:
         location["logicalLocations"] = [{"fullyQualifiedName": _text(title), "kind": "resource"}]
-    waived = entry["waived"]
+    waived = entry.waived
     suppression = waived and {
         "kind": "external",
         "status": "accepted",
-        "justification": _text(f"{waived['reason']} ({waived['owner']}, until {waived['until']})"),
+        "justification": _text(f"{waived.reason} ({waived.owner}, until {waived.until})"),
     }
     return {
-        "ruleId": entry["rule"],
-        "level": entry["severity"],
-        "message": {"text": _text(": ".join(part for part in (title, entry["message"]) if part))},
+        "ruleId": entry.rule,
+        "level": entry.severity,
+        "message": {"text": _text(": ".join(part for part in (title, entry.message) if part))},
         "locations": [location],
         "partialFingerprints": {_FINGERPRINT: _fingerprint(entry, title)},
         "suppressions": [suppression] if suppression else [],
         "properties": {
             "environments": [],
-            **{key: _text(entry[key]) for key in ("path", "what", "remedy") if entry.get(key)},
+            **{key: _text(value) for key in ("path", "what", "remedy") if (value := getattr(entry, key))},
         },
     }
 
 
-def _fingerprint(entry: Finding, title: str) -> str:
+def _fingerprint(entry: PlacedFinding, title: str) -> str:
     """Return what stays the same when lines move and numbers in the message change."""
-    parts = (entry["rule"], entry["place"]["file"], title, re.sub(r"\d+", "#", entry["message"]))
+    parts = (entry.rule, entry.place.file, title, re.sub(r"\d+", "#", entry.message))
     return hashlib.sha256("\0".join(parts).encode(errors="replace")).hexdigest()[:32]
 
 

@@ -15,14 +15,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
-from agentstack.compare.changes import ABSENT, SECRET, FieldChange, fields, is_at
-from agentstack.compare.sections import field_lines
-from agentstack.engine.plan import SECRET as ENGINE_SECRET
-from agentstack.engine.plan import Refreshed, State, title_of
+from agentstack.compare.described import field_lines
+from agentstack.compare.fields import fields
+from agentstack.compare.model import ABSENT, SECRET, FieldChange, is_at, or_null
+from agentstack.engine.events import SECRET as ENGINE_SECRET
+from agentstack.engine.events import Refreshed, State, title_of
 from agentstack.output.document import Code, Fenced, Line, Lines, Section, Table
+from agentstack.output.published import Published
 
-Happened = Literal["deleted", "made anew", "changed"]
-_ORDER: Final[tuple[Happened, ...]] = ("deleted", "made anew", "changed")
+Happened = Literal["deleted", "recreated", "changed"]
+_ORDER: Final[tuple[Happened, ...]] = ("deleted", "recreated", "changed")
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,11 @@ class Drift:
     happened: Happened
     fields: tuple[DriftedField, ...] = ()
     manager: Manager | None = None
-    """Who made it anew; None for what was not."""
+    """Who recreated it; None for what was not."""
 
 
 def drifts(refreshed: Iterable[Refreshed]) -> list[Drift]:
-    """Return what is not as it was deployed: objects that are gone first, then those made anew, then the rest."""
+    """Return what is not as it was deployed: objects that are gone first, then those recreated, then the rest."""
     found = [drift for resource in refreshed if (drift := _drift(resource)) is not None]
     return sorted(found, key=lambda drift: (_ORDER.index(drift.happened), drift.title))
 
@@ -75,10 +77,10 @@ def _drift(resource: Refreshed) -> Drift | None:
     seen = tuple(_seen(resource, after, owned))
     if _metadata(before.outputs, "uid") != _metadata(after.outputs, "uid"):
         first = min(entries, key=lambda entry: str(entry.get("time", "")), default=None)
-        return Drift(resource.urn, title, "made anew", seen, _manager(first) if first else None)
+        return Drift(resource.urn, title, "recreated", seen, _manager(first) if first else None)
     # A patch is of an object that something else makes.
-    beside = () if resource.type.endswith("Patch") else tuple(_beside(resource, owned, seen))
-    return Drift(resource.urn, title, "changed", seen + beside) if seen or beside else None
+    undeclared = () if resource.type.endswith("Patch") else tuple(_undeclared(resource, owned, seen))
+    return Drift(resource.urn, title, "changed", seen + undeclared) if seen or undeclared else None
 
 
 def _metadata(manifest: Mapping[str, Any], key: str) -> Any:
@@ -105,7 +107,7 @@ def _seen(resource: Refreshed, after: State, owned: Sequence[_Owned]) -> Iterato
         yield DriftedField(change, True, None if change.after is ABSENT else _setter(change.path, owned))
 
 
-def _beside(resource: Refreshed, owned: Sequence[_Owned], seen: Iterable[DriftedField]) -> Iterator[DriftedField]:
+def _undeclared(resource: Refreshed, owned: Sequence[_Owned], seen: Iterable[DriftedField]) -> Iterator[DriftedField]:
     """Yield the fields that somebody set and nobody declared, those set last first."""
     known = {field.change.path for field in seen}
     declared = _declared(resource.before)
@@ -261,7 +263,7 @@ def _at(value: Any, path: str) -> Any:
     return value
 
 
-# --- what is said ---
+# --- report ---
 
 
 def verdict(found: Sequence[Drift]) -> str:
@@ -332,33 +334,66 @@ def _who(manager: Manager) -> str:
     return f"{manager.name}{when}"
 
 
-def as_json(found: Iterable[Drift]) -> list[dict[str, Any]]:
-    """Return drift as data.
+class DriftedFieldReport(Published):
+    """One field that is not as declared."""
 
-    Keys, which stay: `resource`; `urn`; `happened` (`deleted`, `made anew`, `changed`); `manager` and `when` of what
-    was made anew; `fields`, a list of `path`, `declared` and `live` (`null` where there is none), `restored` (whether
-    `pulumi up --refresh` puts it back), `manager`, `when` (`null` where it is not known).
-    """
-    return [
-        {
-            "resource": drift.title,
-            "urn": drift.urn,
-            "happened": drift.happened,
-            **_who_json(drift.manager),
-            "fields": [
-                {
-                    "path": field.change.path,
-                    "declared": None if field.change.before is ABSENT else field.change.before,
-                    "live": None if field.change.after is ABSENT else field.change.after,
-                    "restored": field.restored,
-                    **_who_json(field.manager),
-                }
+    path: str
+    declared: Any
+    """`null` where there is none."""
+    live: Any
+    """`null` where there is none."""
+    restored: bool
+    """Whether `pulumi up --refresh` puts it back."""
+    manager: str | None
+    """Who set it, as the program called itself; `null` where it is not known."""
+    when: str | None
+    """In UTC, as in RFC 3339; `null` where it is not known."""
+
+
+class DriftedObject(Published):
+    """One object that is not as it was deployed."""
+
+    resource: str
+    """`Deployment/agents/worker`."""
+    urn: str
+    happened: Happened
+    manager: str | None
+    """Who recreated it; `null` for what was not."""
+    when: str | None
+    fields: tuple[DriftedFieldReport, ...]
+
+
+class DriftReport(Published):
+    """What `agentstack drift --json` prints."""
+
+    version: Literal[1] = 1
+    """Of the form of this document; fields may be added without another."""
+    environment: str
+    drift: tuple[DriftedObject, ...]
+
+
+def published(found: Iterable[Drift]) -> tuple[DriftedObject, ...]:
+    """Return drift as published."""
+    return tuple(
+        DriftedObject(
+            resource=drift.title,
+            urn=drift.urn,
+            happened=drift.happened,
+            **_set_by(drift.manager),
+            fields=tuple(
+                DriftedFieldReport(
+                    path=field.change.path,
+                    declared=or_null(field.change.before),
+                    live=or_null(field.change.after),
+                    restored=field.restored,
+                    **_set_by(field.manager),
+                )
                 for field in drift.fields
-            ],
-        }
+            ),
+        )
         for drift in found
-    ]
+    )
 
 
-def _who_json(manager: Manager | None) -> dict[str, str | None]:
+def _set_by(manager: Manager | None) -> dict[str, str | None]:
     return {"manager": manager.name, "when": manager.when or None} if manager else {"manager": None, "when": None}

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
 
-from agentstack.compare.changes import ABSENT, SECRET, Change, FieldChange, fields
+from agentstack.compare.fields import fields
+from agentstack.compare.model import ABSENT, SECRET, Change, FieldChange
 from agentstack.compare.snapshot import Object, Snapshot
-from agentstack.engine.plan import Answer, Refusal, Step, title_of
-from agentstack.impact import destructive as losses
-from agentstack.impact import replacements
-from agentstack.impact.model import Loss
+from agentstack.engine.events import Answer, Operation, Refusal, Step, title_of
+from agentstack.impact import destructive, replacements
+from agentstack.impact.destructive import DestructiveChangeReport
+from agentstack.impact.model import DestructiveChange
 from agentstack.output.document import Block, Code, Fold, Line, Lines, Section, Table
+from agentstack.output.published import Published
+from agentstack.preview.published import Summary
 
 from . import drift
+from .drift import DriftedObject
 
 _TITLE = "What only the live state knows"
 
@@ -26,7 +29,7 @@ class Live:
 
     confirmed: int
     """The number of changes of the diff that the engine would make, too."""
-    destroyed: tuple[Loss, ...] = ()
+    destroyed: tuple[DestructiveChange, ...] = ()
     """What the engine would replace or delete, and the diff does not say so; with the approvals."""
     drift: tuple[drift.Drift, ...] = ()
     """What is not as it was deployed last."""
@@ -40,38 +43,42 @@ class Live:
     @property
     def needs_approval(self) -> bool:
         """Whether something is destroyed that nobody approved."""
-        return not all(loss.approved for loss in self.destroyed)
+        return not all(each.approved for each in self.destroyed)
 
 
 def reconcile(
     answer: Answer,
     after: Snapshot,
     changes: Sequence[Change],
-    found: Sequence[Loss],
+    found: Sequence[DestructiveChange],
     *,
     today: date,
 ) -> Live:
-    """Compare what the engine would do with the changes, and the losses among them, between two revisions.
+    """Compare what the engine would do with the changes, and the destructive ones among them, between two revisions.
 
     `today` is the day, in UTC, by which approvals expire.
     """
     # The engine does not read again what it replaces with something that it depends on: the state may be old.
     unread = {step.urn for step in answer.steps if step.operation == "replace" and not step.forced}
     drifted = drift.drifts(resource for resource in answer.refreshed if resource.urn not in unread)
-    steps = [step for step in answer.steps if _is_told(step)]
+    steps = [step for step in answer.steps if _is_reported(step)]
     expected = {name: change for change in changes for name in _names(change)}
     matched = {id(expected[name]) for step in steps for name in _step_names(step) if name in expected}
     stack = _stack(answer, after)
-    said = {loss.resource for loss in found}
-    not_said = {loss.resource: loss for loss in losses.losses(stack, after, today=today) if loss.resource not in said}
+    reported = {each.resource for each in found}
+    unreported = {
+        each.resource: each
+        for each in destructive.destructive_changes(stack, after, today=today)
+        if each.resource not in reported
+    }
     put_back = {each.urn: each for each in drifted}
     differs = {resource.urn: set(resource.differs) for resource in answer.refreshed}
     destroyed, pending = [], []
     for step in steps:
         title = _title(step)
-        if step.operation in ("replace", "delete") and title in not_said:
-            destroyed.append(not_said[title])
-        elif step.operation == "replace" and title not in said:
+        if step.operation in ("replace", "delete") and title in unreported:
+            destroyed.append(unreported[title])
+        elif step.operation == "replace" and title not in reported:
             destroyed.append(_replaced(step, stack, after))
         elif not any(name in expected for name in _step_names(step)):
             if step.operation != "create" and step.urn in put_back:
@@ -80,7 +87,7 @@ def reconcile(
                 pending.append(step)
     return Live(
         len(matched),
-        tuple(losses.judged(destroyed, after, today=today)),
+        tuple(destructive.judged(destroyed, after, today=today)),
         tuple(drifted),
         tuple(sorted(pending, key=_title)),
         () if answer.refusals else tuple(change.object.title for change in changes if id(change) not in matched),
@@ -88,13 +95,13 @@ def reconcile(
     )
 
 
-def _is_told(step: Step) -> bool:
+def _is_reported(step: Step) -> bool:
     """Whether a step does something to an object or a value.
 
     Another provider may be the same cluster by another path, and a patch that goes leaves the object.
     """
-    unsaid = step.type.startswith("pulumi:providers:") and step.operation == "update"
-    return not unsaid and not (step.type.endswith("Patch") and step.operation in ("replace", "delete"))
+    unreported = step.type.startswith("pulumi:providers:") and step.operation == "update"
+    return not unreported and not (step.type.endswith("Patch") and step.operation in ("replace", "delete"))
 
 
 def _names(change: Change) -> Iterable[str]:
@@ -122,10 +129,10 @@ def _stack(answer: Answer, after: Snapshot) -> Snapshot:
             known = Object(manifest, urn=resource.urn, protected=state.protected, retained=state.retained)
             objects[known.key] = known
     # Settings are no objects: the program compares them with those of the state by itself, and the engine said so.
-    return Snapshot(after.environment, "the stack", objects, after.facts, {})
+    return Snapshot(after.environment, "the stack", objects, Summary(facts=dict(after.facts)))
 
 
-def _replaced(step: Step, stack: Snapshot, after: Snapshot) -> Loss:
+def _replaced(step: Step, stack: Snapshot, after: Snapshot) -> DestructiveChange:
     """What it costs that the provider replaces what the diff at most changes."""
     before_and_after = [state.inputs if state is not None else {} for state in (step.before, step.after)]
     what = [change for change in fields(*before_and_after) if change.path in step.forced]
@@ -133,20 +140,20 @@ def _replaced(step: Step, stack: Snapshot, after: Snapshot) -> Loss:
     what = what or [FieldChange("what it depends on", ABSENT, ABSENT, "text")]
     old = next((known for known in stack.objects.values() if known.urn == step.urn), None)
     if old is None:
-        anew = "the engine deletes it and makes another"
-        return Loss(_title(step), "downtime", tuple(what), anew, needs_approval=True)
+        again = "the engine deletes it and creates another"
+        return DestructiveChange(_title(step), "downtime", tuple(what), again, needs_approval=True)
     new = next((known for known in after.objects.values() if known.urn == step.urn), old)
-    loss = replacements.replacement(old, new, what, stack, after)
+    destroyed = replacements.replacement(old, new, what, stack, after)
     return replace(
-        loss,
-        consequence=f"replaced for what the engine finds in the cluster or in its state: {loss.consequence}",
-        way="mend by hand what has drifted, before anything is deployed with a refresh",
+        destroyed,
+        consequence=f"replaced for what the engine finds in the cluster or in its state: {destroyed.consequence}",
+        way="fix by hand what has drifted, before anything is deployed with a refresh",
         section="",
-        needs_approval=loss.severity != "harmless",
+        needs_approval=destroyed.severity != "harmless",
     )
 
 
-# --- what is said ---
+# --- report ---
 
 
 def section(live: Live) -> Section:
@@ -157,7 +164,7 @@ def section(live: Live) -> Section:
         refused += [(Code(refusal.title), ": ", Code(refusal.message)) for refusal in live.refusals]
         blocks.append(Lines(tuple(refused), "bad"))
     if live.destroyed:
-        blocks += losses.section(live.destroyed).blocks
+        blocks += destructive.section(live.destroyed).blocks
     if live.drift:
         blocks += drift.section(live.drift).blocks
     if live.pending:
@@ -201,24 +208,57 @@ def _fields(step: Step) -> Line:
     return (Code(shown), f" and {more} more" if more > 0 else "") if shown else ""
 
 
-def as_json(live: Live) -> dict[str, Any]:
-    """Return what only the live state knows for diff.json.
+class PendingReport(Published):
+    """What else the engine would do with one resource."""
 
-    Keys: `error` (why the engine could not be asked, and then no other key), `confirmed`, `destroyed` (as the losses),
-    `drift` (as `agentstack drift --json`), `pending` (a list of `resource`, `urn`, `operation`, `fields`), `deployed`
-    (titles), `refusals` (a list of `resource`, `urn`, `message`).
-    """
-    return {
-        "error": None,
-        "confirmed": live.confirmed,
-        "destroyed": losses.as_json(live.destroyed),
-        "drift": drift.as_json(live.drift),
-        "pending": [
-            {"resource": _title(step), "urn": step.urn, "operation": step.operation, "fields": list(step.fields)}
+    resource: str
+    urn: str
+    operation: Operation
+    fields: tuple[str, ...]
+
+
+class RefusalReport(Published):
+    """One resource that the engine, its provider or the API server refuses to treat as planned."""
+
+    resource: str
+    urn: str
+    message: str
+
+
+class LiveReport(Published):
+    """What only the live state knows."""
+
+    error: None = None
+    confirmed: int
+    """The number of changes of the diff that the engine would make, too."""
+    destroyed: tuple[DestructiveChangeReport, ...]
+    """What the engine would replace or delete, and the diff does not say so."""
+    drift: tuple[DriftedObject, ...]
+    pending: tuple[PendingReport, ...]
+    """What else the engine would do: the base is not what was deployed last."""
+    deployed: tuple[str, ...]
+    """Changes of the diff that the stack has already, by title."""
+    refusals: tuple[RefusalReport, ...]
+
+
+class UnknownLive(Published):
+    """Why the engine could not be asked."""
+
+    error: str
+
+
+def published(live: Live) -> LiveReport:
+    """Return what only the live state knows as published."""
+    return LiveReport(
+        confirmed=live.confirmed,
+        destroyed=destructive.published(live.destroyed),
+        drift=drift.published(live.drift),
+        pending=tuple(
+            PendingReport(resource=_title(step), urn=step.urn, operation=step.operation, fields=step.fields)
             for step in live.pending
-        ],
-        "deployed": list(live.deployed),
-        "refusals": [
-            {"resource": refusal.title, "urn": refusal.urn, "message": refusal.message} for refusal in live.refusals
-        ],
-    }
+        ),
+        deployed=live.deployed,
+        refusals=tuple(
+            RefusalReport(resource=refusal.title, urn=refusal.urn, message=refusal.message) for refusal in live.refusals
+        ),
+    )

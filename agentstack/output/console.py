@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, Final
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from rich.console import Console
 
 _PLAIN_WIDTH: Final = 120
 """Characters a line in a pipe, which has no width: the same everywhere, so that outputs can be compared."""
@@ -16,8 +15,6 @@ def new_console(file: IO[str] | None = None, *, plain_width: int = _PLAIN_WIDTH)
 
     Text is shown as it is: what stands in brackets or between colons is no markup.
     """
-    from rich.console import Console
-
     found = Console(highlight=False, markup=False, emoji=False, file=file)
     if not found.is_terminal:
         found = Console(highlight=False, markup=False, emoji=False, file=file, width=plain_width)

@@ -1,4 +1,4 @@
-"""What the commands have in common when they end: exit codes, and which errors are the user's to mend."""
+"""What the commands have in common when they end: exit codes, and which errors are the user's to fix."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ BUG: Final = 70
 INTERRUPTED: Final = 130
 """Ended by Ctrl-C: 128 and the number of SIGINT, as shells have it."""
 
+_INPUT_ERRORS: Final = (("settings.errors", "SettingsError"), ("pulumi", "RunError"))
+"""Module and name. Neither is imported for this alone: whatever raises one has imported it."""
+
 
 def is_bad_input(error: Exception) -> bool:
-    """Return whether the user's files caused an error, and its text says how to mend it."""
-    from settings.errors import SettingsError
-
-    if isinstance(error, SettingsError):
-        return True
-    pulumi = sys.modules.get("pulumi")  # not imported for this alone: what it raises has imported it
-    return pulumi is not None and isinstance(error, pulumi.RunError)
+    """Return whether the user's files caused an error, and its text says how to fix it."""
+    modules = ((sys.modules.get(module), name) for module, name in _INPUT_ERRORS)
+    return any(module is not None and isinstance(error, getattr(module, name)) for module, name in modules)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING, Final, Literal
+from typing import IO, Final, Literal
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
 
 from .console import new_console
 from .document import Block, Code, Document, Fenced, Fold, Line, Lines, Mark, Section, Table, parts, visible
-
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.text import Text
 
 _UNBOUNDED: Final = 10_000
 _NARROWEST: Final = 20
@@ -22,8 +23,6 @@ _DIFF_STYLES: Final = {"~": "bold", "+": "green", "-": "red", "!": "yellow", "@"
 
 def show(document: Document, file: IO[str] | None = None) -> None:
     """Print the document to `file`, stdout by default, with colours if that is a terminal."""
-    from rich.text import Text
-
     console = new_console(file)
     console.print(_text(document.title, "bold"))
     console.print()
@@ -55,9 +54,6 @@ def _has_picture(block: Block) -> bool:
 
 
 def _show_blocks(console: Console, blocks: tuple[Block, ...], indent: str) -> None:
-    from rich.padding import Padding
-    from rich.text import Text
-
     def put(line: Text) -> None:
         if not console.is_terminal:  # in a pipe lines stay whole
             console.print(Text.assemble(indent, line), soft_wrap=True)
@@ -93,8 +89,6 @@ def _show_blocks(console: Console, blocks: tuple[Block, ...], indent: str) -> No
 
 def _records(table: Table) -> Iterator[Text]:
     """Yield the rows of a table that is too wide as lines: what the first two columns say, and the rest below."""
-    from rich.text import Text
-
     for row in table.rows:
         cells = [_text(cell) for cell in row]
         yield Text("  ").join(cell for cell in cells[:2] if cell)
@@ -104,8 +98,6 @@ def _records(table: Table) -> Iterator[Text]:
 
 
 def _table(table: Table, styles: list[str] | None = None) -> RenderableType:
-    from rich.table import Table as RichTable
-
     shown = RichTable(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for number, header in enumerate(table.headers):
         side: Literal["left", "right"] = "right" if header.startswith(">") else "left"
@@ -120,8 +112,6 @@ def _table(table: Table, styles: list[str] | None = None) -> RenderableType:
 
 
 def _text(line: Line, style: str = "") -> Text:
-    from rich.text import Text
-
     shown = Text(style=style)
     for part in parts(line):
         text = part.text if isinstance(part, Code) else part

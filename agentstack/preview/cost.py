@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from costs.prices import PriceError, Prices, read
-from costs.stack import AT_LEAST, AT_MOST, Cost, Costs, Share, Span, costs, figure_of, money
+from costs.stack import AT_LEAST, AT_MOST, Costs, Span, costs, figure_of, money
 from manifests.capacity import NamespaceCapacity
 from policies.rules import Rule
 from policies.rules.budget import RULE
@@ -40,12 +40,6 @@ class Pricing:
             raise SettingsError(str(error)) from None
         monthly = config.get("monthly")
         return cls(prices, None if monthly is None else Decimal(str(monthly)), config.get("figure", AT_MOST))
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Pricing:
-        """Read it back from what `as_json` made of an estimate."""
-        budget = content["budget"]
-        return cls(Prices.of(content["prices"]), None if budget is None else Decimal(budget), content["figure"])
 
     def estimate(
         self, objects: Iterable[Mapping[str, Any]], namespaces: Iterable[NamespaceCapacity] | None = None
@@ -95,56 +89,3 @@ def line(estimate: Estimate) -> str:
     if found.unpriced:
         text += f"; without {', '.join(found.unpriced)}, which has no price"
     return text
-
-
-def as_json(estimate: Estimate) -> dict[str, Any]:
-    """Return an estimate as plain data; money as text, to four places.
-
-    Keys, which stay: `currency`; `min`, `max` (per month); `budget` (`null` without one); `figure` (which of both must
-    fit into it); `prices` (the price list, as in its file); `unpriced` (devices without a price); `perNode` (whether
-    DaemonSets are in it, counted for one node); `teams` (by `team`); `agents` (by `team` and `agent`, `null` for what
-    belongs to none); `workloads` (by `kind`, `namespace`, `name`, `team`, `agent`). Each of these three has `min` and
-    `max`, the same under `cpu`, `memory`, `gpu`, `storage` (money) and under `usage` (`pods`, `requests.cpu`,
-    `limits.cpu` in cores, `requests.memory`, `limits.memory`, `storage` in bytes).
-    """
-    found, pricing = estimate.costs, estimate.pricing
-    return {
-        "currency": pricing.prices.currency,
-        **_money(found.total),
-        "budget": None if pricing.budget is None else str(pricing.budget),
-        "figure": pricing.figure,
-        "prices": pricing.prices.as_json(),
-        "unpriced": list(found.unpriced),
-        "perNode": found.per_node,
-        "teams": [{"team": team, **_share(share)} for team, share in found.teams.items()],
-        "agents": [{"team": team, "agent": agent, **_share(share)} for (team, agent), share in found.agents.items()],
-        "workloads": [
-            {key: getattr(item, key) for key in ("kind", "namespace", "name", "team", "agent")}
-            | _share(Share(item.usage, item.cost))
-            for item in found.items
-        ],
-    }
-
-
-def _money(span: Span) -> dict[str, str]:
-    return {"min": f"{span.low:.4f}", "max": f"{span.high:.4f}"}
-
-
-def _share(share: Share) -> dict[str, Any]:
-    usage, cost = share.usage, share.cost
-    amounts = {
-        "pods": usage.pods,
-        "requests.cpu": usage.cpu_requests,
-        "limits.cpu": usage.cpu_limits,
-        "requests.memory": usage.memory_requests,
-        "limits.memory": usage.memory_limits,
-        "storage": usage.storage,
-    }
-    return {
-        **_money(cost.total),
-        **{part: _money(getattr(cost, part)) for part in _PARTS},
-        "usage": {name: {"min": float(span.low), "max": float(span.high)} for name, span in amounts.items()},
-    }
-
-
-_PARTS = tuple(Cost.__dataclass_fields__)

@@ -11,24 +11,21 @@ from agentstack.judging.policy import Policies
 from agentstack.rendering.dev_secrets import DevSecrets
 from agentstack.rendering.environment import Environment
 from agentstack.rendering.manifests import Manifests, check_folder, write
-from agentstack.rendering.render import render
 from manifests.capacity import capacity
 from settings.errors import SettingsError
 
 from .cost import Pricing
-from .report import Report, failed
+from .report import Preview, Report
 
 
-def run(
-    environment: Environment, folder: pathlib.Path, *, command: Sequence[str], with_dev_secrets: bool = False
-) -> Report:
-    """Run the program for `environment`, write its manifests to `folder`, and report on them.
+def compute(environment: Environment, *, with_dev_secrets: bool = False) -> Preview:
+    """Run the program for `environment` and judge what it makes; writes nothing but new development secrets.
 
-    `command` is the command line that leads to `environment` and `folder`; the next steps repeat it.
-
-    Raises `SettingsError` or `pulumi.RunError` for bad input; then nothing is written.
+    Raises `SettingsError` or `pulumi.RunError` for bad input.
     """
-    check_folder(folder)
+    # The engine's SDK takes 0.3 s to import, and the help of a command needs none of it.
+    from agentstack.rendering.render import render
+
     policies = Policies.of(environment.project, environment.name)
     pricing = Pricing.of(policies.rules)
     store = _dev_secrets(environment) if with_dev_secrets else None
@@ -40,23 +37,36 @@ def run(
     namespaces = capacity(objects)
     settings = Settings(environment, rendered.registrations, manifests)
     violations = policies.judge(objects)
-    written = write(manifests, folder)
-    return Report(
+    return Preview(
         source=environment,
-        folder=folder,
         rendered=rendered,
         manifests=manifests,
         namespaces=namespaces,
-        cost=pricing.estimate(objects, namespaces),
         policies=policies,
         violations=violations,
         located=[settings.place(violation) for violation in violations],
-        written=written,
-        next_steps=[(shlex.join(command), "again, when what the policies found is mended")]
-        if failed(violations)
-        else _next_steps(environment, folder, manifests, command=command, with_dev_secrets=with_dev_secrets),
         safeguards=environment.platform.safeguards,
+        cost=pricing.estimate(objects, namespaces),
     )
+
+
+def run(
+    environment: Environment, folder: pathlib.Path, *, command: Sequence[str], with_dev_secrets: bool = False
+) -> Report:
+    """Compute `environment`, write its manifests to `folder`, and report on them.
+
+    `command` is the command line that leads to `environment` and `folder`; the next steps repeat it.
+
+    Raises `SettingsError` or `pulumi.RunError` for bad input; then nothing is written.
+    """
+    check_folder(folder)
+    preview = compute(environment, with_dev_secrets=with_dev_secrets)
+    written = write(preview.manifests, folder)
+    if preview.failed:
+        steps = [(shlex.join(command), "again, when what the policies found is fixed")]
+    else:
+        steps = _next_steps(environment, folder, preview.manifests, command=command, with_dev_secrets=with_dev_secrets)
+    return Report(preview, folder, written, steps)
 
 
 def _dev_secrets(environment: Environment) -> DevSecrets:

@@ -205,13 +205,13 @@ class Driver:
         self.stack.write(agents)
         return self._finish(name, f"{name} runs {version}")
 
-    def _finish(self, name: str | None, said: str) -> Outcome:
+    def _finish(self, name: str | None, message: str) -> Outcome:
         try:
-            self.stack.up(f"agentstack: {said}")
+            self.stack.up(f"agentstack: {message}")
         except UpdateFailedError as error:
             self.say(f"{error}\nnot deployed yet: run the same command again")
             return Outcome.FAILED
-        self.say(said)
+        self.say(message)
         return Outcome.DONE
 
     def _back(self, name: str, reason: str) -> Outcome:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pulumi import automation
 
-from agentstack.engine.errors import MISSING, mend
+from agentstack.engine.errors import MISSING, explained
 from agentstack.engine.processes import is_running
 from agentstack.rendering.environment import Environment
 from settings.errors import SettingsError
@@ -25,7 +25,7 @@ from .driver import LockedError, Update, UpdateFailedError
 _AGENTS = "agentstack:agents"
 _REMEMBERED = 500
 """How many updates back the history is looked at."""
-# The provider refuses to create what is there already, and fields of another manager's: it names itself anew at each
+# The provider refuses to create what is there already, and fields of another manager's: it has another name at each
 # creation. https://www.pulumi.com/registry/packages/kubernetes/api-docs/provider/
 _TAKE_OVER = dict.fromkeys(("PULUMI_K8S_UPSERT_EXISTING_OBJECTS", "PULUMI_K8S_ENABLE_PATCH_FORCE"), "true")
 
@@ -56,7 +56,7 @@ class Stack:
         except FileNotFoundError:
             raise SettingsError(MISSING) from None
         except automation.CommandError as error:
-            raise SettingsError(mend(self.name, "stack select", _last_words(str(error)))) from None
+            raise SettingsError(explained(self.name, "stack select", _last_words(str(error)))) from None
 
     @property
     def agents(self) -> Agents:

@@ -7,16 +7,15 @@ import pathlib
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from manifests.text import nearest, quoted
+from settings.agents import AgentFile
 from settings.errors import SettingsError
 from settings.files import environment_file, line_of, read_agents, read_yaml
-
-if TYPE_CHECKING:
-    from settings.agents import AgentFile
-    from settings.platform import PlatformSettings
-    from settings.root import Settings
+from settings.platform import PlatformSettings
+from settings.root import Settings
+from settings.stack import load
 
 WITHHELD = "<withheld>"
 """Stands for every secret value that a preview does not know."""
@@ -108,16 +107,12 @@ class Environment:
 
         Raises `SettingsError` with one line per mistake.
         """
-        from settings.stack import load
-
         own = {key.removeprefix(_PREFIX): value for key, value in self.config.items() if key.startswith(_PREFIX)}
         return load({**own, **sections}, stack_file=self.file, agents_folder=self.agents_folder)
 
     @property
     def platform(self) -> PlatformSettings:
         """The section `platform` alone, for an environment that is known to be valid."""
-        from settings.platform import PlatformSettings
-
         return PlatformSettings.model_validate(self.config.get(f"{_PREFIX}platform", {}))
 
     def agent(self, name: str) -> AgentFile:

@@ -19,7 +19,7 @@ from manifests.labels import SECRET_KEYS
 from settings.errors import SettingsError
 
 from .environment import WITHHELD
-from .render import Registration, Secret
+from .registration import Registration, Secret
 
 INDEX = ".agentstack"
 """The file that marks a folder as written by this tool, and lists what is in it."""

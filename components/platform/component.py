@@ -12,7 +12,8 @@ from components.network import Peer
 from components.parts import PARTS
 from settings import Settings
 
-from .guard import facts, guarded
+from .guard import facts
+from .hook import guarded
 
 
 class Platform(pulumi.ComponentResource):

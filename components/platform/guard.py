@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-import pulumi
-
 from components.change import REMOVED, Change
 from components.parts import PARTS
 from settings import Settings
@@ -67,19 +65,3 @@ def refusals(old: Facts, new: Facts, accepted: Collection[str] = ()) -> Iterator
     for change in destructive_changes(old, new):
         if change.kind.refused and not change.accepted(accepted):
             yield f"{change.change}: {change.kind.reason}: {change.way}"
-
-
-def guarded(settings: Settings, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
-    """Return `opts` for a resource whose inputs are the `facts`, and whose update is refused where it is destructive.
-
-    All other resources must be its children: they wait for it, so nothing has changed when it is refused.
-    """
-
-    def refuse(change: pulumi.ResourceHookArgs) -> None:
-        lines = list(refusals(change.old_inputs or {}, change.new_inputs or {}, settings.platform.safeguards.accept))
-        if lines:
-            raise ValueError("\n".join(("refused, nothing was changed; docs/data.md has the steps", *lines)))
-
-    hook = pulumi.ResourceHook("keep data", refuse, pulumi.ResourceHookOptions(on_dry_run=True))
-    binding = pulumi.ResourceHookBinding(before_update=[hook])
-    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=binding))

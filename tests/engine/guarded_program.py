@@ -6,7 +6,8 @@ from pathlib import Path
 import pulumi
 import pulumi_random as random
 
-from components.platform.guard import facts, guarded
+from components.platform.guard import facts
+from components.platform.hook import guarded
 from settings.engine import load_stack
 
 

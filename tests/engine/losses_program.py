@@ -1,4 +1,4 @@
-"""Objects without pods, one for each rule of `agentstack.impact.destructive`; `edit` changes all that it names."""
+"""Objects without pods, one for each rule of `agentstack.impact`; the setting `edit` changes all that it names."""
 
 import signal
 

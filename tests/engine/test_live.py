@@ -60,7 +60,7 @@ def asked(stack: Project, monkeypatch: pytest.MonkeyPatch) -> Live:
         monkeypatch.setenv(name, value)
     file = stack.folder / "Pulumi.live.yaml"
     answer = engine.preview(Environment(stack.folder, "live", file, stack.folder / "agents"))
-    nothing = Snapshot("live", "both", {}, {}, {})
+    nothing = Snapshot("live", "both", {})
     return reconcile(answer, nothing, [], [], today=date(2026, 1, 1))
 
 
@@ -126,7 +126,7 @@ def test_a_service_made_anew_by_hand_would_take_its_stateful_set_with_it(
         "StatefulSet/live-drift/redis",
     }
     assert live.needs_approval
-    assert [(each.title, each.happened) for each in live.drift] == [("Service/live-drift/redis", "made anew")]
+    assert [(each.title, each.happened) for each in live.drift] == [("Service/live-drift/redis", "recreated")]
 
 
 def test_what_the_state_lacks_is_no_drift_and_not_deployed_yet(stack: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What `agentstack.impact.destructive` says of a change is what the engine does. The tests build on each other."""
+"""What `agentstack.impact` says of a change is what the engine does. The tests build on each other."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from datetime import date
 import pytest
 
 from agentstack.compare.snapshot import Snapshot
-from agentstack.impact.destructive import losses
-from agentstack.impact.model import Loss
-from agentstack.preview.report import as_json
-from agentstack.preview.run import run
+from agentstack.impact.destructive import destructive_changes
+from agentstack.impact.model import DestructiveChange
 from agentstack.rendering.environment import Environment
 
 from .conftest import Project
@@ -43,15 +41,16 @@ def snapshot(stack: Project, edit: str) -> Snapshot:
     """The revision with this edit, rendered without the engine."""
     stack.pulumi("config", "set", "edit", edit)
     environment = Environment.find(stack.folder, "losses")
-    out = stack.folder / "out" / edit.replace(" ", "-")
     (stack.folder / "agents").mkdir(exist_ok=True)
-    return Snapshot.read(as_json(run(environment, out, command=[])), out, revision=edit)
+    return Snapshot.rendered(environment, revision=edit)
 
 
-def found(stack: Project, edit: str) -> dict[str, Loss]:
+def found(stack: Project, edit: str) -> dict[str, DestructiveChange]:
     """What is said of the edit, by the name of the object; the edit is left in place for the engine."""
     before, after = snapshot(stack, "none"), snapshot(stack, edit)
-    return {loss.resource.rpartition("/")[2]: loss for loss in losses(before, after, today=date(2026, 1, 1))}
+    return {
+        loss.resource.rpartition("/")[2]: loss for loss in destructive_changes(before, after, today=date(2026, 1, 1))
+    }
 
 
 def steps(said: str) -> dict[str, set[str]]:

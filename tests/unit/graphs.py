@@ -7,6 +7,7 @@ from typing import Any
 
 from agentstack.compare.snapshot import Object, Snapshot
 from agentstack.graph.model import Graph
+from agentstack.preview.published import Summary
 from components.agent.topology import AGENT
 from components.gateway.topology import CLIENT, GATEWAY
 from components.inference.topology import BACKEND
@@ -68,4 +69,4 @@ def revision(
 ) -> Snapshot:
     """A revision with this graph; None is one that is too old to have one."""
     content: Mapping[str, Any] = {"graph": graph.as_json(), **report} if graph else report
-    return Snapshot("prod", name, {known.key: known for known in objects}, {}, content)
+    return Snapshot("prod", name, {known.key: known for known in objects}, Summary.model_validate(content))

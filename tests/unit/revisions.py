@@ -45,7 +45,7 @@ def _rendered(environment: str, settings: str, agents: str) -> Snapshot:
             if declared == {}:
                 path.unlink()
         found = Environment.find(ROOT, environment, file=folder / "settings.yaml", agents=folder / "agents")
-        return Snapshot.rendered(found, folder / "out", revision="a revision")
+        return Snapshot.rendered(found, revision="a revision")
 
 
 def edited(snapshot: Snapshot, title: str, *, manifest: Mapping[str, Any] | None = None, **known: Any) -> Snapshot:

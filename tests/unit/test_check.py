@@ -12,12 +12,13 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentstack.check import judge as check
+from agentstack.authoring.schema import schemas
 from agentstack.check import objects
 from agentstack.check.objects import Contents, UnreadableError, documents
 
@@ -365,10 +366,10 @@ def test_it_starts_without_the_engines_sdk(tmp_path: pathlib.Path) -> None:
     assert done.stdout.splitlines()[-1] == "set()"
 
 
-def test_the_json_has_documented_keys(call: Call, tmp_path: pathlib.Path) -> None:
+def test_the_json_is_as_its_schema_says(call: Call, tmp_path: pathlib.Path) -> None:
     (tmp_path / "pod.yaml").write_text(POD)
     content = json.loads(call("pod.yaml", "--json")[1])
-    assert all(f"`{key}`" in (check._as_json.__doc__ or "") for key in content)
+    jsonschema.Draft202012Validator(schemas()["check.schema.json"] | {"additionalProperties": False}).validate(content)
 
 
 # Reading

@@ -13,7 +13,7 @@ import yaml
 
 from agentstack.rendering.environment import WITHHELD
 from agentstack.rendering.manifests import INDEX, Manifests, Written, to_yaml, write
-from agentstack.rendering.render import Registration, Secret
+from agentstack.rendering.registration import Registration, Secret
 from manifests.labels import SECRET_KEYS
 from settings import SettingsError
 

@@ -7,15 +7,19 @@ import pathlib
 from datetime import date
 from typing import Any
 
+import jsonschema
 import pytest
 
+from agentstack.authoring.schema import schemas
 from agentstack.judging.locate import Location
 from agentstack.judging.policy import Policies
 from agentstack.preview.cost import Pricing
-from agentstack.preview.report import Report, as_json, show
+from agentstack.preview.published import published
+from agentstack.preview.report import Preview, Report
+from agentstack.preview.screen import show
 from agentstack.rendering.environment import Environment
 from agentstack.rendering.manifests import Manifests, Written
-from agentstack.rendering.render import Registration, Rendered, Secret
+from agentstack.rendering.registration import Registration, Rendered, Secret
 from manifests.capacity import capacity
 from policies.rules import Violation, Waiver
 from settings import Safeguards
@@ -44,20 +48,18 @@ def deployment(name: str, parent: str, cpu: str = "500m") -> Registration:
 
 def report(registrations: list[Registration], violations: list[Violation] | None = None, **rendered: Any) -> Report:
     manifests = Manifests.of(registrations)
-    return Report(
+    preview = Preview(
         source=Environment(pathlib.Path(), "dev", pathlib.Path("no.yaml"), pathlib.Path("agents")),
-        folder=pathlib.Path("build/dev"),
         rendered=Rendered(registrations, **rendered),
         manifests=manifests,
         namespaces=capacity(manifest.object for manifest in manifests.items),
         policies=Policies.read(None),
         violations=violations or [],
         located=[Location("agents/api.yaml", 3) for _ in violations or []],
-        written=Written(3, 1, 0),
-        next_steps=[("pulumi up", "deploy")],
         safeguards=Safeguards(),
         cost=Pricing.of(()).estimate([]),
     )
+    return Report(preview, pathlib.Path("build/dev"), Written(3, 1, 0), [("pulumi up", "deploy")])
 
 
 SMALL = [
@@ -127,7 +129,7 @@ def test_what_runs_where_is_shown_where_something_has_its_place(capsys: pytest.C
         ["any", "node", "2", "to", "4", "1", "to", "2", "512Mi", "to", "1Gi", "api"],
         [],
     ]
-    assert json.loads(as_json(shown))["places"][0] == {
+    assert json.loads(published(shown).text())["places"][0] == {
         "pool": "spot",
         "architecture": "arm64",
         "zones": ["a"],
@@ -138,7 +140,7 @@ def test_what_runs_where_is_shown_where_something_has_its_place(capsys: pytest.C
         "requests.memory": {"min": 3 * 1024.0**3, "max": 3 * 1024.0**3},
     }
     assert not any(line.startswith("runs on") for line in screen(capsys, report(SMALL)))
-    assert [place["pool"] for place in json.loads(as_json(report(SMALL)))["places"]] == [None]
+    assert [place["pool"] for place in json.loads(published(report(SMALL)).text())["places"]] == [None]
 
 
 def test_colours_are_for_terminals(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +184,7 @@ def test_nothing_found(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_what_fails_a_preview(violation: Violation, failed: bool) -> None:
-    assert report(SMALL, [violation]).failed == failed
+    assert report(SMALL, [violation]).preview.failed == failed
 
 
 def test_waived_findings_come_last_with_reason_and_date(capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,18 +194,20 @@ def test_waived_findings_come_last_with_reason_and_date(capsys: pytest.CaptureFi
         "warning some-rule: Service/space/api: is broken; fix [it]",
         "r: Service/space/api: is broken (until 2027-01-31, team-a: moved [soon])",
     ]
-    entries = {entry["rule"]: entry["waived"] for entry in json.loads(as_json(shown))["policies"]}
+    entries = {entry["rule"]: entry["waived"] for entry in json.loads(published(shown).text())["policies"]}
     assert entries == {
         "some-rule": None,
         "r": {"owner": "team-a", "reason": "moved [soon]", "until": "2027-01-31"},
     }
 
 
-def test_json_has_documented_keys_and_no_secrets() -> None:
-    text = as_json(report(SMALL, [FOUND], outputs=OUTPUTS, warnings=["mind the gap"]))
+def test_json_is_as_its_schema_says_and_has_no_secrets() -> None:
+    text = published(report(SMALL, [FOUND], outputs=OUTPUTS, warnings=["mind the gap"])).text()
     assert "open-sesame" not in text
     content = json.loads(text)
-    assert all(f"`{key}`" in (as_json.__doc__ or "") for key in content)
+    jsonschema.Draft202012Validator(schemas()["preview.schema.json"] | {"additionalProperties": False}).validate(
+        content
+    )
     assert content["environment"] == "dev"
     assert content["folder"] == "build/dev"
     assert content["failed"] is False

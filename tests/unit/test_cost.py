@@ -19,7 +19,9 @@ from agentstack.compare import cost as diff
 from agentstack.compare.snapshot import Object, Snapshot
 from agentstack.judging.policy import Policies
 from agentstack.output.document import Code, Fold, Lines, Table
-from agentstack.preview.cost import Pricing, as_json, line
+from agentstack.preview.cost import Pricing, line
+from agentstack.preview.cost_report import published
+from agentstack.preview.published import Summary
 from components.agent.component import Agent
 from costs.prices import PriceError, Prices, read
 from costs.stack import NO_TEAM, PLATFORM, Cost, Costs, Share, Span, Usage, costs
@@ -397,7 +399,7 @@ def test_a_price_file_with_several_mistakes_names_them_all(tmp_path: pathlib.Pat
 def test_amounts_beyond_all_measure_are_no_crash() -> None:
     huge = workload("StatefulSet", template(container("1e999999", "9E")), replicas=2**70, volumeClaimTemplates=[CLAIM])
     assert cost(huge).total.high > 10**30
-    assert as_json(Pricing(PRICES).estimate([huge]))["max"]
+    assert published(Pricing(PRICES).estimate([huge])).max
     assert diff.section(diff.compare(snapshot(), with_cost(huge, pricing=BUDGET))) is not None
 
 
@@ -462,7 +464,8 @@ def test_the_line_of_a_preview() -> None:
 
 
 def test_the_json_of_an_estimate() -> None:
-    content = as_json(Pricing(PRICES, Decimal("20.5")).estimate([workload("Deployment"), claim()]))
+    report = published(Pricing(PRICES, Decimal("20.5")).estimate([workload("Deployment"), claim()]))
+    content = json.loads(report.text())
     assert {key: content[key] for key in ("currency", "min", "max", "budget", "figure", "unpriced", "perNode")} == {
         "currency": "EUR",
         "min": "13.0000",
@@ -476,16 +479,16 @@ def test_the_json_of_an_estimate() -> None:
     assert content["teams"][0]["team"] == PLATFORM
     assert content["teams"][0]["usage"]["storage"] == {"min": 10.0 * GIB, "max": 10.0 * GIB}
     assert [item["kind"] for item in content["workloads"]] == ["Deployment", "PersistentVolumeClaim"]
-    assert Pricing.from_json(json.loads(json.dumps(content))) == Pricing(PRICES, Decimal("20.5"))
+    assert type(report).model_validate(content).pricing == Pricing(PRICES, Decimal("20.5"))
 
 
 def snapshot(*objects: dict[str, Any], **report: Any) -> Snapshot:
     found = [Object(each) for each in objects]
-    return Snapshot("dev", "r", {each.key: each for each in found}, {}, report)
+    return Snapshot("dev", "r", {each.key: each for each in found}, Summary.model_validate(report))
 
 
 def with_cost(*objects: dict[str, Any], pricing: Pricing) -> Snapshot:
-    return snapshot(*objects, cost=as_json(pricing.estimate(objects)))
+    return snapshot(*objects, cost=published(pricing.estimate(objects)))
 
 
 BUDGET = Pricing(PRICES, Decimal(100))
@@ -513,7 +516,7 @@ def test_a_change_is_reckoned_at_the_prices_of_the_head() -> None:
     )
     assert [fold.title for fold in folds] == ["Requests, limits and storage", "By team"]
     assert diff.cell(diff.compare(before, after)) == "33.00 to 231.00 EUR (+11.00 to +209.00)"
-    content = diff.as_json(diff.compare(before, after))
+    content = json.loads(diff.published(diff.compare(before, after)).text())
     assert (content["before"]["max"], content["after"]["max"], content["saidBefore"]) == ("22.0000", "231.0000", None)
 
 

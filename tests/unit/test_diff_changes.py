@@ -11,12 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentstack.compare.changes import ABSENT, SECRET, _Comparison, compare, fields, shown
+from agentstack.compare.changes import compare
+from agentstack.compare.fields import _Comparison, fields
+from agentstack.compare.model import ABSENT, SECRET
+from agentstack.compare.redaction import shown
 from agentstack.compare.snapshot import Object, Snapshot
 
 
 def snapshot(*objects: Object) -> Snapshot:
-    return Snapshot("test", "a revision", {known.key: known for known in objects}, {}, {})
+    return Snapshot("test", "a revision", {known.key: known for known in objects})
 
 
 def manifest(kind: str, name: str, **content: Any) -> dict[str, Any]:

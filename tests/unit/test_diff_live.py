@@ -19,18 +19,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentstack.compare.changes import ABSENT, Change, FieldChange
+from agentstack.compare.model import ABSENT, Change, FieldChange
 from agentstack.compare.snapshot import Object, Snapshot
+from agentstack.engine import events
 from agentstack.engine import plan as engine
-from agentstack.engine.plan import Answer, Refreshed, State
-from agentstack.impact import destructive as losses
-from agentstack.impact.model import Loss
+from agentstack.engine.events import Answer, Refreshed, State
+from agentstack.impact import destructive
+from agentstack.impact.model import DestructiveChange
 from agentstack.live import drift
 from agentstack.live import reconcile as live
 from agentstack.live.drift import Drift, drifts
 from agentstack.live.reconcile import Live, reconcile
 from agentstack.output.document import Chapter, Document, Lines, Table
 from agentstack.output.markdown import comment
+from agentstack.preview.published import Summary
 from agentstack.rendering.environment import Environment
 from settings.errors import SettingsError
 from tests.commandline import ROOT, agentstack
@@ -48,7 +50,7 @@ def recorded(name: str) -> list[dict[str, Any]]:
 
 
 def answer(name: str) -> Answer:
-    return engine._read(recorded(name))
+    return events.read(recorded(name))
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def test_each_change_by_kubectl_is_drift_and_nothing_else(found: dict[str, Drift
         ("Service/observability/prometheus", "spec.sessionAffinityConfig.clientIP.timeoutSeconds", False),
     }
     assert found["Service/agents/state-manager"].happened == "deleted"
-    assert found["Service/observability/grafana"].happened == "made anew"
+    assert found["Service/observability/grafana"].happened == "recreated"
     assert found["Service/observability/grafana"].manager == drift.Manager("kubectl-create", "2026-11-21T22:47:08Z")
 
 
@@ -215,14 +217,16 @@ def stack(approvals: Any = None) -> Snapshot:
         if resource.type.startswith("kubernetes:") and not resource.type.endswith("Patch"):
             known = Object(resource.before.inputs, urn=resource.urn)
             objects[known.key] = known
-    return Snapshot("dev", "head", objects, {}, {"approvals": approvals or {}})
+    return Snapshot("dev", "head", objects, Summary.model_validate({"approvals": approvals or {}}))
 
 
 def changes_of(snapshot: Snapshot, *titles: str) -> list[Change]:
     return [Change("changed", known, known, SELECTOR) for known in snapshot.objects.values() if known.title in titles]
 
 
-def reconciled(*titles: str, found: tuple[Loss, ...] = (), approved: tuple[tuple[str, str], ...] = ()) -> Live:
+def reconciled(
+    *titles: str, found: tuple[DestructiveChange, ...] = (), approved: tuple[tuple[str, str], ...] = ()
+) -> Live:
     granted = [{"resource": resource, "until": until, "reason": "r"} for resource, until in approved]
     snapshot = stack(approvals={"approvedReplacements": granted})
     return reconcile(answer("replaced"), snapshot, changes_of(snapshot, *titles), found, today=TODAY)
@@ -250,7 +254,9 @@ def test_what_the_provider_replaces_and_the_diff_does_not_say_needs_approval() -
 def test_what_is_approved_or_said_already_needs_none() -> None:
     assert not reconciled(approved=((SERVICE, "2026-11-21"), (STATEFUL, "2027-01-01"))).needs_approval
     assert reconciled(approved=((SERVICE, "2026-11-20"), (STATEFUL, "2027-01-01"))).needs_approval, "expired"
-    said = tuple(Loss(title, "data lost", (), "said", needs_approval=True) for title in (SERVICE, STATEFUL))
+    said = tuple(
+        DestructiveChange(title, "data lost", (), "said", needs_approval=True) for title in (SERVICE, STATEFUL)
+    )
     assert reconciled(found=said).destroyed == ()
 
 
@@ -276,13 +282,13 @@ def test_a_refusal_is_told_and_nothing_is_taken_for_deployed() -> None:
 
 def test_all_of_it_has_a_json_form_and_a_section() -> None:
     found = reconciled()
-    content = json.loads(json.dumps(live.as_json(found)))
+    content = json.loads(live.published(found).text())
     assert content["error"] is None
     assert {loss["resource"] for loss in content["destroyed"]} == {SERVICE, STATEFUL}
     assert content["pending"][0]["operation"] == "update"
     body = shown(live.section(found))
-    assert body.index(STATEFUL) < body.index("made anew, 13 fields") < body.index("1 more step")
-    assert losses.section(found.destroyed).mark == "bad"
+    assert body.index(STATEFUL) < body.index("recreated, 13 fields") < body.index("1 more step")
+    assert destructive.section(found.destroyed).mark == "bad"
 
 
 # --- the engine ---

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from agentstack.compare.snapshot import Object, Snapshot
-from agentstack.impact.destructive import as_json, losses, section, unjudged, unused
-from agentstack.impact.model import Loss
+from agentstack.impact.destructive import destructive_changes, published, section, unjudged, unused
+from agentstack.impact.model import DestructiveChange
 from agentstack.output.document import Code, Fenced, Fold, Lines, Table, parts
+from agentstack.preview.published import Summary
 from components.parts import PARTS
 
 from .revisions import ROOT, edited, revision, without
@@ -21,8 +22,8 @@ from .revisions import ROOT, edited, revision, without
 TODAY = date(2026, 11, 21)
 
 
-def found(before: Snapshot, after: Snapshot, today: date = TODAY) -> dict[str, Loss]:
-    named = losses(before, after, today=today)
+def found(before: Snapshot, after: Snapshot, today: date = TODAY) -> dict[str, DestructiveChange]:
+    named = destructive_changes(before, after, today=today)
     assert len({loss.resource for loss in named}) == len(named), "one resource twice"
     return {loss.resource: loss for loss in named}
 
@@ -114,7 +115,7 @@ def test_nothing_is_lost_where_nothing_changes() -> None:
 
 
 def test_a_new_environment_loses_nothing() -> None:
-    assert found(Snapshot("prod", "none", {}, {}, {}), revision("prod")) == {}
+    assert found(Snapshot("prod", "none", {}), revision("prod")) == {}
 
 
 def test_an_agent_less_ends_its_pods_and_needs_no_approval() -> None:
@@ -242,7 +243,11 @@ def _pods(changed: dict[str, Any]) -> dict[str, Any]:
 )
 def test_what_a_program_does_to_data_behind_the_settings(changed: dict[str, Any], field: str, consequence: str) -> None:
     before = revision("prod")
-    named = [loss for loss in losses(before, edited(before, REDIS, **changed), today=TODAY) if loss.resource == REDIS]
+    named = [
+        loss
+        for loss in destructive_changes(before, edited(before, REDIS, **changed), today=TODAY)
+        if loss.resource == REDIS
+    ]
     [loss] = [loss for loss in named if field in [change.path for change in loss.what]]
     assert consequence in loss.consequence
     assert loss.needs_approval
@@ -286,10 +291,9 @@ def test_taking_the_protection_away_is_one_decision() -> None:
 def test_every_section_that_is_named_exists() -> None:
     headings = re.findall(r"^## (.*)$", (ROOT / "docs" / "data.md").read_text(), re.MULTILINE)
     anchors = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    source = (ROOT / "agentstack" / "diff" / "losses.py").read_text()
-    used = {change.section for part in PARTS for change in part.changes} | set(
-        re.findall(r'"((?:[a-z]+-){2,}[a-z]+)"', source)
-    )
+    source = "".join(file.read_text() for file in (ROOT / "agentstack" / "impact").glob("*.py"))
+    used = {change.section for part in PARTS for change in part.changes}
+    used |= set(re.findall(r'"((?:[a-z]+-){2,}[a-z]+)"', source))
     assert used - anchors == set()
     assert "approve-a-replacement" in anchors
 
@@ -474,7 +478,8 @@ def test_a_revision_without_urns_is_compared_by_names() -> None:
 
 def test_a_base_that_is_too_old_says_what_is_not_judged() -> None:
     known = revision("dev")
-    old = replace(known, facts={}, report={key: value for key, value in known.report.items() if key != "facts"})
+    said = known.summary.model_fields_set - {"facts"}
+    old = replace(known, summary=Summary(**{name: getattr(known.summary, name) for name in said}))
     assert unjudged(known) == []
     assert unjudged(replace(old, objects={})) == []  # a new environment
     assert "shards" in unjudged(old)[0]
@@ -540,7 +545,7 @@ def test_approvals_that_approve_nothing_are_named() -> None:
     settings = allowing("redis.shard", "redis.shards")
     settings["platform"]["safeguards"]["accept"] = ["redis.shards: 8 -> 7"]
     after = revision("prod", settings)
-    lines = unused(losses(before, after, today=TODAY), before, after)
+    lines = unused(destructive_changes(before, after, today=TODAY), before, after)
     assert len(lines) == 2
     assert "`redis.shard` is destroyed, did you mean `redis.shards`?" in lines[0]
     assert "`redis.shards: 8 -> 7` is none of this change" in lines[1]
@@ -552,7 +557,7 @@ def test_approvals_that_approve_nothing_are_named() -> None:
 
 def test_the_section() -> None:
     before = revision("prod", {"redis": {"shards": 4}})
-    named = losses(before, revision("prod", {"kafka": {"topics": {"new": {}}}}), today=TODAY)
+    named = destructive_changes(before, revision("prod", {"kafka": {"topics": {"new": {}}}}), today=TODAY)
     said = section(named, ["an approval is unused"])
     assert said.mark == "bad"
     table, missing, entries, stale, fold = said.blocks
@@ -566,7 +571,7 @@ def test_the_section() -> None:
     assert stale == Lines(("an approval is unused",), "warn")
     assert isinstance(fold, Fold)
     assert fold.title == "1 harmless replacement"
-    approved = losses(before, revision("prod", allowing("redis.shards")), today=TODAY)
+    approved = destructive_changes(before, revision("prod", allowing("redis.shards")), today=TODAY)
     assert section(approved).mark == "warn"
     assert section([]).mark == "good"
 
@@ -575,7 +580,7 @@ def test_what_approves_a_change_is_what_lets_it_through() -> None:
     """By the engine, which knows `accept` alone; what it does not refuse, or never lets through, is for a person."""
     topics = {"topics": {"events": {"partitions": 6, "retention": "1d"}}}
     after = revision("prod", {"redis": {"storage": "10Gi"}, "kafka": topics})
-    blocks = section(losses(revision("prod"), after, today=TODAY)).blocks
+    blocks = section(destructive_changes(revision("prod"), after, today=TODAY)).blocks
     assert [block.text for block in blocks if isinstance(block, Fenced)] == [
         '- "redis.storage: 20Gi -> 10Gi"',
         '- {resource: "kafka.topics.events.partitions", until: YYYY-MM-DD, reason: ...}\n'
@@ -588,7 +593,7 @@ def test_what_approves_a_change_is_what_lets_it_through() -> None:
 def test_what_differs_in_the_object_alone_is_said_once() -> None:
     before = revision("prod")
     after = revision("prod", {"namespaces": {"agents": {"name": "ai-agents"}}})
-    named = losses(before, after, today=TODAY)
+    named = destructive_changes(before, after, today=TODAY)
     table, *_, fold = section(named).blocks
     assert isinstance(table, Table)
     assert isinstance(fold, Fold)
@@ -608,12 +613,12 @@ def test_what_differs_in_the_object_alone_is_said_once() -> None:
 def test_objects_are_named_with_their_fields_and_code_is_code() -> None:
     before = edited(revision("prod"), REDIS, protected=False)
     after = edited(before, REDIS, manifest={"spec": {"serviceName": "other"}})
-    (table, *_) = section(losses(before, after, today=TODAY)).blocks
+    (table, *_) = section(destructive_changes(before, after, today=TODAY)).blocks
     assert isinstance(table, Table)
     ((_, change, happens, _),) = table.rows
     assert change == (Code(REDIS), ": ", Code("spec.serviceName: redis-headless -> other"))
     assert Code("retainOnDelete") in parts(happens)
-    (table, *_) = section(losses(before, without(before, "Namespace/data"), today=TODAY)).blocks
+    (table, *_) = section(destructive_changes(before, without(before, "Namespace/data"), today=TODAY)).blocks
     assert isinstance(table, Table)
     assert table.rows[0][1] == (Code("Namespace/data"), " is removed")
 
@@ -621,8 +626,8 @@ def test_objects_are_named_with_their_fields_and_code_is_code() -> None:
 def test_json_has_every_key_and_no_placeholder() -> None:
     before = revision("dev")
     (title,) = (known.title for known in before.objects.values() if known.title == "Service/data/redis-headless")
-    named = losses(before, edited(before, title, manifest={"spec": {"clusterIP": None}}), today=TODAY)
-    (entry,) = json.loads(json.dumps(as_json(named)))
+    named = destructive_changes(before, edited(before, title, manifest={"spec": {"clusterIP": None}}), today=TODAY)
+    (entry,) = [json.loads(each.text()) for each in published(named)]
     assert entry["change"] == [{"path": "spec.clusterIP", "before": "None", "after": None}]
     assert (entry["resource"], entry["severity"], entry["needsApproval"], entry["approved"]) == (
         title,

@@ -10,7 +10,7 @@ import pytest
 
 from agentstack.compare.changes import compare
 from agentstack.compare.snapshot import Object, Snapshot
-from agentstack.impact.rollouts import Rollout, as_json, rollouts, section
+from agentstack.impact.rollouts import Rollout, published, rollouts, section
 from agentstack.output.document import Fold, Lines, Table
 
 from .revisions import edited, revision
@@ -53,7 +53,7 @@ def test_a_variable_is_named_and_its_value_is_not() -> None:
     before, after = agents(executor={"env": {"MODE": "open-sesame"}}), agents(executor={"env": {"MODE": "swordfish"}})
     (rollout,) = found(before, after).values()
     assert rollout.causes == ("ConfigMap/agents/executor: MODE",)
-    assert "swordfish" not in str(as_json([rollout]))
+    assert "swordfish" not in str(published([rollout]))
 
 
 def test_everything_that_makes_other_pods_has_a_name() -> None:
@@ -125,7 +125,7 @@ def deployment(*, spec: dict[str, Any] | None = None, **pod: Any) -> Object:
 
 
 def snapshot(*known: Object) -> Snapshot:
-    return Snapshot("test", "a revision", {one.key: one for one in known}, {}, {})
+    return Snapshot("test", "a revision", {one.key: one for one in known})
 
 
 VOLUME = {"volumes": [{"name": "v", "configMap": {"name": "c"}}]}
@@ -313,7 +313,7 @@ def test_the_section() -> None:
 
 
 def test_json_is_plain() -> None:
-    (entry,) = json.loads(json.dumps(as_json([rolled({"replicas": 10})])))
+    (entry,) = [json.loads(each.text()) for each in published([rolled({"replicas": 10})])]
     assert entry == {
         "workload": "Deployment/n/a",
         "action": "restarts",

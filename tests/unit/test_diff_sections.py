@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from agentstack.compare import capacity, described
 from agentstack.compare.changes import compare
-from agentstack.compare.sections import Findings, capacity_section, changes_json, changes_sections
+from agentstack.compare.findings import Findings
 from agentstack.compare.snapshot import Object, Snapshot
 from agentstack.output.document import Code, Fenced, Fold, Table
+from agentstack.preview.published import Summary
 
 
 def snapshot(*objects: Object, **report: Any) -> Snapshot:
-    return Snapshot("dev", "a revision", {known.key: known for known in objects}, {}, report)
+    return Snapshot("dev", "a revision", {known.key: known for known in objects}, Summary.model_validate(report))
 
 
 def finding(name: str, rule: str = "r", severity: str = "error", message: str = "m", **more: Any) -> dict[str, Any]:
@@ -23,9 +25,9 @@ def test_findings_are_matched_by_rule_and_object() -> None:
     before = snapshot(policies=[finding("a"), finding("b", message="5 too many"), finding("c"), finding("c")])
     after = snapshot(policies=[finding("b", message="6 too many"), finding("c"), finding("d"), finding("b", "other")])
     found = Findings.of(before, after)
-    assert [(one["name"], one["rule"]) for one in found.new] == [("d", "r"), ("b", "other")]
-    assert [one["name"] for one in found.solved] == ["a", "c"]
-    assert [one["name"] for one in found.left] == ["b", "c"]
+    assert [(one.name, one.rule) for one in found.new] == [("d", "r"), ("b", "other")]
+    assert [one.name for one in found.solved] == ["a", "c"]
+    assert [one.name for one in found.left] == ["b", "c"]
     assert found.summary() == "4, 2 new, 2 solved"
     section = found.section()
     assert section is not None
@@ -69,7 +71,7 @@ def test_capacity_shows_what_differs_and_what_does_not_fit() -> None:
     after = snapshot(
         namespaces=[namespace("same", 1, 1, None), namespace("grows", 1, 5, 4), namespace("comes", 2, 2, None)]
     )
-    section = capacity_section(before, after)
+    section = capacity.section(before, after)
     assert section is not None
     assert section.mark == "warn"
     assert section.title == "Capacity: 3 to 4 pods before, 4 to 8 after"
@@ -83,7 +85,7 @@ def test_capacity_shows_what_differs_and_what_does_not_fit() -> None:
         (Code("grows"), "pods", "1 to 2 of 4", "1 to 5 of 4 (more than the quota)"),
         (Code("grows"), "memory requested", "1Gi to 2Gi of 4Gi", "1Gi to 5Gi of 4Gi (more than the quota)"),
     )
-    assert capacity_section(before, before) is None
+    assert capacity.section(before, before) is None
 
 
 def known(kind: str, name: str, *, agent: str = "a", **content: Any) -> Object:
@@ -93,7 +95,7 @@ def known(kind: str, name: str, *, agent: str = "a", **content: Any) -> Object:
 
 
 def fences(before: Snapshot, after: Snapshot) -> list[str]:
-    section = changes_sections(compare(before, after))[0]
+    section = described.sections(compare(before, after))[0]
     return [
         block.text
         for fold in section.blocks
@@ -138,16 +140,16 @@ def test_the_same_change_of_several_objects_is_told_once() -> None:
 def test_new_objects_come_with_their_manifests_without_secrets() -> None:
     container = {"name": "c", "env": [{"name": "PASSWORD", "value": "hunter2"}]}
     changes = compare(snapshot(), snapshot(known("Pod", "x", spec={"containers": [container]})))
-    sections = changes_sections(changes)
+    sections = described.sections(changes)
     assert [section.title for section in sections] == ["Changes: 1 added", "New objects: 1"]
     many = [known("Pod", f"x{number}", spec={}) for number in range(21)]
-    last = changes_sections(compare(snapshot(), snapshot(*many)))[-1]
+    last = described.sections(compare(snapshot(), snapshot(*many)))[-1]
     assert "What is in the 21 new objects is not shown" in str(last.blocks)
     assert "value: (secret)" in repr(sections[1])
     assert "hunter2" not in repr(sections)
-    assert changes_json(changes)[0]["action"] == "added"
+    assert described.published(changes)[0].action == "added"
 
 
 def test_no_changes_say_so() -> None:
-    [section] = changes_sections([])
+    [section] = described.sections([])
     assert "0 objects change." in repr(section)

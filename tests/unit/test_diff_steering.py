@@ -5,9 +5,9 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
-from agentstack.compare.changes import ABSENT
+from agentstack.compare.model import ABSENT
 from agentstack.compare.snapshot import Object, Snapshot
-from agentstack.impact.gates import section, steered
+from agentstack.impact.gates import gate_changes, section
 
 
 def differing(tmp_path: pathlib.Path, name: str, before: str, after: str) -> dict[tuple[str, str], tuple[Any, Any]]:
@@ -15,8 +15,8 @@ def differing(tmp_path: pathlib.Path, name: str, before: str, after: str) -> dic
         file = tmp_path / side / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    empty = Snapshot("prod", "a revision", {}, {}, {})
-    found = steered(empty, empty, tmp_path / "old", tmp_path / "new")
+    empty = Snapshot("prod", "a revision", {})
+    found = gate_changes(empty, empty, tmp_path / "old", tmp_path / "new")
     return {(each.file, each.change.path): (each.change.before, each.change.after) for each in found}
 
 
@@ -48,10 +48,10 @@ def test_files_of_any_form_are_read(tmp_path: pathlib.Path) -> None:
 def test_what_the_engine_passes_over_from_now_on_is_named(tmp_path: pathlib.Path) -> None:
     manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "n"}}
     sides = [
-        Snapshot("prod", "a revision", {known.key: known}, {}, {})
+        Snapshot("prod", "a revision", {known.key: known})
         for known in (Object(manifest, urn="u"), Object(manifest, urn="u", ignored=("data", "metadata")))
     ]
-    [each] = steered(sides[0], sides[1], tmp_path, tmp_path)
+    [each] = gate_changes(sides[0], sides[1], tmp_path, tmp_path)
     assert (each.change.path, each.change.after) == ("ignoreChanges of ConfigMap/n/c", "data, metadata")
 
 

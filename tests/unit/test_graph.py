@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from agentstack.commands import cli
 from agentstack.compare.changes import compare
-from agentstack.drawing.difference import Difference, as_json, condense, difference, owner, unchanged
+from agentstack.drawing.difference import Difference, condense, difference, owner, published, unchanged
 from agentstack.drawing.layout import HEIGHT, cut, layout, text_width
 from agentstack.drawing.mermaid import MOST_CHARACTERS, MOST_EDGES, mermaid, section
 from agentstack.drawing.svg import MOST_NODES, svg
@@ -211,7 +211,7 @@ def test_of_a_new_environment_everything_is_added() -> None:
 
 def test_a_difference_in_json_names_what_is_not_the_same() -> None:
     found = difference(revision(stack(2)), revision(stack(3)))
-    assert as_json(found) == {
+    assert json.loads(published(found).text()) == {
         "nodes": {"added": ["agent/a2"], "changed": [], "removed": []},
         "edges": {
             "added": [

@@ -23,8 +23,6 @@ from agentstack.compare.changes import compare
 from agentstack.compare.snapshot import Snapshot
 from agentstack.drawing.page import page
 from agentstack.graph.model import Graph
-from agentstack.preview.report import as_json
-from agentstack.preview.run import run
 from agentstack.rendering.environment import Environment
 from components.agent.topology import AGENT
 from components.kafka.topology import TOPIC
@@ -78,9 +76,8 @@ def browser() -> Iterator[Browser]:
 def dev(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The page of dev."""
     folder = tmp_path_factory.mktemp("dev")
-    report = as_json(run(Environment.find(ROOT, "dev"), folder / "objects", command=[]))
     file = folder / "dev.html"
-    file.write_text(page(Snapshot.read(report, folder / "objects", revision="working tree")), encoding="utf-8")
+    file.write_text(page(Snapshot.rendered(Environment.find(ROOT, "dev"))), encoding="utf-8")
     return file
 
 
@@ -358,5 +355,4 @@ def test_secrets_are_withheld_and_prod_stays_small(tmp_path: pathlib.Path) -> No
     text = page(revision(stack(1), [known, held]))
     assert "OPENAI_API_KEY" in text
     assert not re.search("c2VjcmV0|secret-value|ghp_", text)
-    report = as_json(run(Environment.find(ROOT, "prod"), tmp_path, command=[]))
-    assert len(page(Snapshot.read(report, tmp_path, revision="working tree"))) < 2_000_000
+    assert len(page(Snapshot.rendered(Environment.find(ROOT, "prod")))) < 2_000_000

@@ -19,7 +19,8 @@ import pytest
 from typer.testing import CliRunner
 
 from agentstack.commands.cli import app
-from agentstack.commands.release import _ask, changes
+from agentstack.commands.release import _ask
+from agentstack.commands.releases import changes
 from agentstack.release.driver import Driver, Outcome, Update, UpdateFailedError, former
 from agentstack.release.judge import Figures, Prometheus, PrometheusError, Verdict, figures, judge
 from agentstack.release.stack import Stack, _last_words, _left_behind

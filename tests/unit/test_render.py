@@ -10,7 +10,8 @@ import pulumi
 import pytest
 
 from agentstack.rendering.environment import WITHHELD, Environment
-from agentstack.rendering.render import Registration, Rendered, Secret, render
+from agentstack.rendering.registration import Registration, Rendered, Secret
+from agentstack.rendering.render import render
 
 from .cli_program import PROGRAM, write_project
 

@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from agentstack.judging.finding import PlacedFinding
 from agentstack.judging.locate import Location, Settings, decided_by, mentioned, relative, repository
 from agentstack.judging.sarif import sarif, write
 from agentstack.rendering.environment import Environment
@@ -111,7 +112,9 @@ def finding(**fields: Any) -> dict[str, Any]:
 
 
 def log(**environments: Any) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(sarif(environments))
+    content: dict[str, Any] = json.loads(
+        sarif({name: map(PlacedFinding.model_validate, found) for name, found in environments.items()})
+    )
     jsonschema.Draft7Validator(_LOG).validate(content)
     run: dict[str, Any] = content["runs"][0]
     return run

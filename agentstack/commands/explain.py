@@ -1,4 +1,4 @@
-"""The command `agentstack explain`."""
+"""The command `explain`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from typing import Annotated
 
 import typer
 
+from agentstack.explain.explanation import explained
+from agentstack.explain.terminal import show
+from agentstack.rendering.environment import Environment, find_project
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
 def explain(
     agent: Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")],
     env: Annotated[str, typer.Option(metavar="ENV", help="The environment: reads Pulumi.ENV.yaml.")] = "dev",
@@ -21,15 +28,9 @@ def explain(
 
     Exit codes: 0 fine, 2 bad input.
     """
-    from agentstack.rendering.environment import Environment, find_project
-
-    from .explanation import explained
-
     environment = Environment.find(find_project(pathlib.Path()), env, file=settings, agents=agents)
     found = explained(environment, agent)
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=2))
     else:
-        from .terminal import show
-
         show(found)
