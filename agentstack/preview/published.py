@@ -62,9 +62,9 @@ class ResourceEntry(Registered):
 class ObjectEntry(Registered):
     """One Kubernetes object."""
 
-    kind: str
-    namespace: str
-    name: str
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
     file: str
     """In the folder of the manifests."""
 

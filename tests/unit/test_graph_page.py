@@ -154,7 +154,7 @@ def test_every_object_of_the_stack_is_behind_one_part(browser: Browser, dev: pat
     open_page(browser, dev)
     data = json.loads(browser.find_element(By.ID, "data").get_attribute("textContent") or "")
     shown = [(one["kind"], one["namespace"], one["name"]) for node in data["nodes"] for one in node["objects"]]
-    assert len(shown) == len(set(shown)) == len(list((dev.parent / "objects").rglob("*.yaml")))
+    assert len(shown) == len(set(shown)) == len(Snapshot.rendered(Environment.find(ROOT, "dev")).objects)
     placed = {node["id"]: {one["kind"] for one in node["objects"]} for node in data["nodes"]}
     assert "StatefulSet" in placed["redis"]
     assert "Ingress" in placed["gateway"]
