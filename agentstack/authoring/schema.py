@@ -140,8 +140,8 @@ class _Definitions:
         self.all: dict[str, Schema] = top["$defs"]
         for model in _models(Model):
             for name, text in _field_docs(model) if model.__name__ in self.all else ():
-                key = model.model_fields[name].alias or name
-                self.all[model.__name__]["properties"][key]["description"] = text
+                if (field := model.model_fields.get(name)) is not None:  # the docstring of a class variable is none
+                    self.all[model.__name__]["properties"][field.alias or name]["description"] = text
         for schema in self.all.values():
             for item in schema.get("properties", {}).values():
                 if "patternProperties" in item:  # the names that the model accepts; it refuses the others
@@ -193,7 +193,7 @@ def _models(base: type[Model]) -> Iterator[type[Model]]:
 
 def _field_docs(model: type[Model]) -> Iterator[tuple[str, str]]:
     """The text below each field that has one. pydantic reads it, too, but whenever the class is made: at each start."""
-    for base in model.__mro__:
+    for base in reversed(model.__mro__):
         if issubclass(base, Model):
             (definition,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
             assert isinstance(definition, ast.ClassDef)
