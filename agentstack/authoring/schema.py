@@ -140,8 +140,9 @@ class _Definitions:
         self.all: dict[str, Schema] = top["$defs"]
         for model in _models(Model):
             for name, text in _field_docs(model) if model.__name__ in self.all else ():
-                key = model.model_fields[name].alias or name
-                self.all[model.__name__]["properties"][key]["description"] = text
+                if name in model.model_fields:  # and no ClassVar
+                    key = model.model_fields[name].alias or name
+                    self.all[model.__name__]["properties"][key]["description"] = text
         for schema in self.all.values():
             for item in schema.get("properties", {}).values():
                 if "patternProperties" in item:  # the names that the model accepts; it refuses the others
