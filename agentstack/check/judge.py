@@ -76,7 +76,7 @@ def judge(source: str, contents: Contents, policies: Policies, waivers: pathlib.
         if violation.waiver and not violation.waived:
             findings.append(Finding(violation, str(waivers), violation.waiver.line))
         elif judged:
-            findings.append(Finding(violation, judged.file, judged.line(violation.message)))
+            findings.append(Finding(violation, judged.file, judged.line(violation.path)))
         else:
             findings.append(Finding(violation, source, 1))
     findings.sort(key=lambda finding: (finding.violation.waived, finding.file, finding.line))

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final, TypeAlias
 
 import yaml
 
-from agentstack.judging.locate import mentioned
+from manifests.fields import keys_of_path
 from manifests.loader import BoundedLoader, MalformedError, load_all
 from manifests.text import escaped
 
@@ -23,8 +23,6 @@ LARGEST_FILE: Final = 16 * 1024**2
 
 _Key: TypeAlias = str | int
 _TEMPLATE: Final = re.compile(r"\{\{|\{%")
-_WAYS: Final = ("spec", "template", "jobTemplate")
-"""The fields that lead from a workload to its containers."""
 
 
 class UnreadableError(Exception):
@@ -53,12 +51,12 @@ class Lines:
                 return {index: Lines(_line(value), value) for index, value in enumerate(values)}
         return {}
 
-    def at(self, *keys: _Key) -> Lines | None:
-        """Return those of the value at `keys`, or of the nearest group that is there; None without the first key."""
+    def at(self, *keys: _Key) -> Lines:
+        """Return those of the value at `keys`, or of the nearest group around it that is there."""
         found = self
-        for number, key in enumerate(keys):
+        for key in keys:
             if key not in found.inner:
-                return found if number else None
+                break
             found = found.inner[key]
         return found
 
@@ -89,17 +87,9 @@ class Object:
         owners = self.manifest["metadata"].get("ownerReferences")
         return self.is_live and any(isinstance(o, Mapping) and o.get("controller") is True for o in _items(owners))
 
-    def line(self, message: str) -> int:
-        """Return the line of the field that a finding names, or of its container, or of the object."""
-        roots = [self.lines]
-        if name := re.match(r'container "([^"]+)"', message):
-            container, pod = _container(self.manifest, self.lines, name[1])
-            roots = [found for found in (container, pod, self.lines) if found]
-        for keys in mentioned(message):
-            for root in roots:
-                if found := root.at(*keys):
-                    return found.line
-        return roots[0].line
+    def line(self, path: str) -> int:
+        """Return the line of the field at a path, or of the nearest group around it that is there."""
+        return self.lines.at(*keys_of_path(path)).line
 
 
 @dataclass
@@ -235,20 +225,6 @@ class _Loader(BoundedLoader):
 
 def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
-
-
-def _container(value: Any, lines: Lines, name: str) -> tuple[Lines | None, Lines | None]:
-    """Return the lines of the container of this name, and of the pod that it is in."""
-    pending: list[tuple[Any, Lines]] = [(value, lines)]
-    while pending:
-        value, lines = pending.pop()
-        if isinstance(value, Mapping):
-            for group in ("containers", "initContainers", "ephemeralContainers"):
-                for index, item in enumerate(_items(value.get(group))):
-                    if isinstance(item, Mapping) and item.get("name") == name:
-                        return lines.inner[group].inner[index], lines
-            pending += [(value[key], lines.inner[key]) for key in _WAYS if key in lines.inner]
-    return None, None
 
 
 def _items(value: Any) -> Sequence[Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from agentstack.rendering.registration import Registration, owners
 from components.namespaces.part import PART as NAMESPACES
 from components.part import Part
 from components.parts import PARTS
+from manifests.fields import keys_of_path
 from policies.rules import Violation
 from settings.files import line_of, read_agents
 from settings.model import overrides
@@ -23,8 +23,6 @@ from settings.model import overrides
 from .policy import WAIVERS
 
 _PART_OF: Final[Mapping[str, Part]] = {token: part for part in PARTS for token in part.types}
-# Of single words only this one is sure to be a field.
-_PATH: Final = re.compile(r"(?<![\w./-])(?:image|[a-z][A-Za-z]*(?:\[\d+\])?(?:\.[A-Za-z]\w*(?:\[\d+\])?)+)(?![\w/-])")
 
 
 @dataclass(frozen=True)
@@ -49,19 +47,9 @@ def relative(file: pathlib.Path, root: pathlib.Path) -> str:
     return file.name if path.startswith("..") else pathlib.PurePath(path).as_posix()
 
 
-def mentioned(message: str) -> Iterator[tuple[str, ...]]:
-    """Return the fields that a message names, such as `resources.limits.cpu`, each as its keys: the longest first.
-
-    Only for findings of rules that do not give their `path` yet; goes when all of them do.
-    """
-    words = _PATH.findall(re.sub(r'"[^"]*"', "", message))  # names are in quotes
-    found = {tuple(re.sub(r"\[\d+\]", "", word).split(".")) for word in words}
-    yield from sorted(found, key=lambda keys: (-len(keys), keys))
-
-
 def decided_by(part: Part, path: str) -> Iterator[tuple[str, ...]]:
     """Return the fields that people write for what stands at a path in an object of a part, the likeliest first."""
-    keys = re.sub(r"\[\d+\]", "", path).split(".")
+    keys = [key for key in keys_of_path(path) if isinstance(key, str)]
     if "jobTemplate" in keys:
         keys = keys[keys.index("jobTemplate") + 1 :]
     if "template" in keys:
@@ -125,7 +113,7 @@ class Settings:
             (self._environment.file, changes, ("config", "agentstack:agents", agent)),
             (file, content, ()),
         )
-        fields = list(decided_by(part, violation.path) if violation.path else mentioned(violation.message))
+        fields = list(decided_by(part, violation.path))
         for keys, depth in [*((keys, len(keys)) for keys in fields), *((keys, 1) for keys in fields)]:
             for where, values, begin in written:
                 if overrides(values, keys[:depth]):

@@ -91,6 +91,14 @@ def test_findings_stand_at_their_fields(call: Call, tmp_path: pathlib.Path) -> N
     assert found(call("k8s", *SOME, "--json")[1]) == [("pod.yml", 14, "image-tag"), ("pod.yml", 17, "cpu-limit")]
 
 
+def test_a_finding_on_a_container_stands_in_that_container(call: Call, tmp_path: pathlib.Path) -> None:
+    # Two containers of one name, of which the message could not tell which is meant.
+    second = POD[POD.index("    - name: web") :].replace("web:1.0", "web").replace("limits: {cpu: 1, ", "limits: {")
+    (tmp_path / "pod.yaml").write_text(POD + second)
+    found_ = found(call("pod.yaml", *SOME, "--json")[1])
+    assert found_ == [("pod.yaml", 21, "image-tag"), ("pod.yaml", 24, "cpu-limit")]
+
+
 def test_many_findings_are_counted_by_rule(call: Call, tmp_path: pathlib.Path) -> None:
     pods = [POD.replace("name: web\n", f"name: web-{number}\n", 1).replace("web:1.0", "web") for number in range(11)]
     (tmp_path / "pods.yaml").write_text("---\n".join([*pods, POD.replace("limits: {cpu: 1, ", "limits: {")]))
@@ -423,11 +431,10 @@ def test_values_are_read_as_kubernetes_reads_them(text: str, value: Any) -> None
 
 def test_lines_follow_aliases_and_merges() -> None:
     [(_, lines)] = documents(b"x: &x\n  a: 1\ny:\n  <<: *x\n  b:\n  - c\n  - d: 1\n")
-    assert {(*keys,): found_.line for keys in (["x"], ["x", "a"], ["y", "a"], ["y", "b", 1, "d"], ["y", "b", 1, "z"])
-            if (found_ := lines.at(*keys))} == {
-        ("x",): 1, ("x", "a"): 2, ("y", "a"): 2, ("y", "b", 1, "d"): 7, ("y", "b", 1, "z"): 7,
+    places = {
+        ("x",): 1, ("x", "a"): 2, ("y", "a"): 2, ("y", "b", 1, "d"): 7, ("y", "b", 1, "z"): 7, ("z",): 1, (): 1,
     }  # fmt: skip
-    assert lines.at("z") is None
+    assert {keys: lines.at(*keys).line for keys in places} == places
 
 
 def test_refusals_name_the_line() -> None:

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from agentstack.judging.finding import PlacedFinding
-from agentstack.judging.locate import Location, Settings, decided_by, mentioned, relative, repository
+from agentstack.judging.locate import Location, Settings, decided_by, relative, repository
 from agentstack.judging.sarif import sarif, write
 from agentstack.rendering.environment import Environment
 from agentstack.rendering.manifests import Manifests
@@ -217,19 +217,6 @@ def test_writing_makes_the_folder_and_says_what_is_wrong(tmp_path: pathlib.Path)
 
 
 @pytest.mark.parametrize(
-    ("message", "fields"),
-    [
-        ('container "a.b" requests no cpu; set resources.requests.cpu', ["resources.requests.cpu"]),
-        ("every deployment resets spec.replicas; remove a.b.c and spec.x[0].y", ["a.b.c", "spec.x.y", "spec.replicas"]),
-        ('has the image "r.example.com/team/api:1.2.3", see a/b.c', ["image"]),
-        ("label it pod-security.kubernetes.io/enforce", []),
-    ],
-)
-def test_the_fields_that_a_message_names(message: str, fields: list[str]) -> None:
-    assert [".".join(keys) for keys in mentioned(message)] == fields
-
-
-@pytest.mark.parametrize(
     ("path", "fields"),
     [
         ("spec.template.spec.containers[0].image", ["image"]),
@@ -281,20 +268,22 @@ def found(kind: str, namespace: str, name: str, message: str = "", **fields: Any
 
 
 def test_of_an_agent_it_is_the_line_of_the_field_or_of_its_name(dev: Settings) -> None:
-    deployment = ("Deployment", "agents", "executor")
-    assert dev.place(found(*deployment, 'has the image "x"')) == line("agents/executor.yaml", "image:")
-    assert dev.place(found(*deployment, "set securityContext.x")) == line("agents/executor.yaml", "name:")
-    overridden = line("Pulumi.dev.yaml", "        requests:", after="    executor:")
-    assert dev.place(found(*deployment, "set resources.requests.cpu")) == overridden
-    # The path counts, whatever the message names.
+    name = line("agents/executor.yaml", "name:")
     pod = "spec.template.spec"
     for path, expected in (
         (f"{pod}.containers[0].image", line("agents/executor.yaml", "image:")),
-        (f"{pod}.containers[0].resources.requests.cpu", overridden),
-        (f"{pod}.securityContext", line("agents/executor.yaml", "name:")),
+        (
+            f"{pod}.containers[0].resources.requests.cpu",
+            line("Pulumi.dev.yaml", "        requests:", after="    executor:"),
+        ),
+        (f"{pod}.securityContext", name),
         ("spec.replicas", line("Pulumi.dev.yaml", "      scaling:", after="    executor:")),
+        ('metadata.annotations."example.com/image"', name),
+        ("", name),
     ):
-        assert dev.place(found(*deployment, "set env.x or scaling.min", path=path)) == expected, path
+        # The path counts, whatever the message names.
+        violation = found("Deployment", "agents", "executor", "set env.x or scaling.min", path=path)
+        assert dev.place(violation) == expected, path
 
 
 @pytest.mark.parametrize(
