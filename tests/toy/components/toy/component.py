@@ -9,12 +9,13 @@ from settings.toy import ToySettings
 from components.connection import Connection
 from components.context import Context, Offer
 from components.labels import labels, selector
-from components.network import Edge, Peer, network_policy
-from components.pods import http_probe, resource_requirements, secure_pod, variables
+from components.network import Edge, Peer, edges_from, network_policy
+from components.pods import http_probe, resource_requirements, scrape_annotations, secure_pod, variables
 from components.workloads import deployment, metadata, service, template
 from settings import Settings
 
-_PORT = 8080
+from .part import PORT
+
 _OWN = selector("toy", "state")
 _CLIENT = {"agentstack.dev/toy": "true"}
 
@@ -36,26 +37,28 @@ class Toy(pulumi.ComponentResource):
             name="toy",
             image="ghcr.io/acme/toy:1.0.0",
             env=variables({"GREETING": spec.greeting}),
-            ports=[k8s.core.v1.ContainerPortArgs(name="http", container_port=_PORT)],
+            ports=[k8s.core.v1.ContainerPortArgs(name="http", container_port=PORT)],
             resources=resource_requirements(spec.resources),
             readiness_probe=http_probe("/ready"),
             liveness_probe=http_probe("/health"),
         )
         pod = secure_pod([container], user=10001)
-        deployed = deployment("toy", own, _OWN, template(pod, labels("toy", "state", "1.0.0")), opts=child)
-        service("toy", own, _OWN, {"http": _PORT}, opts=child)
-        clients = Edge((Peer(context.namespaces.agents.name, _CLIENT),), (_PORT,))
+        deployed = deployment(
+            "toy", own, _OWN, template(pod, labels("toy", "state", "1.0.0"), scrape_annotations(PORT)), opts=child
+        )
+        service("toy", own, _OWN, {"http": PORT}, opts=child)
+        clients = Edge((Peer(context.namespaces.agents.name, _CLIENT),), (PORT,))
         network_policy(
             "toy",
             namespace=namespace.ref,
             pod_labels=_OWN,
-            ingress=[clients],
+            ingress=[clients, *edges_from(context.prometheus, PORT)],
             opts=child,
         )
         self.connection = Connection(
-            environment={"TOY_URL": f"http://toy.{namespace.name}.svc.{context.cluster_domain}:{_PORT}"},
+            environment={"TOY_URL": f"http://toy.{namespace.name}.svc.{context.cluster_domain}:{PORT}"},
             pod_labels=_CLIENT,
-            egress=(Edge((Peer(namespace.name, _OWN),), (_PORT,)),),
+            egress=(Edge((Peer(namespace.name, _OWN),), (PORT,)),),
             ready=(deployed,),
         )
         self.register_outputs({})

@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from components.change import Change, shrunk
-from components.part import Part
+from components.part import Exporter, Part
 from settings import Settings
+
+from .topology import NODE, TOY, topology
+
+PORT: Final = 8080
 
 
 def _facts(settings: Settings) -> dict[str, object]:
@@ -17,7 +21,11 @@ PART: Final = Part(
     "toy",
     section="toy",
     types=("agentstack:toy:Toy",),
+    exporters=(Exporter("data", PORT),),
     builder="components.toy.component:build",
     facts=_facts,
     changes=(Change("toy.storage", shrunk, "toys do not fit into a smaller box", "give some away first"),),
+    node_kinds=(TOY,),
+    topology=topology,
+    node=NODE,
 )
