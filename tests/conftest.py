@@ -13,7 +13,7 @@ SPREAD = (
     "tests/binaries/test_redis.py",
     "tests/binaries/test_redis_backup.py",
     "tests/unit/test_diff_command.py",
-    "tests/unit/test_diff_losses.py",
+    "tests/unit/test_diff_destructive.py",
 )
 """Long modules whose tests share hardly anything, so that each may run anywhere."""
 

@@ -36,7 +36,7 @@ class UnreadableError(Exception):
 
 
 @dataclass(frozen=True)
-class Lines:
+class LineTree:
     """The lines of a value, and of what is in it."""
 
     line: int
@@ -44,16 +44,16 @@ class Lines:
     node: yaml.Node = field(repr=False)
 
     @cached_property
-    def inner(self) -> Mapping[_Key, Lines]:
+    def inner(self) -> Mapping[_Key, LineTree]:
         """Those of what is in a group, by key or index."""
         match self.node:
             case yaml.MappingNode(value=pairs):
-                return {key.value: Lines(_line(key), value) for key, value in pairs}
+                return {key.value: LineTree(_line(key), value) for key, value in pairs}
             case yaml.SequenceNode(value=values):
-                return {index: Lines(_line(value), value) for index, value in enumerate(values)}
+                return {index: LineTree(_line(value), value) for index, value in enumerate(values)}
         return {}
 
-    def at(self, *keys: _Key) -> Lines | None:
+    def at(self, *keys: _Key) -> LineTree | None:
         """Return those of the value at `keys`, or of the nearest group that is there; None without the first key."""
         found = self
         for number, key in enumerate(keys):
@@ -64,12 +64,12 @@ class Lines:
 
 
 @dataclass(frozen=True)
-class Object:
+class CheckedObject:
     """One Kubernetes object."""
 
     manifest: Mapping[str, Any]
     file: str
-    lines: Lines
+    lines: LineTree
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -106,7 +106,7 @@ class Object:
 class Contents:
     """What was found in files."""
 
-    objects: list[Object] = field(default_factory=list)
+    objects: list[CheckedObject] = field(default_factory=list)
     files: int = 0
     others: int = 0
     """Documents that are no Kubernetes object."""
@@ -166,7 +166,7 @@ class Contents:
             place = f"{name}:{error.line}" if error.line else name
             self.mistakes.append(f"{escaped(place)}: {error}")
 
-    def _add(self, value: Any, lines: Lines, name: str, kind: str = "") -> None:
+    def _add(self, value: Any, lines: LineTree, name: str, kind: str = "") -> None:
         """Add an object, or the objects in a list; those of a list of `kind` may leave out their own."""
         if not isinstance(value, dict):
             self.others += 1
@@ -181,12 +181,12 @@ class Contents:
                     item = {"apiVersion": version, **item}
                 self._add(item, lines.inner["items"].inner[index], name, kind.removesuffix("List"))
         elif isinstance(kind, str) and isinstance(version, str) and isinstance(value.get("metadata"), dict):
-            self.objects.append(Object(value, name, lines))
+            self.objects.append(CheckedObject(value, name, lines))
         else:
             self.others += 1
 
 
-def documents(content: bytes) -> Iterator[tuple[Any, Lines]]:
+def documents(content: bytes) -> Iterator[tuple[Any, LineTree]]:
     """Return the documents in a text, as plain data with the lines of everything in it; empty ones are left out.
 
     As Kubernetes reads them: keys are text, of two equal keys the last one counts, dates are text. The parts of a value
@@ -205,7 +205,7 @@ def documents(content: bytes) -> Iterator[tuple[Any, Lines]]:
         spaced = text.replace("\t", " ") if text.lstrip()[:1] in ("{", "[") else text
         for value, node in load_all(spaced, _Loader):
             if value is not None:
-                yield value, Lines(_line(node), node)
+                yield value, LineTree(_line(node), node)
     except MalformedError as error:
         raise UnreadableError(f"{error}{hint}", error.line) from None
 
@@ -237,9 +237,9 @@ def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def _container(value: Any, lines: Lines, name: str) -> tuple[Lines | None, Lines | None]:
+def _container(value: Any, lines: LineTree, name: str) -> tuple[LineTree | None, LineTree | None]:
     """Return the lines of the container of this name, and of the pod that it is in."""
-    pending: list[tuple[Any, Lines]] = [(value, lines)]
+    pending: list[tuple[Any, LineTree]] = [(value, lines)]
     while pending:
         value, lines = pending.pop()
         if isinstance(value, Mapping):

@@ -9,7 +9,7 @@ from settings.toy import ToySettings
 from components.connection import Connection
 from components.context import Context, Offer
 from components.labels import labels, selector
-from components.network import Edge, Peer, network_policy
+from components.network import NetworkEdge, Peer, network_policy
 from components.pods import http_probe, resource_requirements, secure_pod, variables
 from components.workloads import deployment, metadata, service, template
 from settings import Settings
@@ -44,7 +44,7 @@ class Toy(pulumi.ComponentResource):
         pod = secure_pod([container], user=10001)
         deployed = deployment("toy", own, _OWN, template(pod, labels("toy", "state", "1.0.0")), opts=child)
         service("toy", own, _OWN, {"http": _PORT}, opts=child)
-        clients = Edge((Peer(context.namespaces.agents.name, _CLIENT),), (_PORT,))
+        clients = NetworkEdge((Peer(context.namespaces.agents.name, _CLIENT),), (_PORT,))
         network_policy(
             "toy",
             namespace=namespace.ref,
@@ -55,7 +55,7 @@ class Toy(pulumi.ComponentResource):
         self.connection = Connection(
             environment={"TOY_URL": f"http://toy.{namespace.name}.svc.{context.cluster_domain}:{_PORT}"},
             pod_labels=_CLIENT,
-            egress=(Edge((Peer(namespace.name, _OWN),), (_PORT,)),),
+            egress=(NetworkEdge((Peer(namespace.name, _OWN),), (_PORT,)),),
             ready=(deployed,),
         )
         self.register_outputs({})
