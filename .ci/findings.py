@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Give findings to GitHub's code scanning, which shows them at their lines.
 
-`.ci/findings.py OWNER/REPO COMMIT REF FILE`: FILE is SARIF of any origin, of a pull request too. It is written anew:
+`.ci/findings.py OWNER/REPO COMMIT REF FILE`: FILE is SARIF of any origin, of a pull request too. It is rewritten:
 only what code scanning shows, in our name; as it is, it could close another tool's alerts by claiming to be that
 tool. Findings that are waived are left out. Needs `gh` with a token that may write security events.
 """

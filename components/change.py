@@ -18,7 +18,7 @@ Cost = Literal["data", "protection", "availability"]
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangeRule:
     """One kind of change of the settings that match `paths`, declared by the part that these settings belong to."""
 
     paths: str
@@ -71,14 +71,14 @@ NAMED: Final = "changes-that-are-named"
 """Sections of docs/data.md."""
 
 
-def smaller_claims(path: str) -> Change:
+def smaller_claims(path: str) -> ChangeRule:
     """Smaller volumes of a StatefulSet, whose size is the setting at `path`."""
-    return Change(path, shrunk, "a claim never shrinks", "give the nodes new claims first", NEW_CLAIMS)
+    return ChangeRule(path, shrunk, "a claim never shrinks", "give the nodes new claims first", NEW_CLAIMS)
 
 
-def moved_outside(path: str) -> Change:
+def moved_outside(path: str) -> ChangeRule:
     """A cluster of the stack given up for an external one, by the mode at `path`."""
-    return Change(
+    return ChangeRule(
         path,
         lambda before, after: after == "external" != before,
         "the cluster's data does not move with it",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pulumi
 import pulumi_kubernetes as k8s
 
-from .network import Edge
+from .network import NetworkEdge
 from .pods import read_only_mount, secret_files
 
 _FILES_DIR = "/etc/agentstack"
@@ -45,7 +45,7 @@ class Connection:
     """`username` and `password` where `secrets` hold them in a URL only: KEDA wants them apart."""
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     """Labels that let a pod through the NetworkPolicy of the other end."""
-    egress: tuple[Edge, ...] = ()
+    egress: tuple[NetworkEdge, ...] = ()
     """Where the agent may open connections to."""
     devices: Mapping[str, int] = field(default_factory=dict)
     """Extended resources that the agent's own process needs, such as `nvidia.com/gpu`."""

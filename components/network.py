@@ -38,7 +38,7 @@ class Peer:
 
 
 @dataclass(frozen=True)
-class Edge:
+class NetworkEdge:
     """Connections between the policy's pods and any of `peers`, on TCP `ports` of the side that listens.
 
     No ports means all of them: the policy of the other side then names the port.
@@ -48,9 +48,9 @@ class Edge:
     ports: tuple[int, ...]
 
 
-def edges_from(peer: Peer | None, *ports: int) -> list[Edge]:
+def edges_from(peer: Peer | None, *ports: int) -> list[NetworkEdge]:
     """The edge from `peer` to `ports`; none where there is no such peer."""
-    return [Edge((peer,), ports)] if peer is not None else []
+    return [NetworkEdge((peer,), ports)] if peer is not None else []
 
 
 PUBLIC_INTERNET = Peer(cidr="0.0.0.0/0", excluded=_NOT_PUBLIC)
@@ -63,7 +63,7 @@ def public_host(host: str) -> Peer:
 
 
 ANYWHERE = Peer(cidr="0.0.0.0/0")
-API_SERVER = Edge((ANYWHERE,), (443, 6443))
+API_SERVER = NetworkEdge((ANYWHERE,), (443, 6443))
 """The Kubernetes API server is no pod, and its address is not known beforehand."""
 DNS = Peer(namespace="kube-system", pod_labels={"k8s-app": "kube-dns"})
 
@@ -78,8 +78,8 @@ def network_policy(
     *,
     namespace: pulumi.Input[str],
     pod_labels: Mapping[str, str],
-    ingress: Sequence[Edge] = (),
-    egress: Sequence[Edge] = (),
+    ingress: Sequence[NetworkEdge] = (),
+    egress: Sequence[NetworkEdge] = (),
     opts: pulumi.ResourceOptions,
 ) -> k8s.networking.v1.NetworkPolicy:
     """Allow the given edges to the pods with `pod_labels`, on top of the namespace's default deny."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from settings import Settings
 
-from .change import Change
+from .change import ChangeRule
 from .purpose import Purpose
 from .topology import Edge, Node, NodeKind
 
@@ -45,7 +45,7 @@ class Part:
     for the platform, which consists of the others."""
     facts: Callable[[Settings], Mapping[str, object]] = _no_facts
     """Returns what decides where data is, how much of it has room and how long it stays, by the path of the setting."""
-    changes: tuple[Change, ...] = ()
+    changes: tuple[ChangeRule, ...] = ()
     """Which changes of these facts are destructive."""
 
     node_kinds: tuple[NodeKind, ...] = ()

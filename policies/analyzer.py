@@ -56,7 +56,7 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Report:
+class PolicyReport:
     """What is found under the name of a policy."""
 
     policy: str
@@ -184,7 +184,7 @@ class Analyzer(AnalyzerServicer):
         waivers: Waivers,
         scope: Scope,
         urns: Mapping[tuple[str, str, str], str],
-    ) -> Iterator[Report]:
+    ) -> Iterator[PolicyReport]:
         """Yield what is not waived, and after it, under a name of its own, what could not be evaluated."""
         not_evaluated = []
         for violation in violations:
@@ -192,16 +192,16 @@ class Analyzer(AnalyzerServicer):
             urn = urns.get((violation.kind, violation.namespace, violation.name), "")
             if violation.outcome != "violation":
                 message = f"{violation.rule}: {violation.message}"
-                not_evaluated.append(Report(rules.NOT_EVALUATED[scope], message, urn))
+                not_evaluated.append(PolicyReport(rules.NOT_EVALUATED[scope], message, urn))
             elif not waivers.covering(violation):
-                yield Report(violation.rule, violation.message, urn)
+                yield PolicyReport(violation.rule, violation.message, urn)
         yield from not_evaluated
 
-    def _about(self, waivers: Waivers, name: str, waiver: Waiver) -> Report:
+    def _about(self, waivers: Waivers, name: str, waiver: Waiver) -> PolicyReport:
         problem = waivers.problem(name, waiver, rules.LEVELS[name])
-        return Report(name, f"{self._waiver_file}:{waiver.line}: {waiver.resource}: {problem.message}")
+        return PolicyReport(name, f"{self._waiver_file}:{waiver.line}: {waiver.resource}: {problem.message}")
 
-    def _response(self, reports: Iterable[Report]) -> proto.AnalyzeResponse:
+    def _response(self, reports: Iterable[PolicyReport]) -> proto.AnalyzeResponse:
         response = proto.AnalyzeResponse()
         for report in reports:
             policy, level = self._policies[report.policy], self._levels[report.policy]

@@ -12,7 +12,7 @@ from xdist.scheduler import LoadScopeScheduling
 SPREAD = (
     "tests/binaries/test_redis.py",
     "tests/unit/test_diff_command.py",
-    "tests/unit/test_diff_losses.py",
+    "tests/unit/test_diff_destructive.py",
 )
 """Long modules whose tests share hardly anything, so that each may run anywhere.
 

@@ -199,7 +199,9 @@ def _field_docs(model: type[Model]) -> Iterator[tuple[str, str]]:
             assert isinstance(definition, ast.ClassDef)
             for field, below in pairwise(definition.body):
                 match field, below:
-                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))) if (
+                        name in model.model_fields
+                    ):
                         yield name, inspect.cleandoc(text)
 
 

@@ -14,7 +14,7 @@ from manifests.stack import WHOLE, Stack
 from manifests.workloads import SCALED_KINDS, kind_of
 from policies.rules import Rule, Violation, evaluate
 
-from .objects import Contents, Object
+from .objects import CheckedObject, Contents
 
 STREAM: Final = "-"
 """The argument that stands for standard input."""
@@ -25,7 +25,7 @@ _KUSTOMIZE: Final = "`kubectl kustomize DIR | agentstack check -`"
 
 
 @dataclass(frozen=True)
-class Finding:
+class LocatedFinding:
     """What a rule found, and where."""
 
     violation: Violation
@@ -40,12 +40,12 @@ class Checked:
 
     source: str
     contents: Contents
-    objects: Sequence[Object]
+    objects: Sequence[CheckedObject]
     """Those that were judged."""
     rules: Sequence[Rule]
     not_applied: Sequence[str]
     """The ids of the rules that need more than a part of the objects."""
-    findings: Sequence[Finding]
+    findings: Sequence[LocatedFinding]
     notes: Sequence[str]
 
     @property
@@ -74,17 +74,17 @@ def judge(source: str, contents: Contents, policies: Policies, waivers: pathlib.
     for violation in policies.waivers.about(rule.id for rule in rules).apply(violations, policies.levels):
         judged = read.get(id(violation.subject))
         if violation.waiver and not violation.waived:
-            findings.append(Finding(violation, str(waivers), violation.waiver.line))
+            findings.append(LocatedFinding(violation, str(waivers), violation.waiver.line))
         elif judged:
-            findings.append(Finding(violation, judged.file, judged.line(violation.path)))
+            findings.append(LocatedFinding(violation, judged.file, judged.line(violation.path)))
         else:
-            findings.append(Finding(violation, source, 1))
+            findings.append(LocatedFinding(violation, source, 1))
     findings.sort(key=lambda finding: (finding.violation.waived, finding.file, finding.line))
     not_applied = [rule.id for rule in policies.rules if rule.complete]
     return Checked(source, contents, objects, rules, not_applied, findings, list(_notes(contents, objects, elsewhere)))
 
 
-def _declared(objects: Sequence[Object]) -> list[Manifest]:
+def _declared(objects: Sequence[CheckedObject]) -> list[Manifest]:
     """Return the manifests; those of live objects without the replicas that an autoscaler has set."""
     stack = Stack(found.manifest for found in objects)
     manifests = []
@@ -102,7 +102,7 @@ def _declared(objects: Sequence[Object]) -> list[Manifest]:
     return manifests
 
 
-def _notes(contents: Contents, objects: Sequence[Object], elsewhere: Collection[str]) -> Iterator[str]:
+def _notes(contents: Contents, objects: Sequence[CheckedObject], elsewhere: Collection[str]) -> Iterator[str]:
     yield from contents.notes
     if contents.others:
         yield f"{number_of(contents.others, 'document')} that {_are(contents.others)} no Kubernetes object: passed over"

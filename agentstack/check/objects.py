@@ -34,7 +34,7 @@ class UnreadableError(Exception):
 
 
 @dataclass(frozen=True)
-class Lines:
+class LineTree:
     """The lines of a value, and of what is in it."""
 
     line: int
@@ -42,16 +42,16 @@ class Lines:
     node: yaml.Node = field(repr=False)
 
     @cached_property
-    def inner(self) -> Mapping[_Key, Lines]:
+    def inner(self) -> Mapping[_Key, LineTree]:
         """Those of what is in a group, by key or index."""
         match self.node:
             case yaml.MappingNode(value=pairs):
-                return {key.value: Lines(_line(key), value) for key, value in pairs}
+                return {key.value: LineTree(_line(key), value) for key, value in pairs}
             case yaml.SequenceNode(value=values):
-                return {index: Lines(_line(value), value) for index, value in enumerate(values)}
+                return {index: LineTree(_line(value), value) for index, value in enumerate(values)}
         return {}
 
-    def at(self, *keys: _Key) -> Lines:
+    def at(self, *keys: _Key) -> LineTree:
         """Return those of the value at `keys`, or of the nearest group around it that is there."""
         found = self
         for key in keys:
@@ -62,12 +62,12 @@ class Lines:
 
 
 @dataclass(frozen=True)
-class Object:
+class CheckedObject:
     """One Kubernetes object."""
 
     manifest: Mapping[str, Any]
     file: str
-    lines: Lines
+    lines: LineTree
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -96,7 +96,7 @@ class Object:
 class Contents:
     """What was found in files."""
 
-    objects: list[Object] = field(default_factory=list)
+    objects: list[CheckedObject] = field(default_factory=list)
     files: int = 0
     others: int = 0
     """Documents that are no Kubernetes object."""
@@ -156,7 +156,7 @@ class Contents:
             place = f"{name}:{error.line}" if error.line else name
             self.mistakes.append(f"{escaped(place)}: {error}")
 
-    def _add(self, value: Any, lines: Lines, name: str, kind: str = "") -> None:
+    def _add(self, value: Any, lines: LineTree, name: str, kind: str = "") -> None:
         """Add an object, or the objects in a list; those of a list of `kind` may leave out their own."""
         if not isinstance(value, dict):
             self.others += 1
@@ -171,12 +171,12 @@ class Contents:
                     item = {"apiVersion": version, **item}
                 self._add(item, lines.inner["items"].inner[index], name, kind.removesuffix("List"))
         elif isinstance(kind, str) and isinstance(version, str) and isinstance(value.get("metadata"), dict):
-            self.objects.append(Object(value, name, lines))
+            self.objects.append(CheckedObject(value, name, lines))
         else:
             self.others += 1
 
 
-def documents(content: bytes) -> Iterator[tuple[Any, Lines]]:
+def documents(content: bytes) -> Iterator[tuple[Any, LineTree]]:
     """Return the documents in a text, as plain data with the lines of everything in it; empty ones are left out.
 
     As Kubernetes reads them: keys are text, of two equal keys the last one counts, dates are text. The parts of a value
@@ -195,7 +195,7 @@ def documents(content: bytes) -> Iterator[tuple[Any, Lines]]:
         spaced = text.replace("\t", " ") if text.lstrip()[:1] in ("{", "[") else text
         for value, node in load_all(spaced, _Loader):
             if value is not None:
-                yield value, Lines(_line(node), node)
+                yield value, LineTree(_line(node), node)
     except MalformedError as error:
         raise UnreadableError(f"{error}{hint}", error.line) from None
 

@@ -9,13 +9,13 @@ from typing import Final
 
 from rich.text import Text
 
-from agentstack.judging.finding import PlacedFinding
+from agentstack.judging.finding import PlacedFindingReport
 from agentstack.judging.locate import relative, repository
 from agentstack.output.console import new_console
 from agentstack.output.published import Published
 from manifests.text import escaped
 
-from .judge import STDIN, STREAM, Checked, Finding, number_of
+from .judge import STDIN, STREAM, Checked, LocatedFinding, number_of
 
 _INDENT: Final = "    "
 _MANY: Final = 10
@@ -35,19 +35,19 @@ class CheckReport(Published):
     """How many judged them."""
     not_applied: tuple[str, ...]
     """The ids of the rules that need all objects of a stack."""
-    findings: tuple[PlacedFinding, ...]
+    findings: tuple[PlacedFindingReport, ...]
     notes: tuple[str, ...]
     """What was left out, and what to keep in mind."""
     mistakes: tuple[str, ...]
     """What could not be read."""
 
 
-def findings(checked: Checked) -> tuple[PlacedFinding, ...]:
+def findings(checked: Checked) -> tuple[PlacedFindingReport, ...]:
     """Return the findings as published; files from the root of their repository."""
     folder = pathlib.Path() if checked.source == STREAM else pathlib.Path(checked.source)
     root = repository(folder if folder.is_dir() else folder.parent)
     return tuple(
-        PlacedFinding.of(
+        PlacedFindingReport.of(
             finding.violation,
             STDIN if finding.file == STDIN else relative(pathlib.Path(finding.file), root),
             finding.line,
@@ -100,7 +100,7 @@ def show(checked: Checked) -> None:
         console.print(Text.assemble(("note   ", "bold"), (why, "dim")))
 
 
-def _summary(findings: Sequence[Finding]) -> str:
+def _summary(findings: Sequence[LocatedFinding]) -> str:
     counted = Counter("waived" if f.violation.waived else f.violation.severity for f in findings)
     parts = [number_of(counted[word], word) for word in ("error", "warning") if counted[word]]
     parts += [f"{counted['waived']} waived"] if counted["waived"] else []

@@ -16,7 +16,7 @@ from agentstack.release.judge import Ask
 from agentstack.rendering.environment import Environment, find_project
 
 if TYPE_CHECKING:
-    from agentstack.release.stack import Stack
+    from agentstack.release.stack import EngineStack
 
 _LOCKED: Final = 5
 """The exit code where another update is under way."""
@@ -28,13 +28,13 @@ Env: TypeAlias = Annotated[str, typer.Option("--env", help="The environment: the
 Verbose: TypeAlias = Annotated[bool, typer.Option("--verbose", help="Show what the engine prints.")]
 
 
-def stack(env: str, *, verbose: bool) -> Stack:
+def stack(env: str, *, verbose: bool) -> EngineStack:
     """Return the stack of an environment."""
     environment = Environment.find(find_project(pathlib.Path()), env)
     # The engine's SDK takes 0.3 s to import, and the help of a command needs none of it.
-    from agentstack.release.stack import Stack
+    from agentstack.release.stack import EngineStack
 
-    return Stack(environment, verbose=verbose)
+    return EngineStack(environment, verbose=verbose)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from agentstack.output.document import Code, Line, Section, Table
 from agentstack.output.published import Published
-from agentstack.preview.published import NamespaceEntry, Pods, Quota
+from agentstack.preview.published import NamespaceEntry, PodsReport, QuotaReport
 from manifests.quantities import amount_text
 
 from .snapshot import Snapshot
@@ -25,23 +25,23 @@ _FIELDS: Final = (
 """Field of a namespace's entry, resource, and how people call it."""
 
 
-class Amounts(Published):
+class NamespaceAmounts(Published):
     """What the pods of a namespace ask for: CPU in cores, memory in bytes."""
 
-    pods: Pods
-    cpu_requests: Quota | None = Field(None, alias="requests.cpu")
-    memory_requests: Quota | None = Field(None, alias="requests.memory")
-    cpu_limits: Quota | None = Field(None, alias="limits.cpu")
-    memory_limits: Quota | None = Field(None, alias="limits.memory")
+    pods: PodsReport
+    cpu_requests: QuotaReport | None = Field(None, alias="requests.cpu")
+    memory_requests: QuotaReport | None = Field(None, alias="requests.memory")
+    cpu_limits: QuotaReport | None = Field(None, alias="limits.cpu")
+    memory_limits: QuotaReport | None = Field(None, alias="limits.memory")
 
 
 class CapacityChange(Published):
     """A namespace of either revision."""
 
     name: str
-    before: Amounts | None
+    before: NamespaceAmounts | None
     """`null` where the base does not have it."""
-    after: Amounts | None
+    after: NamespaceAmounts | None
     """`null` where it is gone."""
 
 
@@ -73,17 +73,17 @@ def published(before: Snapshot, after: Snapshot) -> tuple[CapacityChange, ...]:
     )
 
 
-def _amounts(namespace: NamespaceEntry | None) -> Amounts | None:
+def _amounts(namespace: NamespaceEntry | None) -> NamespaceAmounts | None:
     if namespace is None:
         return None
-    return Amounts(**{field: getattr(namespace, field) for field, _, _ in _FIELDS})
+    return NamespaceAmounts(**{field: getattr(namespace, field) for field, _, _ in _FIELDS})
 
 
 def _namespaces(snapshot: Snapshot) -> Mapping[str, NamespaceEntry]:
     return {namespace.name: namespace for namespace in snapshot.summary.namespaces}
 
 
-def _text(amount: Quota | None, resource: str) -> str:
+def _text(amount: QuotaReport | None, resource: str) -> str:
     if amount is None:
         return "none"
     low, high = (amount_text(Decimal(str(end)), resource) for end in (amount.min, amount.max))
@@ -91,7 +91,7 @@ def _text(amount: Quota | None, resource: str) -> str:
     return f"{low if low == high else f'{low} to {high}'}{quota}"
 
 
-def _exceeds(amount: Quota | None) -> bool:
+def _exceeds(amount: QuotaReport | None) -> bool:
     return amount is not None and amount.quota is not None and amount.max > amount.quota
 
 

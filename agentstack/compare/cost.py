@@ -21,7 +21,7 @@ _ARROW = " → "
 
 
 @dataclass(frozen=True)
-class Row:
+class CostRow:
     """An agent, or what a team has besides, before and after; an empty share stands for what is not there."""
 
     teams: tuple[str, ...]
@@ -60,7 +60,7 @@ class Comparison:
         return former != replace(self.after.pricing, prices=former.prices)
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[CostRow]:
         """What has other pods, requests, limits, storage or costs, or changes hands, the greatest change first."""
         before, after = _owned(self.before.costs), _owned(self.after.costs)
         nobody: tuple[str, Share] = ("", Share())
@@ -69,7 +69,7 @@ class Comparison:
             (was, earlier), (will_be, later) = before.get(key, nobody), after.get(key, nobody)
             if (was, earlier) != (will_be, later):
                 teams = tuple(dict.fromkeys(team for team in (was, will_be) if team))
-                rows.append(Row(teams, key[1], earlier, later))
+                rows.append(CostRow(teams, key[1], earlier, later))
         return sorted(rows, key=lambda row: (-abs(row.change.high), -abs(row.change.low), row.teams, row.agent or ""))
 
 
@@ -168,7 +168,7 @@ def _change(span: Span) -> str:
     return low if low == high else f"{low or '0.00'} to {high or '0.00'}"
 
 
-def _name(row: Row) -> tuple[Line, Line]:
+def _name(row: CostRow) -> tuple[Line, Line]:
     first, *others = (_team(team) for team in row.teams)
     return (first, _ARROW, others[0]) if others else first, Code(row.agent) if row.agent else ""
 
@@ -177,7 +177,7 @@ def _team(team: str) -> str | Code:
     return team if team in (NO_TEAM, PLATFORM) else Code(team)
 
 
-def _table(rows: list[Row]) -> Table:
+def _table(rows: list[CostRow]) -> Table:
     return Table(
         ("team", "agent", ">pods", ">at least", ">at most", ">change"),
         tuple(
@@ -193,7 +193,7 @@ def _table(rows: list[Row]) -> Table:
     )
 
 
-def _usage_table(rows: list[Row]) -> Table:
+def _usage_table(rows: list[CostRow]) -> Table:
     def cpu(share: Share) -> str:
         return f"{_amounts(share.usage.cpu_requests, 'cpu')} ({_amounts(share.usage.cpu_limits, 'cpu')})"
 
@@ -218,7 +218,7 @@ def _teams(found: Comparison) -> Iterator[Table]:
     """Return a table of the teams, where the rows of agents do not say as much."""
     before, after = found.before.costs.teams, found.after.costs.teams
     names = {**before, **after}.keys()
-    rows = [Row((team,), None, before.get(team, Share()), after.get(team, Share())) for team in names]
+    rows = [CostRow((team,), None, before.get(team, Share()), after.get(team, Share())) for team in names]
     if names <= {NO_TEAM, PLATFORM}:
         return
     yield Table(
@@ -235,7 +235,7 @@ def _teams(found: Comparison) -> Iterator[Table]:
     )
 
 
-def _both(row: Row, text: Callable[[Share], str]) -> str:
+def _both(row: CostRow, text: Callable[[Share], str]) -> str:
     before, after = text(row.before), text(row.after)
     return before if before == after else f"{before}{_ARROW}{after}"
 

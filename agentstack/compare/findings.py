@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from agentstack.judging.finding import Finding
+from agentstack.judging.finding import FindingReport
 from agentstack.output.document import Block, Code, Fold, Mark, Section, Table
 from agentstack.output.published import Published
 from manifests.manifest import object_title
@@ -18,9 +18,9 @@ from .snapshot import Key, Snapshot
 class FindingsReport(Published):
     """What the policies found in both revisions."""
 
-    new: tuple[Finding, ...]
-    solved: tuple[Finding, ...]
-    left: tuple[Finding, ...]
+    new: tuple[FindingReport, ...]
+    solved: tuple[FindingReport, ...]
+    left: tuple[FindingReport, ...]
     """Those that were there before."""
 
 
@@ -28,17 +28,17 @@ class FindingsReport(Published):
 class Findings:
     """What the policies found in both revisions."""
 
-    new: Sequence[Finding]
-    solved: Sequence[Finding]
-    left: Sequence[Finding]
+    new: Sequence[FindingReport]
+    solved: Sequence[FindingReport]
+    left: Sequence[FindingReport]
 
     @classmethod
     def of(cls, before: Snapshot, after: Snapshot, changes: Iterable[Change] = ()) -> Findings:
         """Tell what is new from what was there; one whose message alone, or object's name, differs is the same."""
         formerly = {change.after.key: change.before.key for change in changes if change.before and change.after}
         old = Counter(map(_identity, before.summary.policies))
-        new: list[Finding] = []
-        left: list[Finding] = []
+        new: list[FindingReport] = []
+        left: list[FindingReport] = []
         for finding in after.summary.policies:
             identity = _identity(finding, formerly)
             known = old[identity] > 0
@@ -82,16 +82,16 @@ class Findings:
         return FindingsReport(new=new, solved=solved, left=left)
 
 
-def _without_place(finding: Finding) -> Finding:
-    return Finding.model_construct(**{name: getattr(finding, name) for name in Finding.model_fields})
+def _without_place(finding: FindingReport) -> FindingReport:
+    return FindingReport.model_construct(**{name: getattr(finding, name) for name in FindingReport.model_fields})
 
 
-def _identity(finding: Finding, formerly: Mapping[Key, Key] | None = None) -> tuple[str, ...]:
+def _identity(finding: FindingReport, formerly: Mapping[Key, Key] | None = None) -> tuple[str, ...]:
     key = (finding.kind, finding.namespace, finding.name)
     return (finding.rule, finding.outcome, *(formerly or {}).get(key, key))
 
 
-def _table(findings: Sequence[Finding]) -> Table:
+def _table(findings: Sequence[FindingReport]) -> Table:
     ordered = sorted(findings, key=lambda finding: (not finding.fails, finding.rule))
     return Table(
         ("severity", "rule", "object", "what is wrong, and the fix"),

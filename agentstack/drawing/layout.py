@@ -53,7 +53,7 @@ class Box:
 
 
 @dataclass
-class Section:
+class Frame:
     """A titled frame around nodes of one role."""
 
     title: str
@@ -78,7 +78,7 @@ class Section:
 class Layout:
     """A picture: its size, and where everything is in it."""
 
-    sections: list[Section]
+    sections: list[Frame]
     paths: dict[tuple[str, str, str], str] = field(default_factory=dict)
     """By the edge's key, as the `d` of an SVG path."""
     width: float = 0
@@ -122,7 +122,7 @@ def cut(text: str, width: float, size: float, *, bold: bool = False) -> str:
     return f"{text.rstrip()}…"
 
 
-def _sections(graph: Graph) -> Iterator[Section]:
+def _sections(graph: Graph) -> Iterator[Frame]:
     for role in ROLES:
         teams: dict[str, list[Node]] = defaultdict(list)
         for node in graph.nodes:
@@ -134,10 +134,10 @@ def _sections(graph: Graph) -> Iterator[Section]:
             namespaces = {node.group for node in nodes}
             within = "".join(namespaces - {role.title}) if len(namespaces) == 1 else ""
             heading = f"{name} · namespace {within}" if within else name
-            yield Section(heading, role.column, [Box(node, role.column) for node in nodes])
+            yield Frame(heading, role.column, [Box(node, role.column) for node in nodes])
 
 
-def _order(sections: Sequence[Section], edges: Sequence[Edge], by_id: Mapping[str, Box]) -> None:
+def _order(sections: Sequence[Frame], edges: Sequence[Edge], by_id: Mapping[str, Box]) -> None:
     """Put the nodes of each section into the order, of those tried, in which the fewest edges cross.
 
     By barycentres: Sugiyama, Tagawa and Toda, 1981, https://doi.org/10.1109/TSMC.1981.4308636.
@@ -162,7 +162,7 @@ def _order(sections: Sequence[Section], edges: Sequence[Edge], by_id: Mapping[st
         section.boxes = boxes
 
 
-def _ranks(sections: Sequence[Section]) -> dict[str, float]:
+def _ranks(sections: Sequence[Frame]) -> dict[str, float]:
     """Return the place of each node in its column, from 0 to 1."""
     columns: dict[int, list[Box]] = defaultdict(list)
     for section in sections:
@@ -222,7 +222,7 @@ def _place(found: Layout, edges: Sequence[Edge], by_id: Mapping[str, Box]) -> No
     found.height = tallest + 2 * MARGIN
 
 
-def _width(section: Section) -> float:
+def _width(section: Frame) -> float:
     wanted = text_width(section.title, HEADING_SIZE, bold=True) + 2
     for box in section.boxes:
         label = text_width(box.node.label, LABEL_SIZE, bold=True)

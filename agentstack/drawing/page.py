@@ -18,7 +18,7 @@ from typing import Any, Final
 from agentstack.compare.model import ABSENT, Change
 from agentstack.compare.redaction import shown
 from agentstack.compare.snapshot import Key, Object, Snapshot
-from agentstack.judging.finding import PlacedFinding
+from agentstack.judging.finding import PlacedFindingReport
 from agentstack.rendering.manifests import to_yaml
 from components.topology import EDGE_KINDS
 from manifests.capacity import capacity
@@ -190,14 +190,14 @@ def _sum(spans: Iterator[tuple[Decimal, Decimal]]) -> dict[str, str] | None:
     return {"min": str(sum(low for low, _ in found)), "max": str(sum(high for _, high in found))}
 
 
-def _findings(snapshot: Snapshot) -> dict[Key, list[PlacedFinding]]:
-    found: dict[Key, list[PlacedFinding]] = defaultdict(list)
+def _findings(snapshot: Snapshot) -> dict[Key, list[PlacedFindingReport]]:
+    found: dict[Key, list[PlacedFindingReport]] = defaultdict(list)
     for finding in snapshot.summary.policies:
         found[finding.kind, finding.namespace, finding.name].append(finding)
     return found
 
 
-def _finding(found: PlacedFinding) -> dict[str, Any]:
+def _finding(found: PlacedFindingReport) -> dict[str, Any]:
     """Return a finding with the line that makes it so, and who waived it; revisions differ in what they say of both."""
     place, waived = found.place, found.waived
     return {
@@ -209,7 +209,7 @@ def _finding(found: PlacedFinding) -> dict[str, Any]:
     }
 
 
-def _object(thing: Object, change: Change | None, findings: Sequence[PlacedFinding]) -> dict[str, Any]:
+def _object(thing: Object, change: Change | None, findings: Sequence[PlacedFindingReport]) -> dict[str, Any]:
     kind, namespace, name = thing.key
     return {
         "kind": kind,

@@ -34,7 +34,7 @@ _OPERATIONS: Final[Mapping[str, Operation]] = {
 
 
 @dataclass(frozen=True)
-class State:
+class ResourceState:
     """What the engine has, or would have, of a resource; `SECRET` stands for secrets."""
 
     inputs: Mapping[str, Any]
@@ -49,8 +49,8 @@ class Refreshed:
 
     urn: str
     type: str
-    before: State
-    after: State | None
+    before: ResourceState
+    after: ResourceState | None
     """None if it is gone."""
     differs: tuple[str, ...]
     """The fields in which the engine sees that it is not what was declared: only those does an update put back."""
@@ -63,8 +63,8 @@ class Step:
     operation: Operation
     urn: str
     type: str
-    before: State | None
-    after: State | None
+    before: ResourceState | None
+    after: ResourceState | None
     fields: tuple[str, ...] = ()
     forced: tuple[str, ...] = ()
     """The fields for which the provider replaces it; none if it is replaced with something that it depends on."""
@@ -95,7 +95,7 @@ def name_of(urn: str) -> tuple[str, str]:
     return types.rpartition("$")[2], name
 
 
-def title_of(urn: str, state: State | None = None) -> str:
+def title_of(urn: str, state: ResourceState | None = None) -> str:
     """Return how people write a resource: `StatefulSet/data/redis`, or `RandomPassword/redis-operator`."""
     manifest = (state.inputs or state.outputs) if state is not None else {}
     metadata = manifest.get("metadata")
@@ -152,15 +152,15 @@ def _step(metadata: Mapping[str, Any]) -> Step:
     )
 
 
-def _found(metadata: Mapping[str, Any]) -> State | None:
+def _found(metadata: Mapping[str, Any]) -> ResourceState | None:
     state = _state(metadata.get("new"))
     return state if state is not None and (state.inputs or state.outputs) else None
 
 
-def _state(raw: Mapping[str, Any] | None) -> State | None:
+def _state(raw: Mapping[str, Any] | None) -> ResourceState | None:
     if raw is None:
         return None
-    return State(
+    return ResourceState(
         _plain(raw.get("inputs") or {}),
         _plain(raw.get("outputs") or {}),
         bool(raw.get("protect")),

@@ -37,7 +37,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Object:
+class ExplainedObject:
     """One Kubernetes object that is there for the agent."""
 
     kind: str
@@ -70,5 +70,5 @@ class Explanation:
     agent: str
     environment: str
     settings: Sequence[Setting]
-    objects: Sequence[Object]
+    objects: Sequence[ExplainedObject]
     variables: Sequence[Variable]

@@ -10,7 +10,7 @@ from components.agent.part import PART as AGENT
 from components.parts import PARTS
 from manifests.fields import text
 
-from .model import Object
+from .model import ExplainedObject
 
 if TYPE_CHECKING:
     from agentstack.rendering.manifests import RenderedObject
@@ -55,15 +55,15 @@ def serving_objects(own: Sequence[RenderedObject], things: Sequence[RenderedObje
 
 def described(
     things: Sequence[RenderedObject], registrations: Mapping[str, Registration], given: Collection[str]
-) -> list[Object]:
+) -> list[ExplainedObject]:
     """Describe objects, in the order of showing; `given` are the fields that somebody wrote, as purposes name them."""
-    found: list[tuple[tuple[int, str, str], Object]] = []
+    found: list[tuple[tuple[int, str, str], ExplainedObject]] = []
     for thing in things:
         component = next((owner.type for owner in owners(thing.registration, registrations) if owner.component), "")
         rank, purpose = _purpose(thing, component)
         because = tuple(field for field in purpose.fields if field in given) if purpose else ()
         words = purpose.of(thing.object) if purpose else ""
-        shown = Object(thing.kind, thing.name, component.rpartition(":")[2], words, because, thing.path)
+        shown = ExplainedObject(thing.kind, thing.name, component.rpartition(":")[2], words, because, thing.path)
         found.append(((rank, thing.kind, thing.name), shown))
     return [shown for _, shown in sorted(found, key=lambda item: item[0])]
 

@@ -215,7 +215,7 @@ def _how_to_approve(missing: Sequence[DestructiveChange]) -> list[Block]:
     return blocks
 
 
-class FieldReport(Published):
+class CauseReport(Published):
     """One field that causes it."""
 
     path: str
@@ -231,7 +231,7 @@ class DestructiveChangeReport(Published):
     resource: str
     """What an approval names: `StatefulSet/data/redis`, `RandomPassword/redis-operator`, or `redis.shards`."""
     severity: Severity
-    change: tuple[FieldReport, ...]
+    change: tuple[CauseReport, ...]
     """The fields that cause it; empty if the object is gone."""
     consequence: str
     way: str
@@ -256,7 +256,7 @@ def published(found: Iterable[DestructiveChange]) -> tuple[DestructiveChangeRepo
             resource=each.resource,
             severity=each.severity,
             change=tuple(
-                FieldReport(path=field.path, before=or_null(field.before), after=or_null(field.after))
+                CauseReport(path=field.path, before=or_null(field.before), after=or_null(field.after))
                 for field in each.what
             ),
             consequence=each.consequence,

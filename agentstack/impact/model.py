@@ -49,7 +49,7 @@ they read when they started."""
 
 
 @dataclass(frozen=True)
-class Rollout:
+class WorkloadRollout:
     """What becomes of the pods of one workload."""
 
     workload: str

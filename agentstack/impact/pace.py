@@ -32,7 +32,7 @@ from manifests.labels import TRACK
 from manifests.quantities import share_of
 from manifests.workloads import containers, pod_spec, pod_template, running_containers
 
-from .model import Rollout
+from .model import WorkloadRollout
 
 
 def span(workload: Workload) -> tuple[int, int]:
@@ -40,10 +40,12 @@ def span(workload: Workload) -> tuple[int, int]:
     return workload.minimum, workload.maximum
 
 
-def candidate(known: Object, workload: Workload) -> Rollout:
+def candidate(known: Object, workload: Workload) -> WorkloadRollout:
     """Return what becomes of the pods of a candidate, which start beside the stable version."""
     note = "beside the stable version (docs/releases.md)"
-    return Rollout(known.title, "starts", ("a release",), span(workload), longest=_pod(known.manifest), note=note)
+    return WorkloadRollout(
+        known.title, "starts", ("a release",), span(workload), longest=_pod(known.manifest), note=note
+    )
 
 
 def track(known: Object) -> str:
@@ -51,11 +53,11 @@ def track(known: Object) -> str:
     return text(pod_template(known.manifest), "metadata", "labels", TRACK)
 
 
-def restart(known: Object, workload: Workload, after: Snapshot, causes: tuple[str, ...]) -> Rollout:
+def restart(known: Object, workload: Workload, after: Snapshot, causes: tuple[str, ...]) -> WorkloadRollout:
     """Return how the pods of a workload of `after` are replaced, and how long that takes at most."""
     manifest, (low, high) = known.manifest, span(workload)
     each = _pod(manifest)
-    rolled = Rollout(known.title, "restarts", causes, (low, high))
+    rolled = WorkloadRollout(known.title, "restarts", causes, (low, high))
     match known.key[0]:
         case "PodTemplate":
             controller = after.objects.get(("Deployment", known.key[1], f"{known.key[2]}-fleet"))
@@ -75,7 +77,7 @@ def restart(known: Object, workload: Workload, after: Snapshot, causes: tuple[st
             return _daemon_set(rolled, manifest, each)
 
 
-def _deployment(rolled: Rollout, known: Object, each: timedelta) -> Rollout:
+def _deployment(rolled: WorkloadRollout, known: Object, each: timedelta) -> WorkloadRollout:
     (low, high), spec = rolled.pods, mapping(known.manifest, "spec")
     seconds = get(spec, "progressDeadlineSeconds")
     rolled = replace(rolled, deadline=timedelta(seconds=seconds if isinstance(seconds, int) else 600))
@@ -107,7 +109,7 @@ def _share(value: Any, of: int, default: int | str, *, up: bool) -> int:
     return share_of(default if value is None else value, of, up=up) or 0
 
 
-def _stateful_set(rolled: Rollout, manifest: Mapping[str, Any], each: timedelta) -> Rollout:
+def _stateful_set(rolled: WorkloadRollout, manifest: Mapping[str, Any], each: timedelta) -> WorkloadRollout:
     low, high = rolled.pods
     strategy = mapping(manifest, "spec", "updateStrategy")
     if get(strategy, "type") == "OnDelete":
@@ -122,7 +124,7 @@ def _stateful_set(rolled: Rollout, manifest: Mapping[str, Any], each: timedelta)
     return replace(rolled, pods=(low, high), at_once=words, longest=each * math.ceil(high / at_once), note=note)
 
 
-def _daemon_set(rolled: Rollout, manifest: Mapping[str, Any], each: timedelta) -> Rollout:
+def _daemon_set(rolled: WorkloadRollout, manifest: Mapping[str, Any], each: timedelta) -> WorkloadRollout:
     strategy = mapping(manifest, "spec", "updateStrategy")
     if get(strategy, "type") == "OnDelete":
         return replace(rolled, action="waits", note="restarts nothing by itself (`OnDelete`)")

@@ -17,7 +17,7 @@ from settings.types import duration_text
 
 from .causes import causes as causes_of
 from .causes import changed_configuration, described, of_template
-from .model import Rollout, RolloutAction
+from .model import RolloutAction, WorkloadRollout
 from .pace import candidate, restart, span, track
 from .replacements import is_replaced
 
@@ -25,7 +25,7 @@ _INTERESTING: Final[Mapping[RolloutAction, int]] = {"interrupts": 0, "restarts":
 _ROLLING: Final = ("Deployment", "StatefulSet", "DaemonSet", "PodTemplate")
 
 
-def rollouts(before: Snapshot, after: Snapshot, changes: Iterable[Change]) -> list[Rollout]:
+def rollouts(before: Snapshot, after: Snapshot, changes: Iterable[Change]) -> list[WorkloadRollout]:
     """Return what the changes do to pods: what interrupts first, then what restarts, then the rest.
 
     Workloads that are added, removed or replaced are not in it (see `destructive`), and Jobs end by themselves.
@@ -37,7 +37,7 @@ def rollouts(before: Snapshot, after: Snapshot, changes: Iterable[Change]) -> li
         for change in changes
         if change.action == "changed" and change.after is not None and change.after.key[0] in ("ConfigMap", "Secret")
     }
-    found: dict[Key, Rollout] = {}
+    found: dict[Key, WorkloadRollout] = {}
     gone = set[Key]()
     for change in changes:
         known = change.after
@@ -61,7 +61,7 @@ def rollouts(before: Snapshot, after: Snapshot, changes: Iterable[Change]) -> li
                 found[key], note="; ".join(filter(None, (found[key].note, f"scales as well: {words}")))
             )
         else:
-            found[key] = Rollout(object_title(*key), "scales", (words,), new, note="restarts nothing")
+            found[key] = WorkloadRollout(object_title(*key), "scales", (words,), new, note="restarts nothing")
     for key in numbers[1].keys() & before.objects.keys() - found.keys() - gone:
         if (read := _reread(after.objects[key], numbers[1][key], configuration)) is not None:
             found[key] = read
@@ -82,13 +82,13 @@ def _count(span: tuple[int, int]) -> str:
     return f"{span[0]}" if span[0] == span[1] else f"{span[0]} to {span[1]}"
 
 
-def _reread(known: Object, workload: Workload, configuration: Mapping[Key, Change]) -> Rollout | None:
+def _reread(known: Object, workload: Workload, configuration: Mapping[Key, Change]) -> WorkloadRollout | None:
     """Return what becomes of pods whose template stays, while what they read changes; None if none of it does."""
     found = dict.fromkeys((described(change), live) for change, live in changed_configuration(known, configuration))
     if not found:
         return None
     live = all(seen for _, seen in found)
-    return Rollout(
+    return WorkloadRollout(
         known.title,
         "reloads" if live else "keeps",
         tuple(dict.fromkeys(cause for cause, _ in found)),
@@ -104,7 +104,7 @@ _AT_MOST: Final = (
 )
 
 
-def section(found: Sequence[Rollout]) -> Section:
+def section(found: Sequence[WorkloadRollout]) -> Section:
     """Return the part of the document about pods: those that restart in a table, the others folded."""
     shown = [rollout for rollout in found if rollout.action in _INTERESTING]
     others = [rollout for rollout in found if rollout.action not in _INTERESTING]
@@ -125,7 +125,7 @@ def section(found: Sequence[Rollout]) -> Section:
     return Section("What rolls", tuple(blocks), "warn" if interrupted else "none")
 
 
-def _row(rollout: Rollout) -> tuple[Line, ...]:
+def _row(rollout: WorkloadRollout) -> tuple[Line, ...]:
     longest = "" if rollout.longest is None else _time(rollout.longest)
     what = {"interrupts": "interrupted", "keeps": "keeps the old"}.get(rollout.action, rollout.action)
     row = what, _list(rollout.causes), _count(rollout.pods), rollout.at_once, longest, rollout.note
@@ -174,7 +174,7 @@ class RolloutReport(Published):
     note: str
 
 
-def published(found: Iterable[Rollout]) -> tuple[RolloutReport, ...]:
+def published(found: Iterable[WorkloadRollout]) -> tuple[RolloutReport, ...]:
     """Return the rollouts as published."""
     return tuple(
         RolloutReport(

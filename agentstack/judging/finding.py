@@ -24,7 +24,7 @@ class Waived(Published):
     """The last day, in UTC: `2026-12-01`."""
 
 
-class Finding(Published):
+class FindingReport(Published):
     """What a rule found."""
 
     rule: str = ""
@@ -50,13 +50,13 @@ class Finding(Published):
         return self.waived is None and self.severity == "error"
 
 
-class PlacedFinding(Finding):
+class PlacedFindingReport(FindingReport):
     """What a rule found, with the line that makes it so."""
 
     place: Place = Place()
 
     @classmethod
-    def of(cls, violation: Violation, file: str, line: int) -> PlacedFinding:
+    def of(cls, violation: Violation, file: str, line: int) -> PlacedFindingReport:
         """Return a violation as published, with its place."""
         waiver = violation.waiver if violation.waived else None
         return cls(

@@ -1,4 +1,4 @@
-"""Where a finding is mended: the file and line that people write, for what the program makes of it."""
+"""Where a finding is fixed: the file and line that people write, for what the program makes of it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def decided_by(part: Part, path: str) -> Iterator[tuple[str, ...]]:
             yield (*field.split("."), *keys[length:])
 
 
-class Settings:
+class Locator:
     """The files of one environment, and which part of them makes an object."""
 
     def __init__(self, environment: Environment, registrations: Sequence[Registration], manifests: Manifests) -> None:

@@ -20,7 +20,7 @@ from manifests.text import cut, escaped
 from policies.rules import FRAMEWORK, LEVELS, RULES, Rule
 from settings.errors import SettingsError
 
-from .finding import PlacedFinding
+from .finding import PlacedFindingReport
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _ROOT: Final = "%SRCROOT%"
@@ -33,7 +33,7 @@ _HELP: Final = (
 )
 
 
-def sarif(findings: Mapping[str, Iterable[PlacedFinding]]) -> str:
+def sarif(findings: Mapping[str, Iterable[PlacedFindingReport]]) -> str:
     """Return the findings of any number of environments, by name, as one run of one tool.
 
     What several environments have at the same line is one result that names them. A waived finding is suppressed.
@@ -64,7 +64,7 @@ def sarif(findings: Mapping[str, Iterable[PlacedFinding]]) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def write(file: pathlib.Path, findings: Mapping[str, Iterable[PlacedFinding]]) -> None:
+def write(file: pathlib.Path, findings: Mapping[str, Iterable[PlacedFindingReport]]) -> None:
     """Write `sarif(findings)` to a file; raises `SettingsError` where that cannot be."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ def _rule(name: str, description: str, severity: str, rule: Rule | None = None) 
     }
 
 
-def _result(entry: PlacedFinding) -> dict[str, Any]:
+def _result(entry: PlacedFindingReport) -> dict[str, Any]:
     title = object_title(entry.kind, entry.namespace, entry.name)
     location: dict[str, Any] = {
         "physicalLocation": {
@@ -134,7 +134,7 @@ def _result(entry: PlacedFinding) -> dict[str, Any]:
     }
 
 
-def _fingerprint(entry: PlacedFinding, title: str) -> str:
+def _fingerprint(entry: PlacedFindingReport, title: str) -> str:
     """Return what stays the same when lines move and numbers in the message change."""
     parts = (entry.rule, entry.place.file, title, re.sub(r"\d+", "#", entry.message))
     return hashlib.sha256("\0".join(parts).encode(errors="replace")).hexdigest()[:32]

@@ -19,7 +19,7 @@ from agentstack.compare.described import field_lines
 from agentstack.compare.fields import fields
 from agentstack.compare.model import ABSENT, SECRET, FieldChange, is_at, or_null
 from agentstack.engine.events import SECRET as ENGINE_SECRET
-from agentstack.engine.events import Refreshed, State, title_of
+from agentstack.engine.events import Refreshed, ResourceState, title_of
 from agentstack.output.document import Code, Fenced, Line, Lines, Section, Table
 from agentstack.output.published import Published
 
@@ -88,7 +88,7 @@ def _metadata(manifest: Mapping[str, Any], key: str) -> Any:
     return metadata.get(key) if isinstance(metadata, Mapping) else None
 
 
-def _seen(resource: Refreshed, after: State, owned: Sequence[_Owned]) -> Iterator[DriftedField]:
+def _seen(resource: Refreshed, after: ResourceState, owned: Sequence[_Owned]) -> Iterator[DriftedField]:
     """Yield the declared fields that are otherwise now, if the engine sees any."""
     if not resource.differs:
         return
@@ -232,7 +232,7 @@ def _plain(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _declared(state: State) -> Mapping[str, Any]:
+def _declared(state: ResourceState) -> Mapping[str, Any]:
     """Return the inputs, with the keys of secret data that the engine set: only the API server tells them."""
     secret = {
         place: dict.fromkeys(_keys(state.outputs, place, engine=True), ENGINE_SECRET)

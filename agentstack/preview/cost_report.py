@@ -14,7 +14,7 @@ from costs.prices import Prices
 from .cost import Estimate, Pricing
 
 
-class Usage(Published):
+class UsageReport(Published):
     """What pods ask for: CPU in cores, memory and storage in bytes."""
 
     pods: Range
@@ -25,7 +25,7 @@ class Usage(Published):
     storage: Range
 
     @classmethod
-    def of(cls, usage: stack.Usage) -> Usage:
+    def of(cls, usage: stack.Usage) -> UsageReport:
         """Return the usage of a share as published."""
         spans = {name: getattr(usage, name) for name in cls.model_fields}
         return cls(**{name: Range(min=float(span.low), max=float(span.high)) for name, span in spans.items()})
@@ -45,7 +45,7 @@ class SharedCost(Money):
     memory: Money
     gpu: Money
     storage: Money
-    usage: Usage
+    usage: UsageReport
 
 
 class TeamCost(SharedCost):
@@ -132,4 +132,4 @@ def _ends(span: stack.Span) -> dict[str, str]:
 def _parts(share: stack.Share) -> dict[str, Any]:
     cost = share.cost
     parts = {part: Money(**_ends(getattr(cost, part))) for part in ("cpu", "memory", "gpu", "storage")}
-    return {**_ends(cost.total), **parts, "usage": Usage.of(share.usage)}
+    return {**_ends(cost.total), **parts, "usage": UsageReport.of(share.usage)}

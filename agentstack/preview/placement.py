@@ -11,7 +11,7 @@ from manifests.nodes import Where
 
 
 @dataclass
-class Place:
+class NodeGroup:
     """A kind of nodes, and everything that runs there."""
 
     where: Where
@@ -30,9 +30,9 @@ class Place:
         )
 
 
-def places(workloads: Iterable[Workload]) -> list[Place]:
+def places(workloads: Iterable[Workload]) -> list[NodeGroup]:
     """Return the kinds of nodes that the workloads ask for, those without any wish last."""
-    found: dict[Where, Place] = {}
+    found: dict[Where, NodeGroup] = {}
     for workload in workloads:
-        found.setdefault(workload.where, Place(workload.where)).workloads.append(workload)
+        found.setdefault(workload.where, NodeGroup(workload.where)).workloads.append(workload)
     return sorted(found.values(), key=lambda place: (place.where == Where(), str(place.where)))

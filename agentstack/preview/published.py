@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, field_serializer, field_validator
 
 from agentstack.graph.model import Graph
-from agentstack.judging.finding import PlacedFinding
+from agentstack.judging.finding import PlacedFindingReport
 from agentstack.output.published import Published, Range
 from agentstack.rendering.registration import Registration, owners, without_secrets
 from manifests.capacity import RESOURCES, NamespaceCapacity
@@ -17,7 +17,7 @@ from settings.approvals import ApprovedReplacement
 
 from .cost_report import CostReport
 from .cost_report import published as published_cost
-from .placement import Place as Nodes
+from .placement import NodeGroup
 from .report import PLACED, Component, Preview, Report
 
 
@@ -79,13 +79,13 @@ class ComponentEntry(Published):
     children: tuple[ComponentEntry, ...]
 
 
-class Quota(Range):
+class QuotaReport(Range):
     """An amount at least and at most, and its quota."""
 
     quota: int | float | None = None
 
 
-class Pods(Quota):
+class PodsReport(QuotaReport):
     """Numbers of pods."""
 
     jobs: int = 0
@@ -108,11 +108,11 @@ class NamespaceEntry(Published):
     per_node: bool = False
     """Whether DaemonSets are in it, counted for one node."""
     workloads: tuple[WorkloadEntry, ...] = ()
-    pods: Pods
-    cpu_requests: Quota | None = Field(None, alias="requests.cpu")
-    memory_requests: Quota | None = Field(None, alias="requests.memory")
-    cpu_limits: Quota | None = Field(None, alias="limits.cpu")
-    memory_limits: Quota | None = Field(None, alias="limits.memory")
+    pods: PodsReport
+    cpu_requests: QuotaReport | None = Field(None, alias="requests.cpu")
+    memory_requests: QuotaReport | None = Field(None, alias="requests.memory")
+    cpu_limits: QuotaReport | None = Field(None, alias="limits.cpu")
+    memory_limits: QuotaReport | None = Field(None, alias="limits.memory")
 
 
 class WorkloadName(Published):
@@ -191,7 +191,7 @@ class Summary(Published):
     """What the engine keeps to refuse changes that lose data, by the path of the setting."""
     approvals: Approvals = Approvals()
     namespaces: tuple[NamespaceEntry, ...] = ()
-    policies: tuple[PlacedFinding, ...] = ()
+    policies: tuple[PlacedFindingReport, ...] = ()
     """All findings."""
     cost: CostReport | None = None
     graph: Graph | None = None
@@ -273,10 +273,10 @@ def _summary(preview: Preview) -> dict[str, Any]:
     }
 
 
-def findings(preview: Preview) -> tuple[PlacedFinding, ...]:
+def findings(preview: Preview) -> tuple[PlacedFindingReport, ...]:
     """Return all findings as published."""
     found = zip(preview.violations, preview.located, strict=True)
-    return tuple(PlacedFinding.of(violation, place.file, place.line) for violation, place in found)
+    return tuple(PlacedFindingReport.of(violation, place.file, place.line) for violation, place in found)
 
 
 def resources(registrations: Iterable[Registration]) -> Iterator[ResourceEntry]:
@@ -328,11 +328,11 @@ def _namespace(namespace: NamespaceCapacity) -> NamespaceEntry:
         return None if amount is None else float(amount)
 
     low, high = namespace.pods()
-    pods = Pods(min=low, max=high, quota=quota("pods"), jobs=namespace.pods(ending=True)[1])
+    pods = PodsReport(min=low, max=high, quota=quota("pods"), jobs=namespace.pods(ending=True)[1])
     amounts = {}
     for resource in RESOURCES:
         least, most = namespace.asked(resource)
-        amounts[resource] = Quota(min=float(least), max=float(most), quota=quota(resource))
+        amounts[resource] = QuotaReport(min=float(least), max=float(most), quota=quota(resource))
     workloads = tuple(
         WorkloadEntry(kind=each.kind, name=each.name, min=each.minimum, max=each.maximum)
         for each in namespace.workloads
@@ -340,7 +340,7 @@ def _namespace(namespace: NamespaceCapacity) -> NamespaceEntry:
     return NamespaceEntry(name=namespace.name, per_node=namespace.per_node, workloads=workloads, pods=pods, **amounts)
 
 
-def _nodes(place: Nodes) -> NodesEntry:
+def _nodes(place: NodeGroup) -> NodesEntry:
     low, high = place.pods()
     amounts = {}
     for resource in PLACED:

@@ -22,7 +22,7 @@ from settings.errors import SettingsError
 from settings.platform import Safeguards
 
 from .cost import Estimate
-from .placement import Place, places
+from .placement import NodeGroup, places
 
 PLACED: Final = ("requests.cpu", "requests.memory")
 """What the table of nodes counts beside pods."""
@@ -92,7 +92,7 @@ class Preview:
         return [*self.rendered.warnings, *self.manifests.warnings]
 
     @cached_property
-    def places(self) -> list[Place]:
+    def places(self) -> list[NodeGroup]:
         """What runs on which kind of nodes."""
         return places(workload for namespace in self.namespaces for workload in namespace.workloads)
 

@@ -6,7 +6,7 @@ import pathlib
 import shlex
 from collections.abc import Sequence
 
-from agentstack.judging.locate import Settings
+from agentstack.judging.locate import Locator
 from agentstack.judging.policy import Policies
 from agentstack.rendering.dev_secrets import DevSecrets
 from agentstack.rendering.environment import Environment
@@ -35,7 +35,7 @@ def compute(environment: Environment, *, with_dev_secrets: bool = False) -> Prev
         store.save()  # before the manifests: what they hold must not get lost
     objects = [manifest.object for manifest in manifests.items]
     namespaces = capacity(objects)
-    settings = Settings(environment, rendered.registrations, manifests)
+    settings = Locator(environment, rendered.registrations, manifests)
     violations = policies.judge(objects)
     return Preview(
         source=environment,

@@ -19,7 +19,7 @@ from manifests.nodes import Where
 from manifests.quantities import amount_text
 
 from .cost import line as cost_line
-from .placement import Place
+from .placement import NodeGroup
 from .report import PLACED, Component, Preview, Report
 
 _MOST_SIBLINGS: Final = 12
@@ -116,7 +116,7 @@ def _show_capacity(console: Console, namespaces: Sequence[NamespaceCapacity]) ->
     console.print()
 
 
-def _show_places(console: Console, places: Sequence[Place]) -> None:
+def _show_places(console: Console, places: Sequence[NodeGroup]) -> None:
     table = _numbers_table("runs on", "pods", "CPU requested", "memory requested")
     table.add_column("what")
     for place in places:

@@ -56,7 +56,7 @@ class Update:
     """The agents' settings in the environment's file, as it was."""
 
 
-class Stack(Protocol):
+class ReleaseStack(Protocol):
     """What the driver needs of `engine.Stack`."""
 
     @property
@@ -78,7 +78,7 @@ class Stack(Protocol):
 class Driver:
     """Moves the agents of one stack from version to version."""
 
-    stack: Stack
+    stack: ReleaseStack
     ask: Ask | None
     """Asks Prometheus; None: a step is good once its pods are ready."""
     say: Callable[[str], None]

@@ -33,7 +33,7 @@ Agents = dict[str, Any]
 """The group `agentstack:agents` of the environment's file."""
 
 
-class Stack:
+class EngineStack:
     """The stack of an environment, in the backend that the user is logged in to.
 
     The files are read without the engine. What needs it raises `SettingsError` where there is none, or no such stack.

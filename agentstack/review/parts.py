@@ -1,4 +1,4 @@
-"""The parts of what there is to say of a change in one environment."""
+"""The parts of the report on one environment."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ Content: TypeAlias = Published | Sequence[Published]
 
 
 @dataclass(frozen=True)
-class Part:
-    """One part of what there is to say of an environment."""
+class ReportPart:
+    """One part of the report on one environment."""
 
     key: str
     """Its field of `EnvironmentReport`."""
@@ -48,7 +48,7 @@ class Part:
 
 def parts(
     base: Base, environment: Environment, before: Snapshot, after: Snapshot, changes: Sequence[Change], *, live: bool
-) -> Iterator[Part]:
+) -> Iterator[ReportPart]:
     """Yield the parts, the most important ones first; with `live` what the engine says of the change is one."""
     today = datetime.now(UTC).date()
     destroyed = destructive.destructive_changes(before, after, today=today)
@@ -57,31 +57,31 @@ def parts(
     yield _destroyed(before, after, destroyed)
     if base.has(environment.name):
         found = gates.gate_changes(before, after, base.project, environment.project)
-        yield Part("steering", gates.published(found), _present(gates.section(found, base.programs)))
+        yield ReportPart("gates", gates.published(found), _present(gates.section(found, base.programs)))
     findings = Findings.of(before, after, changes)
     failed = POLICIES if after.summary.failed else 0
     cell = ("findings", findings.summary())
-    yield Part("policies", findings.published(), _present(findings.section()), cell, failed)
+    yield ReportPart("policies", findings.published(), _present(findings.section()), cell, failed)
     rolled = rollouts.rollouts(before, after, changes)
     restarts = sum(rollout.action in ("restarts", "interrupts") for rollout in rolled)
-    yield Part("rollouts", rollouts.published(rolled), (rollouts.section(rolled),), ("restarts", str(restarts)))
+    yield ReportPart("rollouts", rollouts.published(rolled), (rollouts.section(rolled),), ("restarts", str(restarts)))
     costs = cost.compare(before, after)
-    yield Part("cost", cost.published(costs), _present(cost.section(costs)), ("a month", cost.cell(costs)))
-    yield Part("capacity", capacity.published(before, after), _present(capacity.section(before, after)))
+    yield ReportPart("cost", cost.published(costs), _present(cost.section(costs)), ("a month", cost.cell(costs)))
+    yield ReportPart("capacity", capacity.published(before, after), _present(capacity.section(before, after)))
     picture = mermaid.section(before, after, changes)
-    yield Part("graph", graphs.published(graphs.difference(before, after, changes)), _present(picture))
+    yield ReportPart("graph", graphs.published(graphs.difference(before, after, changes)), _present(picture))
     number = Counter(change.action for change in changes)
     objects = f"+{number['added']} -{number['removed']} ~{number['changed'] + number['renamed']}"
-    yield Part("changes", described.published(changes), tuple(described.sections(changes)), ("objects", objects))
+    yield ReportPart("changes", described.published(changes), tuple(described.sections(changes)), ("objects", objects))
 
 
-def _destroyed(before: Snapshot, after: Snapshot, found: Sequence[DestructiveChange]) -> Part:
+def _destroyed(before: Snapshot, after: Snapshot, found: Sequence[DestructiveChange]) -> ReportPart:
     notes = [*destructive.unused(found, before, after), *destructive.unjudged(before)]
     serious = sum(each.severity != "harmless" for each in found)
     refused = sum(not each.approved for each in found)
     cell = f"{serious}, {refused} not approved" if refused else str(serious)
-    return Part(
-        "losses",
+    return ReportPart(
+        "destructive_changes",
         destructive.published(found),
         (destructive.section(found, notes),),
         ("destroys", cell),
@@ -95,15 +95,15 @@ def _live(
     changes: Sequence[Change],
     destroyed: Sequence[DestructiveChange],
     today: date,
-) -> Part:
+) -> ReportPart:
     try:
         answer = plan.preview(environment)
     except SettingsError as error:
         unknown = reconcile.UnknownLive(error=str(error))
-        return Part("live", unknown, (reconcile.unknown(str(error)),), ("live", "unknown"), BAD_INPUT)
+        return ReportPart("live", unknown, (reconcile.unknown(str(error)),), ("live", "unknown"), BAD_INPUT)
     found = reconcile.reconcile(answer, after, changes, destroyed, today=today)
     code = BAD_INPUT if found.refusals else DESTROYS if found.needs_approval else 0
-    return Part(
+    return ReportPart(
         "live", reconcile.published(found), (reconcile.section(found),), ("live", reconcile.summary(found)), code
     )
 

@@ -26,8 +26,8 @@ def _is_none(value: Any) -> bool:
     return value is None
 
 
-def _part() -> Any:
-    return Field(None, exclude_if=_is_none)
+def _part(alias: str | None = None) -> Any:
+    return Field(None, alias=alias, exclude_if=_is_none)
 
 
 class BaseReport(Published):
@@ -53,9 +53,9 @@ class EnvironmentReport(Published):
     """Whether the base does not have it."""
     live: LiveReport | UnknownLive | None = _part()
     """What only the live state knows; left out without --live."""
-    losses: tuple[DestructiveChangeReport, ...] | None = _part()
+    destructive_changes: tuple[DestructiveChangeReport, ...] | None = _part("losses")
     """What it destroys."""
-    steering: tuple[GateReport, ...] | None = _part()
+    gates: tuple[GateReport, ...] | None = _part("steering")
     """What it alters of that by which changes are judged and deployed; left out of an environment that is new."""
     policies: FindingsReport | None = _part()
     rollouts: tuple[RolloutReport, ...] | None = _part()

@@ -18,7 +18,7 @@ from agentstack.output.exits import BAD_INPUT, is_bad_input
 from agentstack.rendering.environment import Environment
 from settings.errors import SettingsError
 
-from .parts import DESTROYS, POLICIES, Part, parts
+from .parts import DESTROYS, POLICIES, ReportPart, parts
 
 _PRECEDENCE: Final = (BAD_INPUT, DESTROYS, POLICIES, 0)
 
@@ -35,7 +35,7 @@ class Result:
     before: Snapshot | None = None
     after: Snapshot | None = None
     changes: tuple[Change, ...] = ()
-    parts: tuple[Part, ...] = ()
+    parts: tuple[ReportPart, ...] = ()
 
     @property
     def exit_code(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from components.change import REMOVED, Change
+from components.change import REMOVED, ChangeRule
 from settings import Settings, StateFormats
 from settings.rollout import incompatible
 
@@ -19,7 +19,7 @@ def _incompatible_state(before: str, after: str) -> bool:
 
 
 CHANGES: Final = (
-    Change(
+    ChangeRule(
         "agents.*.state",
         _incompatible_state,
         "while both run, and after a rollback, one would find state that it cannot read",

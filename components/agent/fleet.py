@@ -77,7 +77,7 @@ class _Fleet:
             ),
             opts=child,
         )
-        # A hash of all that makes the fleet another: a controller that starts anew is what the engine waits for.
+        # A hash of all that makes the fleet another: a controller that starts again is what the engine waits for.
         declared = pulumi.Output.all(declared_hash(device_pod), config_hash(data)).apply("-".join)
         self._controller(declared, [pods, config, self._policy(), *self._rights(), *self._guard(device_pod)])
 

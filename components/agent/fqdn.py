@@ -8,13 +8,15 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 
-from components.network import DNS, Edge
+from components.network import DNS, NetworkEdge
 from components.workloads import metadata
 
 from .declaration import Declaration
 
 
-def fqdn_policy(agent: Declaration, edges: Sequence[Edge], opts: pulumi.ResourceOptions) -> CustomResource | None:
+def fqdn_policy(
+    agent: Declaration, edges: Sequence[NetworkEdge], opts: pulumi.ResourceOptions
+) -> CustomResource | None:
     """Allow the agent the named hosts of `edges`, on top of its NetworkPolicy; None where there are none."""
     hosts = [(str(peer.host), list(edge.ports)) for edge in edges for peer in edge.peers]
     if not hosts:

@@ -97,7 +97,7 @@ def resolved(args: object) -> pulumi.Output[Any]:
 
 
 def declared_hash(args: object) -> pulumi.Output[str]:
-    """A short hash of what an object is declared with, for what must be made anew, or waited for, when that changes."""
+    """A short hash of what an object is declared with, for what must be recreated, or waited for, when that changes."""
     return resolved(args).apply(lambda known: config_hash({"declared": json.dumps(known, sort_keys=True)}))
 
 

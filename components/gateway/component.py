@@ -9,7 +9,7 @@ import pulumi_kubernetes as k8s
 
 from components.context import Context, Namespace, Offer
 from components.labels import labels
-from components.network import Edge, Peer, network_policy
+from components.network import NetworkEdge, Peer, network_policy
 from components.workloads import metadata
 from settings import GatewaySettings, Settings
 
@@ -25,8 +25,8 @@ class Gateway(pulumi.ComponentResource):
     """An Ingress of the user's class, or HTTPRoutes, with the hosts and paths of the context's `public` agents.
 
     TLS comes from a Secret: an existing one, or one that cert-manager fills. Rate limits and authentication are the
-    controller's: its annotations pass through. HTTPRoutes wait for agents with a canary release, lest they lead to a
-    version that is not ready.
+    controller's: its annotations pass through. HTTPRoutes wait for agents with a canary release, so that none leads
+    to a version that is not ready.
     """
 
     urls: dict[str, str]
@@ -66,7 +66,7 @@ class Gateway(pulumi.ComponentResource):
                     "acme-http01",
                     namespace=namespace.ref,
                     pod_labels={"acme.cert-manager.io/http01-solver": "true"},
-                    ingress=[Edge((controller(spec),), (8089,))],
+                    ingress=[NetworkEdge((controller(spec),), (8089,))],
                     opts=pulumi.ResourceOptions(parent=self),
                 )
         self.register_outputs({"urls": self.urls})

@@ -9,7 +9,7 @@ import pulumi_random as random
 from components.connection import Connection, SecretRef
 from components.context import Context, Offer
 from components.labels import labels, selector
-from components.network import PUBLIC_INTERNET, Edge, Peer, edges_from, network_policy
+from components.network import PUBLIC_INTERNET, NetworkEdge, Peer, edges_from, network_policy
 from components.pods import config_hash, scrape_annotations
 from components.workloads import (
     claim_retention,
@@ -29,7 +29,7 @@ from .pods import API_KEY, ENGINES, pod_spec
 
 _CALLER = {"agentstack.dev/calls-inference": "true"}
 # Any public address: both redirect downloads to content networks whose names change.
-_DOWNLOADS = Edge((PUBLIC_INTERNET,), (443,))
+_DOWNLOADS = NetworkEdge((PUBLIC_INTERNET,), (443,))
 
 
 class ModelServer(pulumi.ComponentResource):
@@ -69,7 +69,7 @@ class ModelServer(pulumi.ComponentResource):
             opts=child,
         )
         reached = service(backend, named, own, {"http": port}, opts=child)
-        clients = [Edge((Peer(namespace.name, _CALLER),), (port,))]
+        clients = [NetworkEdge((Peer(namespace.name, _CALLER),), (port,))]
         annotations: dict[str, pulumi.Input[str]] = {}
         # Ollama has neither metrics nor a key.
         if backend == "vllm":
@@ -108,7 +108,7 @@ class ModelServer(pulumi.ComponentResource):
             secrets={KEY_VARIABLES[backend]: SecretRef(*API_KEY)},
             secret_values={"INFERENCE_API_KEY": key},
             pod_labels={BACKEND_LABEL: backend, **_CALLER},
-            egress=(Edge((Peer(namespace.name, own),), (port,)),),
+            egress=(NetworkEdge((Peer(namespace.name, own),), (port,)),),
             ready=(nodes,),
         )
         self.register_outputs({})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from components.connection import Connection
-from components.network import Edge, Peer, public_host
+from components.network import NetworkEdge, Peer, public_host
 from manifests.problems import ProblemError
 from settings import Inference
 from settings.inference import is_address
@@ -48,16 +48,16 @@ def environment(spec: Inference, url: str | None) -> dict[str, str]:
     return found
 
 
-def _edge(spec: Inference, url: str) -> Edge:
+def _edge(spec: Inference, url: str) -> NetworkEdge:
     parts = urlsplit(url)
     host = str(parts.hostname)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     if spec.network is not None:
-        return Edge((Peer(cidr=spec.network),), (port,))
+        return NetworkEdge((Peer(cidr=spec.network),), (port,))
     if is_address(host):
-        return Edge((Peer(cidr=f"{host}/{128 if ':' in host else 32}"),), (port,))
+        return NetworkEdge((Peer(cidr=f"{host}/{128 if ':' in host else 32}"),), (port,))
     labels = host.split(".")
     if labels[2:3] == ["svc"]:
         # Policies see the pods' own port, which need not be the Service's: that namespace's policies name it.
-        return Edge((Peer(labels[1]),), ())
-    return Edge((public_host(host),), (port,))
+        return NetworkEdge((Peer(labels[1]),), ())
+    return NetworkEdge((public_host(host),), (port,))

@@ -8,7 +8,7 @@ from typing import Final
 from components.change import (
     NAMED,
     REMOVED,
-    Change,
+    ChangeRule,
     changed,
     lowered,
     moved_outside,
@@ -70,7 +70,7 @@ def _keys_repartitioned(before: str, after: str) -> bool:
 
 CHANGES: Final = (
     moved_outside("kafka.mode"),
-    Change(
+    ChangeRule(
         "kafka.mode",
         lambda before, after: changed(before, after) and "external" not in (before, after),
         "it makes another cluster beside the volumes of this one",
@@ -78,7 +78,7 @@ CHANGES: Final = (
         "a-new-stack",
         acceptable=False,
     ),
-    Change(
+    ChangeRule(
         "kafka.controllers",
         changed,
         "the voters of the metadata quorum are fixed when its volumes are formatted",
@@ -86,7 +86,7 @@ CHANGES: Final = (
         "a-new-stack",
         acceptable=False,
     ),
-    Change(
+    ChangeRule(
         "kafka.brokers",
         lowered,
         "it stops the brokers with the highest numbers, whatever partitions they hold",
@@ -95,45 +95,45 @@ CHANGES: Final = (
     ),
     smaller_claims("kafka.controllerStorage"),
     smaller_claims("kafka.brokerStorage"),
-    Change(
+    ChangeRule(
         "kafka.replicationFactor",
         changed,
         "the factor of the topics that exist does not follow",
         "change theirs first",
     ),
-    Change(
+    ChangeRule(
         "kafka.minInsyncReplicas",
         lowered,
         "a write would be acknowledged that the loss of fewer volumes loses",
         "be sure that this may be",
     ),
-    Change(
+    ChangeRule(
         "kafka.topics.*.partitions",
         _fewer_partitions,
         "Kafka cannot take partitions away",
         "declare a topic of another name",
         acceptable=False,
     ),
-    Change(
+    ChangeRule(
         "kafka.topics.*.partitions",
         _keys_repartitioned,
         "keys go to other partitions, and what the old ones keep of them is never replaced",
         "declare a topic of another name, and copy the messages into it",
         acceptable=False,
     ),
-    Change(
+    ChangeRule(
         "kafka.topics.*.eventLog",
         removed,
         "its messages are the only record of what happened, and would no longer be kept",
         "copy them, or be sure that nobody needs them",
     ),
-    Change(
+    ChangeRule(
         "kafka.topics.*.cleanup",
         changed,
         "the other policy deletes messages that this one keeps",
         "copy them, or be sure that nobody needs them",
     ),
-    Change(
+    ChangeRule(
         "kafka.topics.*.retention",
         shortened,
         "Kafka deletes the messages that are older than that, within minutes",
@@ -142,7 +142,7 @@ CHANGES: Final = (
         refused=False,
     ),
     *(
-        Change(
+        ChangeRule(
             path,
             changed,
             "nodes with it and nodes without it do not let each other in, so Kafka stops for about a minute",

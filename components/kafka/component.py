@@ -11,7 +11,7 @@ import pulumi_random as random
 from components.connection import Connection
 from components.context import Context, Offer
 from components.labels import labels
-from components.network import Edge, Peer, edges_from, network_policy
+from components.network import NetworkEdge, Peer, edges_from, network_policy
 from components.workloads import metadata
 from settings import KafkaSettings, Settings
 
@@ -30,7 +30,7 @@ from .common import (
 from .connection import internal
 from .exporter import exporter
 from .external import external, preflight
-from .nodes import CLUSTER_ID_KEY, CONFIG_FILES, Role, nodes
+from .nodes import CLUSTER_ID_KEY, CONFIG_FILES, NodeRole, nodes
 from .part import EXPORTER_PORT
 from .topics import topics_job
 from .users import access
@@ -149,10 +149,10 @@ def build(settings: Settings, context: Context, opts: pulumi.ResourceOptions) ->
     return Offer(connections=dict.fromkeys(context.agents, external(spec, preflight=tried)))
 
 
-def _roles(spec: KafkaSettings, service_domain: str) -> list[Role]:
+def _roles(spec: KafkaSettings, service_domain: str) -> list[NodeRole]:
     if spec.mode == "combined":
         return [
-            Role(
+            NodeRole(
                 name="kafka",
                 hosts="kafka-headless",
                 service_domain=service_domain,
@@ -164,7 +164,7 @@ def _roles(spec: KafkaSettings, service_domain: str) -> list[Role]:
             )
         ]
     return [
-        Role(
+        NodeRole(
             name="kafka-controller",
             hosts="kafka-controller",
             service_domain=service_domain,
@@ -174,7 +174,7 @@ def _roles(spec: KafkaSettings, service_domain: str) -> list[Role]:
             resources=spec.controller_resources,
             storage=spec.controller_storage,
         ),
-        Role(
+        NodeRole(
             name="kafka-broker",
             hosts="kafka-broker",
             service_domain=service_domain,
@@ -201,11 +201,11 @@ def _policies(
         *([Peer(namespace.name, TOPICS)] if spec.has_job else []),
         *([keda] if keda and by_topic else []),
     ]
-    to_brokers = Edge((brokers(namespace),), (BROKER_PORT,))
-    to_controllers = Edge((controllers,), (CONTROLLER_PORT,))
+    to_brokers = NetworkEdge((brokers(namespace),), (BROKER_PORT,))
+    to_controllers = NetworkEdge((controllers,), (CONTROLLER_PORT,))
 
     def policy(
-        name: str, pod_labels: dict[str, str], ingress: list[Edge], egress: list[Edge]
+        name: str, pod_labels: dict[str, str], ingress: list[NetworkEdge], egress: list[NetworkEdge]
     ) -> k8s.networking.v1.NetworkPolicy:
         return network_policy(
             name, namespace=namespace.ref, pod_labels=pod_labels, ingress=ingress, egress=egress, opts=opts
@@ -215,14 +215,14 @@ def _policies(
         policy(
             "kafka-broker",
             BROKER,
-            [Edge(tuple(clients), (BROKER_PORT,))],
+            [NetworkEdge(tuple(clients), (BROKER_PORT,))],
             # A combined node is its own controller: that never leaves the pod.
             [to_brokers, *([to_controllers] if separate else [])],
         ),
         policy("kafka-exporter", EXPORTER, edges_from(context.prometheus, EXPORTER_PORT), [to_brokers]),
     ]
     if separate:
-        to_quorum = Edge((brokers(namespace), controllers), (CONTROLLER_PORT,))
+        to_quorum = NetworkEdge((brokers(namespace), controllers), (CONTROLLER_PORT,))
         policies.append(policy("kafka-controller", CONTROLLER, [to_quorum], [to_controllers]))
     if spec.has_job:
         policies.append(policy("kafka-topics", TOPICS, [], [to_brokers]))

@@ -6,7 +6,7 @@ import pulumi
 
 from components.connection import Connection, SecretRef
 from components.context import Namespace
-from components.network import Edge
+from components.network import NetworkEdge
 
 from .common import BROKER_PORT, CLIENT_LABELS, ZONE_FIELD, brokers
 from .users import Access
@@ -35,6 +35,6 @@ def internal(
         files=files,
         fields={"KAFKA_CLIENT_RACK": ZONE_FIELD},
         pod_labels=CLIENT_LABELS,
-        egress=(Edge((brokers(namespace),), (BROKER_PORT,)),),
+        egress=(NetworkEdge((brokers(namespace),), (BROKER_PORT,)),),
         ready=ready,
     )

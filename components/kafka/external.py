@@ -8,7 +8,7 @@ import pulumi
 
 from components.connection import Connection, SecretRef
 from components.context import Namespace
-from components.network import Edge, outside
+from components.network import NetworkEdge, outside
 from components.preflight import Attempt, Preflight
 from components.versions import KAFKA
 from settings import AgentSettings, ExternalKafka, KafkaSettings
@@ -38,7 +38,7 @@ def external(spec: KafkaSettings, *, preflight: Preflight | None = None) -> Conn
         environment=variables,
         secrets=secrets,
         files={"KAFKA_CA_FILE": SecretRef(ca.name, ca.key)} if ca else {},
-        egress=(Edge((outside(there.network),), there.ports),),
+        egress=(NetworkEdge((outside(there.network),), there.ports),),
         ready=(preflight,) if preflight else (),
     )
 

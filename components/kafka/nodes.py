@@ -57,7 +57,7 @@ _CONTROLLED_SHUTDOWN = 120
 
 
 @dataclass(frozen=True)
-class Role:
+class NodeRole:
     """The nodes of one StatefulSet; the first of `processes` names them."""
 
     name: str
@@ -104,7 +104,7 @@ class Role:
 
 
 def nodes(
-    role: Role,
+    role: NodeRole,
     spec: KafkaSettings,
     context: Context,
     *,
@@ -156,7 +156,7 @@ def nodes(
 
 
 def _pod(
-    role: Role,
+    role: NodeRole,
     spec: KafkaSettings,
     access: Access,
     servers: str,
@@ -208,13 +208,13 @@ def _pod(
     )
 
 
-def _waits(role: Role, spec: KafkaSettings) -> bool:
+def _waits(role: NodeRole, spec: KafkaSettings) -> bool:
     """Whether its nodes wait for other copies before they end: where there is one of everything, there are none."""
     return role.is_broker and spec.replication_factor > 1
 
 
 def _environment(
-    role: Role,
+    role: NodeRole,
     spec: KafkaSettings,
     access: Access,
     servers: str,

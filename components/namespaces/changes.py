@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from components.change import Change, changed
+from components.change import ChangeRule, changed
 from settings import Settings
 
 
@@ -17,7 +17,7 @@ def facts(settings: Settings) -> dict[str, object]:
 
 
 CHANGES: Final = (
-    Change(
+    ChangeRule(
         "namespaces.*.name",
         changed,
         "claims cannot move to another namespace",

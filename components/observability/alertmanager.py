@@ -6,7 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 import yaml
 
-from components.network import ANYWHERE, Edge, Peer, network_policy
+from components.network import ANYWHERE, NetworkEdge, Peer, network_policy
 from components.pods import (
     config_hash,
     http_probe,
@@ -19,7 +19,7 @@ from components.workloads import stateful_set, template
 from manifests.labels import CONFIG_HASH
 from settings import AlertmanagerSettings
 
-from .common import CONFIG, TIMEOUTS, Part, files
+from .common import CONFIG, TIMEOUTS, Program, files
 
 _WEBHOOK = "/etc/alertmanager-webhook"
 _STORAGE = "1Gi"
@@ -36,7 +36,7 @@ def configuration(spec: AlertmanagerSettings) -> dict[str, str]:
 
 
 def deploy(
-    part: Part,
+    part: Program,
     spec: AlertmanagerSettings,
     *,
     storage_class: str | None,
@@ -95,7 +95,7 @@ def deploy(
         part.name,
         namespace=part.namespace.ref,
         pod_labels=part.selector(),
-        ingress=[Edge(clients, (part.port,))],
-        egress=[Edge((ANYWHERE,), (443,))] if webhook is not None else [],
+        ingress=[NetworkEdge(clients, (part.port,))],
+        egress=[NetworkEdge((ANYWHERE,), (443,))] if webhook is not None else [],
         opts=child,
     )

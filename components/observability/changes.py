@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from components.change import NAMED, Change, shortened, shrunk, smaller_claims
+from components.change import NAMED, ChangeRule, shortened, shrunk, smaller_claims
 from settings import Settings
 from settings.types import duration_text
 
@@ -21,7 +21,7 @@ def facts(settings: Settings) -> dict[str, object]:
 
 CHANGES: Final = (
     smaller_claims("observability.prometheus.storage"),
-    Change(
+    ChangeRule(
         "observability.prometheus.retention",
         shortened,
         "Prometheus deletes the samples that are older than that",
@@ -29,7 +29,7 @@ CHANGES: Final = (
         NAMED,
         refused=False,
     ),
-    Change(
+    ChangeRule(
         "observability.prometheus.retentionSize",
         shrunk,
         "Prometheus deletes its oldest samples until the rest fits",

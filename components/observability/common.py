@@ -21,7 +21,7 @@ TIMEOUTS = pulumi.CustomTimeouts(create="10m", update="10m", delete="10m")
 
 
 @dataclass(frozen=True)
-class Part:
+class Program:
     """One program: its name, which its objects bear too, its role, its namespace, its port and its image."""
 
     name: str
@@ -64,7 +64,7 @@ def grant(
     role: k8s.rbac.v1.ClusterRole,
     account: k8s.core.v1.ServiceAccount,
     *,
-    part: Part,
+    part: Program,
     namespaces: StackNamespaces,
     opts: pulumi.ResourceOptions,
 ) -> None:
@@ -81,7 +81,7 @@ def grant(
         )
 
 
-def subject(account: k8s.core.v1.ServiceAccount, part: Part) -> k8s.rbac.v1.SubjectArgs:
+def subject(account: k8s.core.v1.ServiceAccount, part: Program) -> k8s.rbac.v1.SubjectArgs:
     """The account of `part` as the subject of a binding."""
     return k8s.rbac.v1.SubjectArgs(kind="ServiceAccount", name=account.metadata.name, namespace=part.namespace.ref)
 

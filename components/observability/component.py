@@ -12,7 +12,7 @@ from settings import ObservabilitySettings, Settings
 from settings.types import duration_text
 
 from . import alertmanager, exporters, grafana, prometheus
-from .common import Part
+from .common import Program
 
 
 class Observability(pulumi.ComponentResource):
@@ -42,11 +42,11 @@ class Observability(pulumi.ComponentResource):
         super().__init__("agentstack:observability:Observability", name, None, opts)
         namespaces, storage_class, protect = context.namespaces, context.storage_class, context.protect
         here, nodes = namespaces.observability, namespaces.collectors
-        metrics = Part("prometheus", "metrics", here, 9090, PROMETHEUS)
-        alerts = Part("alertmanager", "alerts", here, 9093, ALERTMANAGER)
-        boards = Part("grafana", "dashboards", here, 3000, GRAFANA)
-        objects = Part("kube-state-metrics", "exporter", here, 8080, KUBE_STATE_METRICS)
-        node = Part("node-exporter", "exporter", nodes, 9100, NODE_EXPORTER)
+        metrics = Program("prometheus", "metrics", here, 9090, PROMETHEUS)
+        alerts = Program("alertmanager", "alerts", here, 9093, ALERTMANAGER)
+        boards = Program("grafana", "dashboards", here, 3000, GRAFANA)
+        objects = Program("kube-state-metrics", "exporter", here, 8080, KUBE_STATE_METRICS)
+        node = Program("node-exporter", "exporter", nodes, 9100, NODE_EXPORTER)
 
         prometheus.deploy(
             metrics,

@@ -6,12 +6,12 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.context import StackNamespaces
-from components.network import API_SERVER, Edge, Peer, network_policy
+from components.network import API_SERVER, NetworkEdge, Peer, network_policy
 from components.pods import http_probe, resource_requirements, scrape_annotations, secure_pod
 from components.workloads import deployment, selecting, template
 from settings import Resources
 
-from .common import TIMEOUTS, Part, cluster_name, grant
+from .common import TIMEOUTS, Program, cluster_name, grant
 
 # What rules and dashboards ask for, by API group.
 _OBJECTS = {
@@ -38,7 +38,7 @@ _MOUNTS_EXCLUDED = r"^/(dev|proc|sys|run|var/lib/docker/.+|var/lib/containers/.+
 
 
 def kube_state_metrics(
-    part: Part,
+    part: Program,
     resources: Resources,
     *,
     namespaces: StackNamespaces,
@@ -96,13 +96,13 @@ def kube_state_metrics(
         part.name,
         namespace=part.namespace.ref,
         pod_labels=part.selector(),
-        ingress=[Edge(clients, (part.port,))],
+        ingress=[NetworkEdge(clients, (part.port,))],
         egress=[API_SERVER],
         opts=child,
     )
 
 
-def node_exporter(part: Part, resources: Resources, *, clients: tuple[Peer, ...], parent: pulumi.Resource) -> None:
+def node_exporter(part: Program, resources: Resources, *, clients: tuple[Peer, ...], parent: pulumi.Resource) -> None:
     """One pod on every node, tainted ones included, that reads the node's file system and writes nothing."""
     child = pulumi.ResourceOptions(parent=parent)
     container = k8s.core.v1.ContainerArgs(
@@ -155,6 +155,6 @@ def node_exporter(part: Part, resources: Resources, *, clients: tuple[Peer, ...]
         part.name,
         namespace=part.namespace.ref,
         pod_labels=part.selector(),
-        ingress=[Edge(clients, (part.port,))],
+        ingress=[NetworkEdge(clients, (part.port,))],
         opts=child,
     )

@@ -6,7 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 import pulumi_random as random
 
-from components.network import Edge, network_policy
+from components.network import NetworkEdge, network_policy
 from components.pods import (
     config_hash,
     empty_dir,
@@ -23,7 +23,7 @@ from manifests.labels import CONFIG_HASH
 from settings import GrafanaSettings
 
 from .collect import dashboards
-from .common import CONFIG, TIMEOUTS, Part, files
+from .common import CONFIG, TIMEOUTS, Program, files
 
 _PATHS = {
     "grafana.ini": "grafana.ini",
@@ -38,11 +38,11 @@ def configuration() -> dict[str, str]:
 
 
 def deploy(
-    part: Part,
+    part: Program,
     spec: GrafanaSettings,
     *,
     scrape_interval: str,
-    prometheus: Part,
+    prometheus: Program,
     protect: bool,
     parent: pulumi.Resource,
 ) -> str:
@@ -105,14 +105,14 @@ def deploy(
         part.name,
         namespace=part.namespace.ref,
         pod_labels=part.selector(),
-        ingress=[Edge((prometheus.peer(),), (part.port,))],
-        egress=[Edge((prometheus.peer(),), (prometheus.port,))],
+        ingress=[NetworkEdge((prometheus.peer(),), (part.port,))],
+        egress=[NetworkEdge((prometheus.peer(),), (prometheus.port,))],
         opts=child,
     )
     return f"{part.name}-admin"
 
 
-def _admin(part: Part, protect: bool, parent: pulumi.Resource) -> k8s.core.v1.Secret:
+def _admin(part: Program, protect: bool, parent: pulumi.Resource) -> k8s.core.v1.Secret:
     password = random.RandomPassword(
         f"{part.name}-admin",
         length=32,

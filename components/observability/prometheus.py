@@ -9,7 +9,7 @@ import pulumi_kubernetes as k8s
 import yaml
 
 from components.context import StackNamespaces
-from components.network import ANYWHERE, API_SERVER, Edge, Peer, network_policy
+from components.network import ANYWHERE, API_SERVER, NetworkEdge, Peer, network_policy
 from components.parts import PARTS
 from components.pods import (
     config_hash,
@@ -25,7 +25,7 @@ from settings import PrometheusSettings
 from settings.types import duration_text
 
 from .collect import alerts
-from .common import CONFIG, Part, cluster_name, files, grant, subject
+from .common import CONFIG, Program, cluster_name, files, grant, subject
 
 _KUBELET = 10250
 
@@ -47,12 +47,12 @@ def configuration(spec: PrometheusSettings, namespaces: StackNamespaces) -> dict
 
 
 def deploy(
-    part: Part,
+    part: Program,
     spec: PrometheusSettings,
     *,
     namespaces: StackNamespaces,
     storage_class: str | None,
-    targets: Sequence[Part],
+    targets: Sequence[Program],
     clients: tuple[Peer, ...],
     protect: bool,
     parent: pulumi.Resource,
@@ -114,30 +114,30 @@ def deploy(
         part.name,
         namespace=part.namespace.ref,
         pod_labels=part.selector(),
-        ingress=[Edge(clients, (part.port,))],
+        ingress=[NetworkEdge(clients, (part.port,))],
         egress=[
             API_SERVER,
             # Nodes are no pods, and their addresses are not known beforehand.
-            Edge((ANYWHERE,), (_KUBELET,)),
+            NetworkEdge((ANYWHERE,), (_KUBELET,)),
             # An agent's metrics may be on any port. Its own policy lets Prometheus in on just that one.
-            Edge((Peer(namespaces.agents.name),), ()),
+            NetworkEdge((Peer(namespaces.agents.name),), ()),
             *_exporters(namespaces),
-            *(Edge((target.peer(),), (target.port,)) for target in targets),
+            *(NetworkEdge((target.peer(),), (target.port,)) for target in targets),
         ],
         opts=child,
     )
 
 
-def _exporters(namespaces: StackNamespaces) -> Iterator[Edge]:
+def _exporters(namespaces: StackNamespaces) -> Iterator[NetworkEdge]:
     """To each namespace that has exporters of parts, on their ports. Their own policies say which pods."""
     exporters = [exporter for part in PARTS for exporter in part.exporters]
     for key, namespace in namespaces.all.items():
         ports = tuple(exporter.port for exporter in exporters if exporter.namespace == key)
         if ports:
-            yield Edge((Peer(namespace.name),), ports)
+            yield NetworkEdge((Peer(namespace.name),), ports)
 
 
-def _account(part: Part, namespaces: StackNamespaces, child: pulumi.ResourceOptions) -> k8s.core.v1.ServiceAccount:
+def _account(part: Program, namespaces: StackNamespaces, child: pulumi.ResourceOptions) -> k8s.core.v1.ServiceAccount:
     account = k8s.core.v1.ServiceAccount(
         part.name, metadata=part.metadata(), automount_service_account_token=False, opts=child
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from components.change import NEW_CLAIMS, Change, changed
+from components.change import NEW_CLAIMS, ChangeRule, changed
 from settings import Settings
 
 _DEFAULT_CLASS = "the default"
@@ -20,8 +20,10 @@ def facts(settings: Settings) -> dict[str, object]:
 
 
 CHANGES: Final = (
-    Change("platform.storageClass", changed, "a claim keeps its class", "give the nodes new claims first", NEW_CLAIMS),
-    Change(
+    ChangeRule(
+        "platform.storageClass", changed, "a claim keeps its class", "give the nodes new claims first", NEW_CLAIMS
+    ),
+    ChangeRule(
         "platform.safeguards.protectData",
         lambda before, after: (before, after) == ("on", "off"),
         "nothing is deleted now, but from then on the engine deletes what is removed or replaced, claims included",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from components.change import REMOVED, Change
+from components.change import REMOVED, ChangeRule
 from components.parts import PARTS
 from settings import Settings
 
@@ -22,14 +22,14 @@ def facts(settings: Settings) -> Facts:
 
 
 @dataclass(frozen=True)
-class DestructiveChange:
+class SettingChange:
     """A change of one setting, and what it costs."""
 
     path: str
     before: str
     after: str
     """`removed` if the setting is gone."""
-    kind: Change
+    kind: ChangeRule
 
     @property
     def change(self) -> str:
@@ -47,14 +47,14 @@ class DestructiveChange:
         return self.kind.acceptable and self.change in changes
 
 
-def destructive_changes(old: Facts, new: Facts) -> Iterator[DestructiveChange]:
+def destructive_changes(old: Facts, new: Facts) -> Iterator[SettingChange]:
     """Yield each destructive change from `old` to `new`, whether the engine refuses it or not."""
     for path, before in sorted(old.items()):
         after = new.get(path, REMOVED)
         for part in PARTS:
             for kind in part.changes:
                 if kind.covers(path, before, after):
-                    yield DestructiveChange(path, before, after, kind)
+                    yield SettingChange(path, before, after, kind)
 
 
 def refusals(old: Facts, new: Facts, accepted: Collection[str] = ()) -> Iterator[str]:

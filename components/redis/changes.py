@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from components.change import NAMED, Change, changed, lowered, moved_outside, shrunk, smaller_claims
+from components.change import NAMED, ChangeRule, changed, lowered, moved_outside, shrunk, smaller_claims
 from settings import Settings
 
 
@@ -27,27 +27,27 @@ def facts(settings: Settings) -> dict[str, object]:
 
 CHANGES: Final = (
     moved_outside("redis.mode"),
-    Change(
+    ChangeRule(
         "redis.shards",
         lowered,
         "it stops the nodes with the highest numbers, whatever slots they hold",
         "empty them first",
         "fewer-redis-nodes",
     ),
-    Change(
+    ChangeRule(
         "redis.replicasPerShard",
         lowered,
         "it stops the nodes with the highest numbers, masters among them",
         "make them leave the cluster first",
         "fewer-redis-nodes",
     ),
-    Change(
+    ChangeRule(
         "redis.resources.limits.memory",
         shrunk,
         "keys that have no room any more are evicted",
         "see by INFO memory that used_memory of every master is below 60 % of it",
     ),
-    Change(
+    ChangeRule(
         "redis.engine",
         changed,
         "neither server reads the other's files",
@@ -55,7 +55,7 @@ CHANGES: Final = (
         "a-new-stack",
         acceptable=False,
     ),
-    Change(
+    ChangeRule(
         "redis.tls",
         changed,
         "nodes with TLS do not understand nodes without, so an update stops half way",
@@ -64,7 +64,7 @@ CHANGES: Final = (
         acceptable=False,
     ),
     smaller_claims("redis.storage"),
-    Change(
+    ChangeRule(
         "redis.backup.keep",
         lowered,
         "the oldest snapshots are deleted with the next backup",

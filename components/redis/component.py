@@ -12,7 +12,7 @@ from components.certificates import CertificateSecret, certificates
 from components.connection import Connection, SecretRef
 from components.context import Context, Namespace, Offer
 from components.labels import labels
-from components.network import Edge, Peer, edges_from, network_policy
+from components.network import NetworkEdge, Peer, edges_from, network_policy
 from components.workloads import metadata
 from settings import RedisSettings, Settings
 
@@ -161,7 +161,7 @@ class RedisCluster(pulumi.ComponentResource):
             login={part: SecretRef(name, part) for part in login},
             files={"REDIS_CA_FILE": SecretRef(tls.name, "ca.crt")} if tls else {},
             pod_labels=CLIENT_LABELS,
-            egress=(Edge((Peer(self._namespace.name, NODE),), (PORT,)),),
+            egress=(NetworkEdge((Peer(self._namespace.name, NODE),), (PORT,)),),
             ready=(*ready, secret),
         )
 
@@ -179,7 +179,7 @@ class RedisCluster(pulumi.ComponentResource):
         clients = Peer(self._context.namespaces.agents.name, CLIENT_LABELS)
         asking = (keeper, clients, *([keda] if keda else []))
         # The bus knows no password: none but the nodes may reach it, with TLS or without.
-        among_nodes = Edge((nodes,), (PORT, BUS_PORT))
+        among_nodes = NetworkEdge((nodes,), (PORT, BUS_PORT))
         return [
             network_policy(
                 "redis",
@@ -187,7 +187,7 @@ class RedisCluster(pulumi.ComponentResource):
                 pod_labels=NODE,
                 ingress=[
                     among_nodes,
-                    Edge(asking, (PORT,)),
+                    NetworkEdge(asking, (PORT,)),
                     *edges_from(self._context.prometheus, METRICS_PORT),
                 ],
                 egress=[among_nodes],
@@ -197,7 +197,7 @@ class RedisCluster(pulumi.ComponentResource):
                 "redis-keeper",
                 namespace=self._namespace.ref,
                 pod_labels=KEEPER,
-                egress=[Edge((nodes,), (PORT,))],
+                egress=[NetworkEdge((nodes,), (PORT,))],
                 opts=self._child,
             ),
         ]

@@ -8,7 +8,7 @@ import pulumi
 
 from components.connection import Connection, SecretRef
 from components.context import Namespace
-from components.network import Edge, outside
+from components.network import NetworkEdge, outside
 from components.preflight import Attempt, Preflight
 from components.versions import REDIS
 from settings import AgentSettings, ExternalRedis, RedisSettings
@@ -30,7 +30,7 @@ def external(spec: RedisSettings, *, preflight: Preflight | None = None) -> Conn
         environment=environment(spec, there.host, there.port),
         secrets={"REDIS_URL": SecretRef(there.url_secret.name, there.url_secret.key)},
         files={"REDIS_CA_FILE": SecretRef(ca.name, ca.key)} if ca else {},
-        egress=(Edge((outside(there.network),), (there.port,)),),
+        egress=(NetworkEdge((outside(there.network),), (there.port,)),),
         ready=(preflight,) if preflight else (),
     )
 

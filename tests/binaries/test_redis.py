@@ -343,9 +343,9 @@ def test_a_move_cut_short_and_forgotten_is_finished(make_nodes: MakeNodes) -> No
         assert nodes.ask(node, "cluster", "setslot", slot, "stable") == "OK"
     assert client.do("GET", some[0], key=some[0]) is None
 
-    mended = nodes.keep_once()
-    assert mended.returncode == 0, mended.stdout
-    assert f"moves the rest of slot {slot}" in mended.stdout
+    repaired = nodes.keep_once()
+    assert repaired.returncode == 0, repaired.stdout
+    assert f"moves the rest of slot {slot}" in repaired.stdout
     assert client.do("GET", strange, key=strange) == "there"
     client.do("DEL", strange, key=strange)
     assert_written(nodes, 400)
@@ -532,7 +532,7 @@ def test_refuses_where_nodes_hold_keys_and_know_nobody(make_nodes: MakeNodes) ->
     assert [nodes.ask(node, "dbsize") for node in range(3)] == sizes
     assert all("cluster_known_nodes:1" in nodes.ask(node, "cluster", "info") for node in range(3))
 
-    # The loop waits for the person who mends it.
+    # The loop waits for the person who repairs it.
     keeper = nodes.keep()
     log = nodes.folder / "keeper.log"
     eventually(lambda: "refuse: " in log.read_text(), 30, "it says why it refuses")

@@ -24,7 +24,7 @@ def change(project: Project, settings: Mapping[str, str]) -> None:
 
 def state(project: Project) -> dict[str, object]:
     resources = json.loads(project.pulumi("stack", "export"))["deployment"]["resources"]
-    # Not the outputs: secrets among them are encrypted anew at each write.
+    # Not the outputs: secrets among them are encrypted again at each write.
     return {resource["urn"]: (resource.get("inputs"), resource.get("id")) for resource in resources}
 
 

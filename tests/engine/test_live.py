@@ -115,13 +115,13 @@ def test_what_the_engine_says_it_puts_back_it_puts_back(stack: Project) -> None:
     drift(stack, code=0)
 
 
-def test_a_service_made_anew_by_hand_would_take_its_stateful_set_with_it(
+def test_a_service_recreated_by_hand_would_take_its_stateful_set_with_it(
     stack: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kubectl("delete", "service", "redis")
     kubectl("create", "service", "clusterip", "redis", "--tcp=6379:6379")
     live = asked(stack, monkeypatch)
-    assert {loss.resource for loss in live.destroyed} == {
+    assert {change.resource for change in live.destroyed} == {
         "Service/live-drift/redis",
         "StatefulSet/live-drift/redis",
     }

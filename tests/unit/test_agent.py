@@ -12,7 +12,7 @@ import pytest
 from components.agent.component import Agent
 from components.agent.declaration import AgentEnvironment
 from components.connection import Connection, SecretRef
-from components.network import Edge, Peer
+from components.network import NetworkEdge, Peer
 from settings import AgentSecret, AgentSettings, Egress, Metrics, Public, Scaling, SecretKey, Shutdown
 
 from .conftest import Recorder
@@ -22,7 +22,7 @@ REDIS = Connection(
     environment={"REDIS_HOST": "redis"},
     secrets={"REDIS_URL": SecretRef("redis-connection", "REDIS_URL")},
     pod_labels={"agentstack.dev/redis": "true"},
-    egress=(Edge((Peer("data", {"app": "redis"}),), (6379,)),),
+    egress=(NetworkEdge((Peer("data", {"app": "redis"}),), (6379,)),),
 )
 
 

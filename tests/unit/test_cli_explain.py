@@ -22,7 +22,7 @@ from components.agent.component import Agent
 from components.agent.declaration import AgentEnvironment
 from components.agent.purposes import PURPOSES
 from components.connection import Connection, SecretRef
-from components.network import Edge, Peer, public_host
+from components.network import NetworkEdge, Peer, public_host
 from components.parts import PARTS
 from settings import AgentSettings, ExternalSecrets, NetworkSettings
 
@@ -287,7 +287,7 @@ def test_what_shapes_an_object_is_what_changes_it(
     field: str, render: Callable[[Callable[[], object]], Recorder]
 ) -> None:
     """Without a field, exactly the objects change that name it (and the one that runs the pods)."""
-    edge = Edge((Peer("data"),), (6379,))
+    edge = NetworkEdge((Peer("data"),), (6379,))
     connection = Connection(
         environment={"REDIS_HOST": "h", "REDIS_PORT": "1"},
         egress=(edge,),
@@ -299,7 +299,7 @@ def test_what_shapes_an_object_is_what_changes_it(
             "kafka": Connection(environment={"SERVERS": "s"}),
             "inference": Connection(
                 environment={"MODEL": "m"},
-                egress=(Edge((Peer("agents"),), (8000,)), Edge((public_host("api.openai.com"),), (443,))),
+                egress=(NetworkEdge((Peer("agents"),), (8000,)), NetworkEdge((public_host("api.openai.com"),), (443,))),
             ),
         },
         secrets={"KEY": "v", "OPENAI_API_KEY": "v"},

@@ -226,7 +226,7 @@ def test_an_object_that_the_engine_knows_as_the_same_is_renamed(old: dict[str, A
     assert (change.action, change.before and change.before.key[2], change.object.key[2]) == ("renamed", "one", "other")
 
 
-def test_an_object_with_a_hash_in_its_name_is_made_anew() -> None:
+def test_an_object_with_a_hash_in_its_name_is_recreated() -> None:
     before = snapshot(known("Job", "topics-1b4041b091"))
     after = snapshot(known("Job", "topics-473835876d", spec={"a": 2}))
     [change] = compare(before, after)

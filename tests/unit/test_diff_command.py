@@ -158,18 +158,18 @@ def test_what_a_change_does_to_its_own_judgement_is_seen(project: pathlib.Path, 
     edit(project / "Pulumi.prod.yaml", "config:\n", "encryptionsalt: v1:salt\nconfig:\n  kubernetes:context: other\n")
     (project / "Pulumi.staging.yaml").unlink()
     _, found = as_json(project, "prod", run=diff_of_its_own)  # prices lie with the code
-    steering = {(one["file"], one["path"]): (one["before"], one["after"]) for one in found["prod"]["steering"]}
-    assert steering[("policies/config/prod.json", "monthly-budget.monthly")] == (1200, 99999)
-    assert steering[("policies/config/prod.json", "secret-exists")] == (
+    gates = {(one["file"], one["path"]): (one["before"], one["after"]) for one in found["prod"]["steering"]}
+    assert gates[("policies/config/prod.json", "monthly-budget.monthly")] == (1200, 99999)
+    assert gates[("policies/config/prod.json", "secret-exists")] == (
         {"existing": ["agents/model-provider"]},
         "disabled",
     )
     waiver = "waiver of cpu-limit for Deployment/agents/none"
-    assert steering[("policies/waivers.yaml", waiver)] == (None, "until 2999-01-01, me: later")
-    assert steering[("prices", "vcpuHour")][1] == "0"
-    assert steering[("Pulumi.yaml", "main")] == (None, "elsewhere/")
-    assert steering[("Pulumi.prod.yaml", "encryptionsalt")] == (None, "(secret)")
-    assert steering[("Pulumi.prod.yaml", '["kubernetes:context"]')] == (None, "other")
+    assert gates[("policies/waivers.yaml", waiver)] == (None, "until 2999-01-01, me: later")
+    assert gates[("prices", "vcpuHour")][1] == "0"
+    assert gates[("Pulumi.yaml", "main")] == (None, "elsewhere/")
+    assert gates[("Pulumi.prod.yaml", "encryptionsalt")] == (None, "(secret)")
+    assert gates[("Pulumi.prod.yaml", '["kubernetes:context"]')] == (None, "other")
     _, text, _ = diff(project, "prod", "--base", "main", "--out", str(tmp_path / "out"))
     comment = (tmp_path / "out/comment.md").read_text()
     for shown in (text, comment.replace("`", "")):
@@ -209,8 +209,8 @@ def test_what_is_destroyed_needs_an_approval(project: pathlib.Path) -> None:
     assert code == 3
     assert (found["prod"]["exitCode"], found["dev"]["exitCode"]) == (3, 0)
     assert found["prod"]["verdict"] == "destroys, not approved"
-    [loss] = [loss for loss in found["prod"]["losses"] if not loss["approved"]]
-    assert loss["resource"] == "kafka.topics.events.partitions"
+    [change] = [change for change in found["prod"]["losses"] if not change["approved"]]
+    assert change["resource"] == "kafka.topics.events.partitions"
     safeguards = (
         '{approvedReplacements: [{resource: kafka.topics.events.partitions, until: "2999-01-01", reason: unused}]}'
     )

@@ -120,10 +120,10 @@ def test_what_is_shown_as_code_is_shown_whole(text: str) -> None:
 
 
 def test_a_table_too_wide_for_a_comment_is_a_list() -> None:
-    row = ("data lost", Code("redis.storage"), "why " * 20, "", "mend " * 20)
+    row = ("data lost", Code("redis.storage"), "why " * 20, "", "way " * 20)
     markdown = comment(document(Table(("", "resource", "what happens", "note", ">what keeps it"), (row, row))))
     assert "* <b>data lost `redis.storage`</b>\n  - what happens: why why" in markdown
-    assert "  - what keeps it: mend" in markdown
+    assert "  - what keeps it: way" in markdown
     assert "note" not in markdown
     assert [token.type for token in tokens(markdown)].count("list_item_open") == 2 * 2 * 3 + 1
 

@@ -23,7 +23,7 @@ from agentstack.compare.model import ABSENT, Change, FieldChange
 from agentstack.compare.snapshot import Object, Snapshot
 from agentstack.engine import events
 from agentstack.engine import plan as engine
-from agentstack.engine.events import Answer, Refreshed, State
+from agentstack.engine.events import Answer, Refreshed, ResourceState
 from agentstack.impact import destructive
 from agentstack.impact.model import DestructiveChange
 from agentstack.live import drift
@@ -129,7 +129,9 @@ def changed(manager: str, **entry: Any) -> Refreshed:
         {"manager": manager, "operation": "Update", "fieldsV1": {"f:data": {"f:b": {}}}, **entry},
     ]
     urn = "urn:pulumi:dev::agentstack::kubernetes:core/v1:ConfigMap::c"
-    return Refreshed(urn, "kubernetes:core/v1:ConfigMap", State(manifest, manifest), State(manifest, after), ())
+    return Refreshed(
+        urn, "kubernetes:core/v1:ConfigMap", ResourceState(manifest, manifest), ResourceState(manifest, after), ()
+    )
 
 
 @pytest.mark.parametrize("manager", ["kubectl-edit", "k9s", "Mozilla", "argocd-controller", "helm", "node-fetch"])
@@ -239,7 +241,7 @@ STATEFUL = "StatefulSet/data/redis"
 
 def test_what_the_provider_replaces_and_the_diff_does_not_say_needs_approval() -> None:
     found = reconciled(LEARNER)
-    by_title = {loss.resource: loss for loss in found.destroyed}
+    by_title = {change.resource: change for change in found.destroyed}
     assert set(by_title) == {SERVICE, STATEFUL}
     assert [change.path for change in by_title[SERVICE].what] == ["spec.clusterIP"]
     assert by_title[STATEFUL].severity == "data lost"
@@ -284,7 +286,7 @@ def test_all_of_it_has_a_json_form_and_a_section() -> None:
     found = reconciled()
     content = json.loads(live.published(found).text())
     assert content["error"] is None
-    assert {loss["resource"] for loss in content["destroyed"]} == {SERVICE, STATEFUL}
+    assert {change["resource"] for change in content["destroyed"]} == {SERVICE, STATEFUL}
     assert content["pending"][0]["operation"] == "update"
     body = shown(live.section(found))
     assert body.index(STATEFUL) < body.index("recreated, 13 fields") < body.index("1 more step")

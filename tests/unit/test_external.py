@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from components.connection import Connection
 from components.context import Namespace
 from components.kafka import external as kafka
-from components.network import ANYWHERE, Edge, Peer
+from components.network import ANYWHERE, NetworkEdge, Peer
 from components.platform.component import Platform
 from components.preflight import Preflight
 from components.redis import external as redis
@@ -55,10 +55,10 @@ def test_agents_reach_an_external_redis() -> None:
         "CHECKPOINT_TTL_SECONDS": "259200",
     }
     assert references(connection) == {"REDIS_URL": ("managed-redis", "url"), "REDIS_CA_FILE": ("managed-ca", "ca.crt")}
-    assert connection.egress == (Edge((Peer(cidr="10.9.0.0/24"),), (6380,)),)
+    assert connection.egress == (NetworkEdge((Peer(cidr="10.9.0.0/24"),), (6380,)),)
     public = redis.external(redis_at(tls={}))
     assert references(public) == {"REDIS_URL": ("managed-redis", "url")}
-    assert public.egress == (Edge((ANYWHERE,), (6380,)),)
+    assert public.egress == (NetworkEdge((ANYWHERE,), (6380,)),)
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def test_agents_reach_an_external_kafka(fields: dict[str, Any], variables: dict[
         "KAFKA_CA_FILE": ("managed-ca", "ca.crt"),
     }
     assert references(connection) == {key: all_of_them[key] for key in referred}
-    assert connection.egress == (Edge((Peer(cidr="10.1.2.0/24"),), (9094,)),)
-    assert kafka.external(kafka_at()).egress == (Edge((ANYWHERE,), (9094,)),)
+    assert connection.egress == (NetworkEdge((Peer(cidr="10.1.2.0/24"),), (9094,)),)
+    assert kafka.external(kafka_at()).egress == (NetworkEdge((ANYWHERE,), (9094,)),)
 
 
 def test_each_preflight_needs_its_service() -> None:

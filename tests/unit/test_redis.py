@@ -13,7 +13,7 @@ from pulumi.runtime import mocks
 
 from components.context import Context, Namespace, StackNamespaces
 from components.labels import selector
-from components.network import ANYWHERE, Edge, Peer
+from components.network import ANYWHERE, NetworkEdge, Peer
 from components.redis import keeper, users
 from components.redis.component import RedisCluster
 from components.redis.external import external
@@ -462,7 +462,7 @@ def test_the_connection(rendered: Rendered) -> None:
     # Who does not use Redis is no user of it.
     assert rendered.connections.keys() == {"researcher", "archivist"}
     assert connection.pod_labels == {"agentstack.dev/redis": "true"}
-    assert connection.egress == (Edge((Peer("the-data", NODE),), (6379,)),)
+    assert connection.egress == (NetworkEdge((Peer("the-data", NODE),), (6379,)),)
     assert [type(resource).__name__ for resource in connection.ready] == ["Deployment", "Secret"]
 
 
@@ -476,7 +476,7 @@ def test_an_external_redis_connects_the_same_way(network: str | None, peer: Peer
     assert connection.environment["REDIS_PORT"] == "6380"
     assert connection.secrets.keys() == rendered.connection.secrets.keys()
     assert (connection.secrets["REDIS_URL"].name, connection.secrets["REDIS_URL"].key) == ("managed-redis", "url")
-    assert connection.egress == (Edge((peer,), (6380,)),)
+    assert connection.egress == (NetworkEdge((peer,), (6380,)),)
     assert connection.pod_labels == {}
 
 

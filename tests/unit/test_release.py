@@ -23,7 +23,7 @@ from agentstack.commands.release import _ask
 from agentstack.commands.releases import changes
 from agentstack.release.driver import Driver, Outcome, Update, UpdateFailedError, former
 from agentstack.release.judge import Figures, Prometheus, PrometheusError, Verdict, figures, judge
-from agentstack.release.stack import Stack, _last_words, _left_behind
+from agentstack.release.stack import EngineStack, _last_words, _left_behind
 from agentstack.rendering.environment import Environment
 from settings import Analysis, Settings, SettingsError, StateFormats
 from settings.agents import tracks
@@ -427,7 +427,7 @@ def test_what_was_never_an_agents_settings_is_left_out_of_the_history(tmp_path: 
     ]
     recorded = [json.dumps({"a": group, "b": good}) for group in malformed]
     recorded += ["not JSON", "[]", "7", "null", json.dumps({"a": {**good, "release": {"version": "2", "share": 10}}})]
-    stack = Stack(Environment(tmp_path, "dev", tmp_path / "Pulumi.dev.yaml", tmp_path))
+    stack = EngineStack(Environment(tmp_path, "dev", tmp_path / "Pulumi.dev.yaml", tmp_path))
     updates = [
         SimpleNamespace(
             kind="update",
@@ -554,7 +554,7 @@ def test_bad_options_are_one_line(words: list[str], message: str) -> None:
 def test_releases_are_listed_as_they_are_written(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "Pulumi.dev.yaml").write_text("config:\n  agentstack:gateway: {enabled: false}\n")
     update = Update(7, datetime(2026, 1, 1, tzinfo=UTC), False, "failed", {"one[0]": {"image": "x/one:1[bold]"}})
-    monkeypatch.setattr(Stack, "history", lambda _: iter([update]))
+    monkeypatch.setattr(EngineStack, "history", lambda _: iter([update]))
     lines = CliRunner().invoke(app, ["releases"]).stdout.splitlines()
     assert lines[1].split() == ["7", "2026-01-01", "00:00", "failed", "one[0]", "1[bold]"]
 

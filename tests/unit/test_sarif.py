@@ -1,4 +1,4 @@
-"""Findings at their lines: where each is mended, and SARIF."""
+"""Findings at their lines: where each is fixed, and SARIF."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from agentstack.judging.finding import PlacedFinding
-from agentstack.judging.locate import Location, Settings, decided_by, relative, repository
+from agentstack.judging.locate import Location, Locator, decided_by, relative, repository
 from agentstack.judging.sarif import sarif, write
 from agentstack.rendering.environment import Environment
 from agentstack.rendering.manifests import Manifests
@@ -113,7 +112,7 @@ def finding(**fields: Any) -> dict[str, Any]:
 
 def log(**environments: Any) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(
-        sarif({name: map(PlacedFinding.model_validate, found) for name, found in environments.items()})
+        sarif({name: map(PlacedFindingReport.model_validate, found) for name, found in environments.items()})
     )
     jsonschema.Draft7Validator(_LOG).validate(content)
     run: dict[str, Any] = content["runs"][0]
@@ -213,7 +212,7 @@ def test_writing_makes_the_folder_and_says_what_is_wrong(tmp_path: pathlib.Path)
         write(tmp_path, {})
 
 
-# Where a finding is mended
+# Where a finding is fixed
 
 
 @pytest.mark.parametrize(
@@ -251,10 +250,10 @@ def test_what_decides_a_path_is_a_field_of_an_agent() -> None:
 
 
 @pytest.fixture(scope="module")
-def dev() -> Settings:
+def dev() -> Locator:
     environment = Environment.find(ROOT, "dev")
     rendered = render(environment)
-    return Settings(environment, rendered.registrations, Manifests.of(rendered.registrations))
+    return Locator(environment, rendered.registrations, Manifests.of(rendered.registrations))
 
 
 def line(file: str, text: str, after: str = "") -> Location:
@@ -296,16 +295,16 @@ def test_of_an_agent_it_is_the_line_of_the_field_or_of_its_name(dev: Settings) -
         ("Namespace", "", "elsewhere", "namespaces"),
     ],
 )
-def test_of_another_object_it_is_the_section_that_makes_it(dev: Settings, kind, namespace, name, section) -> None:
+def test_of_another_object_it_is_the_section_that_makes_it(dev: Locator, kind, namespace, name, section) -> None:
     assert dev.place(found(kind, namespace, name)) == line("Pulumi.dev.yaml", f"  agentstack:{section}:")
 
 
-def test_of_anything_else_it_is_the_file_of_the_environment(dev: Settings) -> None:
+def test_of_anything_else_it_is_the_file_of_the_environment(dev: Locator) -> None:
     assert dev.place(found("", "", "")) == Location("Pulumi.dev.yaml", 1)
     assert dev.place(found("Deployment", "agents", "unknown")) == Location("Pulumi.dev.yaml", 1)
 
 
-def test_of_a_waiver_it_is_its_line(dev: Settings) -> None:
+def test_of_a_waiver_it_is_its_line(dev: Locator) -> None:
     from datetime import date
 
     waiver = Waiver("image-tag", "Deployment", "agents", "executor", "r", "o", date(2027, 1, 1), line=7)

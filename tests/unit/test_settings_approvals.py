@@ -1,4 +1,4 @@
-"""Approvals are read as they are written, and a mistake in one says how to mend it."""
+"""Approvals are read as they are written, and a mistake in one says how to fix it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every mistake gives one message with path, mistake and mend, and never repeats a secret."""
+"""Every mistake gives one message with path, mistake and remedy, and never repeats a secret."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def agent(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("changes", "place", "mend"),
+    ("changes", "place", "remedy"),
     [
         pytest.param(
             {"replicas": "three"}, "agents.researcher.replicas: must be a whole number", "`3`", id="wrong type"
@@ -161,17 +161,17 @@ def agent(**changes: Any) -> dict[str, Any]:
         pytest.param({"public": {"path": "/"}}, "agents.researcher.public.host: no host", "gateway.host", id="no host"),
     ],
 )
-def test_agent_mistakes(tmp_path: Path, changes: dict[str, Any], place: str, mend: str) -> None:
+def test_agent_mistakes(tmp_path: Path, changes: dict[str, Any], place: str, remedy: str) -> None:
     said = messages(tmp_path, {"kafka": TOPICS}, agent(**changes))
     assert place in said
-    assert mend in said
+    assert remedy in said
     assert said.startswith("agents/a0.yaml:")
     assert "hunter2" not in said
     assert len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    ("config", "place", "mend"),
+    ("config", "place", "remedy"),
     [
         pytest.param({"redis": {"shards": 2}}, "agentstack:redis.shards: ", "at least 3 shards, not 2", id="shards"),
         pytest.param(
@@ -253,10 +253,10 @@ def test_agent_mistakes(tmp_path: Path, changes: dict[str, Any], place: str, men
         ),
     ],
 )
-def test_environment_mistakes(tmp_path: Path, config: dict[str, Any], place: str, mend: str) -> None:
+def test_environment_mistakes(tmp_path: Path, config: dict[str, Any], place: str, remedy: str) -> None:
     said = messages(tmp_path, config)
     assert place in said
-    assert mend in said
+    assert remedy in said
     assert said.startswith("Pulumi.test.yaml:")
     assert "hunter2" not in said
     assert len(said.splitlines()) == 1

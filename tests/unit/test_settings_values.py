@@ -39,9 +39,9 @@ def test_memory(text: str, size: int) -> None:
     assert Memory(text).amount == size
 
 
-@pytest.mark.parametrize(("text", "mend"), [("512MB", "512Mi"), ("2gb", "2Gi"), ("1 GiB", "1Gi"), ("512", "512Mi")])
-def test_memory_refused_with_a_mend(text: str, mend: str) -> None:
-    with pytest.raises(ValueError, match=f"`{mend}`"):
+@pytest.mark.parametrize(("text", "remedy"), [("512MB", "512Mi"), ("2gb", "2Gi"), ("1 GiB", "1Gi"), ("512", "512Mi")])
+def test_memory_refused_with_a_remedy(text: str, remedy: str) -> None:
+    with pytest.raises(ValueError, match=f"`{remedy}`"):
         Memory(text)
 
 

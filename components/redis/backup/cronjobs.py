@@ -10,7 +10,7 @@ import pulumi_kubernetes as k8s
 
 from components.context import Context, Namespace
 from components.labels import labels, selector
-from components.network import Edge, Peer, network_policy, outside
+from components.network import NetworkEdge, Peer, network_policy, outside
 from components.pods import (
     empty_dir,
     resource_requirements,
@@ -129,19 +129,19 @@ def backup(
 
 
 def _policies(target: RedisBackup, namespace: Namespace, child: pulumi.ResourceOptions) -> None:
-    to_bucket = [Edge((outside(target.s3.network),), (target.s3.port,))] if target.s3 is not None else []
+    to_bucket = [NetworkEdge((outside(target.s3.network),), (target.s3.port,))] if target.s3 is not None else []
     network_policy(
         "redis-backup",
         namespace=namespace.ref,
         pod_labels=BACKUP,
-        egress=[Edge((Peer(namespace.name, NODE),), (PORT,)), *to_bucket],
+        egress=[NetworkEdge((Peer(namespace.name, NODE),), (PORT,)), *to_bucket],
         opts=child,
     )
     network_policy(
         "redis-from-backup",
         namespace=namespace.ref,
         pod_labels=NODE,
-        ingress=[Edge((Peer(namespace.name, BACKUP),), (PORT,))],
+        ingress=[NetworkEdge((Peer(namespace.name, BACKUP),), (PORT,))],
         opts=child,
     )
 

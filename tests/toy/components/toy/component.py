@@ -9,7 +9,7 @@ from settings.toy import ToySettings
 from components.connection import Connection
 from components.context import Context, Offer
 from components.labels import labels, selector
-from components.network import Edge, Peer, edges_from, network_policy
+from components.network import NetworkEdge, Peer, edges_from, network_policy
 from components.pods import http_probe, resource_requirements, scrape_annotations, secure_pod, variables
 from components.workloads import deployment, metadata, service, template
 from settings import Settings
@@ -47,7 +47,7 @@ class Toy(pulumi.ComponentResource):
             "toy", own, _OWN, template(pod, labels("toy", "state", "1.0.0"), scrape_annotations(PORT)), opts=child
         )
         service("toy", own, _OWN, {"http": PORT}, opts=child)
-        clients = Edge((Peer(context.namespaces.agents.name, _CLIENT),), (PORT,))
+        clients = NetworkEdge((Peer(context.namespaces.agents.name, _CLIENT),), (PORT,))
         network_policy(
             "toy",
             namespace=namespace.ref,
@@ -58,7 +58,7 @@ class Toy(pulumi.ComponentResource):
         self.connection = Connection(
             environment={"TOY_URL": f"http://toy.{namespace.name}.svc.{context.cluster_domain}:{PORT}"},
             pod_labels=_CLIENT,
-            egress=(Edge((Peer(namespace.name, _OWN),), (PORT,)),),
+            egress=(NetworkEdge((Peer(namespace.name, _OWN),), (PORT,)),),
             ready=(deployed,),
         )
         self.register_outputs({})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from components.change import Change, shrunk
+from components.change import ChangeRule, shrunk
 from components.part import Exporter, Part
 from settings import Settings
 
@@ -24,7 +24,7 @@ PART: Final = Part(
     exporters=(Exporter("data", PORT),),
     builder="components.toy.component:build",
     facts=_facts,
-    changes=(Change("toy.storage", shrunk, "toys do not fit into a smaller box", "give some away first"),),
+    changes=(ChangeRule("toy.storage", shrunk, "toys do not fit into a smaller box", "give some away first"),),
     node_kinds=(TOY,),
     topology=topology,
     node=NODE,

@@ -24,12 +24,12 @@ TODAY = date(2026, 11, 21)
 
 def found(before: Snapshot, after: Snapshot, today: date = TODAY) -> dict[str, DestructiveChange]:
     named = destructive_changes(before, after, today=today)
-    assert len({loss.resource for loss in named}) == len(named), "one resource twice"
-    return {loss.resource: loss for loss in named}
+    assert len({destroyed.resource for destroyed in named}) == len(named), "one resource twice"
+    return {destroyed.resource: destroyed for destroyed in named}
 
 
 def needed(before: Snapshot, after: Snapshot) -> set[str]:
-    return {name for name, loss in found(before, after).items() if loss.needs_approval}
+    return {name for name, destroyed in found(before, after).items() if destroyed.needs_approval}
 
 
 def allowing(*resources: str, until: str = "2026-12-01") -> dict[str, Any]:
@@ -106,7 +106,7 @@ def test_ordinary_changes_need_no_approval(name: str) -> None:
     before, after = revision(environment), revision(environment, settings, agents)
     assert before.objects != after.objects
     named = found(before, after)
-    assert {name: loss.severity for name, loss in named.items() if loss.severity != "harmless"} == {}
+    assert {name: destroyed.severity for name, destroyed in named.items() if destroyed.severity != "harmless"} == {}
     assert {name for name in named if not re.match(r"Job/|HorizontalPodAutoscaler/", name)} == set()
 
 
@@ -134,7 +134,7 @@ def test_the_end_of_a_release_is_harmless() -> None:
     over = {"agents": {"executor": {"rollout": "canary", "image": "ghcr.io/agentstack/executor:1.1.0"}}}
     named = found(revision("prod", running), revision("prod", over))
     assert named["Deployment/agents/executor-canary"].severity == "harmless"
-    assert all(loss.approved for loss in named.values())
+    assert all(destroyed.approved for destroyed in named.values())
 
 
 # --- settings ---
@@ -169,21 +169,21 @@ def test_settings_that_lose_something_need_an_approval(
 ) -> None:
     before, after = revision("prod", settings), revision("prod", changed)
     assert needed(before, after) == {resource}
-    loss = found(before, after)[resource]
-    assert loss.severity == severity
-    assert not loss.approved
-    assert loss.way
+    destroyed = found(before, after)[resource]
+    assert destroyed.severity == severity
+    assert not destroyed.approved
+    assert destroyed.way
 
 
 def test_a_change_that_the_engine_refuses_says_so_until_it_is_accepted() -> None:
     before = revision("prod", {"redis": {"shards": 4}})
-    loss = found(before, revision("prod"))["redis.shards"]
-    assert loss.consequence.startswith("the engine refuses it before anything changes: ")
-    assert loss.way.endswith("then add 'redis.shards: 4 -> 3' to platform.safeguards.accept")
+    destroyed = found(before, revision("prod"))["redis.shards"]
+    assert destroyed.consequence.startswith("the engine refuses it before anything changes: ")
+    assert destroyed.way.endswith("then add 'redis.shards: 4 -> 3' to platform.safeguards.accept")
     accept = {"platform": {"safeguards": {"accept": ["redis.shards: 4 -> 3"]}}}
-    loss = found(before, revision("prod", accept))["redis.shards"]
-    assert loss.approved
-    assert "refuses" not in loss.consequence
+    destroyed = found(before, revision("prod", accept))["redis.shards"]
+    assert destroyed.approved
+    assert "refuses" not in destroyed.consequence
     # What cannot be prepared stays refused by the engine, whatever anybody writes.
     accept = {"kafka": {"controllers": 5}, "platform": {"safeguards": {"accept": ["kafka.controllers: 3 -> 5"]}}}
     assert not found(revision("prod"), revision("prod", accept))["kafka.controllers"].approved
@@ -244,14 +244,14 @@ def _pods(changed: dict[str, Any]) -> dict[str, Any]:
 def test_what_a_program_does_to_data_behind_the_settings(changed: dict[str, Any], field: str, consequence: str) -> None:
     before = revision("prod")
     named = [
-        loss
-        for loss in destructive_changes(before, edited(before, REDIS, **changed), today=TODAY)
-        if loss.resource == REDIS
+        destroyed
+        for destroyed in destructive_changes(before, edited(before, REDIS, **changed), today=TODAY)
+        if destroyed.resource == REDIS
     ]
-    [loss] = [loss for loss in named if field in [change.path for change in loss.what]]
-    assert consequence in loss.consequence
-    assert loss.needs_approval
-    assert not loss.approved
+    [destroyed] = [destroyed for destroyed in named if field in [field.path for field in destroyed.what]]
+    assert consequence in destroyed.consequence
+    assert destroyed.needs_approval
+    assert not destroyed.approved
 
 
 def test_a_database_that_an_operator_runs_is_data() -> None:
@@ -283,9 +283,9 @@ def test_taking_the_protection_away_is_one_decision() -> None:
     before, after = revision("prod"), revision("prod", {"platform": {"safeguards": {"protectData": False}}})
     named = found(before, after)
     assert named.keys() == {"platform.safeguards.protectData"}
-    loss = named["platform.safeguards.protectData"]
-    assert loss.severity == "protection lost"
-    assert "Namespace/agents" in loss.consequence
+    destroyed = named["platform.safeguards.protectData"]
+    assert destroyed.severity == "protection lost"
+    assert "Namespace/agents" in destroyed.consequence
 
 
 def test_every_section_that_is_named_exists() -> None:
@@ -321,24 +321,24 @@ KEPT = {"spec": {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain
 def test_replaced_objects_that_hold_data(title: str, manifest: dict[str, Any], severity: str, words: str) -> None:
     before = edited(revision("prod"), title, protected=False, retained=False)
     after = edited(before, title, manifest=manifest)
-    loss = found(before, after)[title]
-    assert (loss.severity, loss.needs_approval) == (severity, True)
-    assert words in loss.consequence
+    destroyed = found(before, after)[title]
+    assert (destroyed.severity, destroyed.needs_approval) == (severity, True)
+    assert words in destroyed.consequence
     # Where the engine protects it, nothing happens, which needs an approval all the same.
     guarded = edited(before, title, protected=True, retained=True)
-    loss = found(guarded, edited(guarded, title, manifest=manifest))[title]
-    assert loss.consequence.startswith("the engine refuses to replace what is protected")
-    assert not loss.approved
+    destroyed = found(guarded, edited(guarded, title, manifest=manifest))[title]
+    assert destroyed.consequence.startswith("the engine refuses to replace what is protected")
+    assert not destroyed.approved
 
 
 def test_claims_that_go_with_their_statefulset_are_lost() -> None:
     before = revision("dev")
     after = edited(before, REDIS, manifest={"spec": {"serviceName": "other"}})
-    loss = found(before, after)[REDIS]
-    assert loss.severity == "data lost"
-    assert "`whenDeleted: Delete`" in loss.consequence
-    loss = found(before, without(before, REDIS))[REDIS]
-    assert loss.severity == "data lost"
+    destroyed = found(before, after)[REDIS]
+    assert destroyed.severity == "data lost"
+    assert "`whenDeleted: Delete`" in destroyed.consequence
+    destroyed = found(before, without(before, REDIS))[REDIS]
+    assert destroyed.severity == "data lost"
     kept = edited(before, REDIS, manifest=KEPT)
     assert "its claims stay" in found(kept, without(kept, REDIS))[REDIS].consequence
 
@@ -351,8 +351,8 @@ def test_claim_templates_count_unless_the_engine_passes_over_them() -> None:
     }
     assert found(before, edited(before, REDIS, manifest=larger)) == {}
     bare = edited(before, REDIS, ignored=())
-    loss = found(bare, edited(bare, REDIS, manifest=larger))[REDIS]
-    assert [change.path for change in loss.what] == ["spec.volumeClaimTemplates[data].spec.storageClassName"]
+    destroyed = found(bare, edited(bare, REDIS, manifest=larger))[REDIS]
+    assert [field.path for field in destroyed.what] == ["spec.volumeClaimTemplates[data].spec.storageClassName"]
     renamed = {"spec": {"volumeClaimTemplates": [{**template, "metadata": {"name": "disk"}}]}}
     free = edited(bare, REDIS, protected=False, retained=False)
     assert "new, empty claims" in found(free, edited(free, REDIS, manifest=renamed))[REDIS].consequence
@@ -375,8 +375,8 @@ def test_what_holds_no_data_is_replaced_without_an_approval(
 ) -> None:
     before = revision("prod")
     title = next(known.title for known in before.objects.values() if known.title.startswith(title))
-    loss = found(before, edited(before, title, manifest=manifest))[title]
-    assert (loss.severity, loss.needs_approval) == (severity, False)
+    destroyed = found(before, edited(before, title, manifest=manifest))[title]
+    assert (destroyed.severity, destroyed.needs_approval) == (severity, False)
 
 
 def test_a_configmap_is_replaced_where_the_provider_is_not_told_otherwise() -> None:
@@ -391,9 +391,9 @@ def test_a_configmap_is_replaced_where_the_provider_is_not_told_otherwise() -> N
 
 def test_a_claim_that_shrinks_is_refused_by_the_api_server() -> None:
     title = "PersistentVolumeClaim/data/redis-backup"
-    loss = found(revision("prod"), revision("prod", {"redis": {"backup": {"claim": {"storage": "32Gi"}}}}))[title]
-    assert (loss.severity, loss.needs_approval) == ("refused", False)
-    assert [(change.before, change.after) for change in loss.what] == [("64Gi", "32Gi")]
+    destroyed = found(revision("prod"), revision("prod", {"redis": {"backup": {"claim": {"storage": "32Gi"}}}}))[title]
+    assert (destroyed.severity, destroyed.needs_approval) == ("refused", False)
+    assert [(field.before, field.after) for field in destroyed.what] == [("64Gi", "32Gi")]
 
 
 def test_another_autoscaler_is_another_object_of_the_same_resource() -> None:
@@ -406,16 +406,16 @@ def test_an_object_of_another_urn_needs_an_alias() -> None:
     before = revision("prod")
     urn = before.objects["StatefulSet", "data", "redis"].urn
     moved = edited(before, REDIS, urn=urn + "-2")
-    loss = found(before, moved)[REDIS]
-    assert loss.needs_approval
-    assert "alias" in loss.way
+    destroyed = found(before, moved)[REDIS]
+    assert destroyed.needs_approval
+    assert "alias" in destroyed.way
     assert found(before, edited(moved, REDIS, aliases=(urn,))) == {}
     dev = revision("dev")
-    loss = found(dev, edited(dev, REDIS, urn=urn + "-2"))[REDIS]
-    assert "already exists" in loss.consequence
+    destroyed = found(dev, edited(dev, REDIS, urn=urn + "-2"))[REDIS]
+    assert "already exists" in destroyed.consequence
     title = "ConfigMap/agents/executor"
-    loss = found(before, edited(before, title, urn=urn + "-3"))[title]
-    assert (loss.severity, loss.needs_approval) == ("refused", False)
+    destroyed = found(before, edited(before, title, urn=urn + "-3"))[title]
+    assert (destroyed.severity, destroyed.needs_approval) == ("refused", False)
 
 
 def test_removed_objects_that_hold_data_or_keep_it() -> None:
@@ -429,19 +429,19 @@ def test_removed_objects_that_hold_data_or_keep_it() -> None:
         "PodDisruptionBudget/data/redis": "protection lost",
         policy: "protection lost",
     }.items():
-        loss = found(before, without(before, title))[title]
-        assert (loss.severity, loss.needs_approval) == (severity, True), title
+        destroyed = found(before, without(before, title))[title]
+        assert (destroyed.severity, destroyed.needs_approval) == (severity, True), title
     assert found(before, without(before, "PodDisruptionBudget/agents/executor", "NetworkPolicy/data/redis")) == {}
 
 
 def test_what_is_retained_stays_in_the_cluster() -> None:
     before = edited(revision("prod"), REDIS, protected=False)
-    loss = found(before, without(before, REDIS))[REDIS]
-    assert (loss.severity, loss.needs_approval) == ("harmless", False)
-    assert "it stays in the cluster" in loss.consequence
-    loss = found(before, edited(before, REDIS, manifest={"spec": {"serviceName": "other"}}))[REDIS]
-    assert "already exists" in loss.consequence
-    assert loss.needs_approval
+    destroyed = found(before, without(before, REDIS))[REDIS]
+    assert (destroyed.severity, destroyed.needs_approval) == ("harmless", False)
+    assert "it stays in the cluster" in destroyed.consequence
+    destroyed = found(before, edited(before, REDIS, manifest={"spec": {"serviceName": "other"}}))[REDIS]
+    assert "already exists" in destroyed.consequence
+    assert destroyed.needs_approval
 
 
 def test_one_object_that_loses_its_protection() -> None:
@@ -470,7 +470,7 @@ def test_a_revision_without_urns_is_compared_by_names() -> None:
         key: replace(known, urn="", aliases=(), protected=False, retained=False) for key, known in old.objects.items()
     })  # fmt: skip
     named = found(bare, revision("prod"))
-    assert {name for name, loss in named.items() if loss.needs_approval} == {"redis.shards"}
+    assert {name for name, destroyed in named.items() if destroyed.needs_approval} == {"redis.shards"}
 
 
 # --- random values and the provider ---
@@ -491,7 +491,7 @@ def changed_resource(snapshot: Snapshot, name: str, **known: Any) -> Snapshot:
     return replace(snapshot, resources=tuple(resources))
 
 
-def test_random_values_that_are_made_anew() -> None:
+def test_random_values_that_are_recreated() -> None:
     before = revision("prod")
     for name, severity, asked in (
         ("kafka-cluster-id", "data lost", True),
@@ -499,8 +499,12 @@ def test_random_values_that_are_made_anew() -> None:
         ("redis-ingestion", "downtime", False),
     ):
         longer = changed_resource(before, name, inputs={"length": 40})
-        (loss,) = found(before, longer).values()
-        assert (loss.resource.partition("/")[2], loss.severity, loss.needs_approval) == (name, severity, asked)
+        (lost,) = found(before, longer).values()
+        assert (lost.resource.partition("/")[2], lost.severity, lost.needs_approval) == (
+            name,
+            severity,
+            asked,
+        )
         gone = replace(before, resources=tuple(one for one in before.resources if one.name != name))
         assert bool(found(before, gone)) == asked
         urn = next(one.urn for one in before.resources if one.name == name)
@@ -523,9 +527,9 @@ def test_approvals_are_by_name_and_end_on_their_day() -> None:
     before = revision("prod", {"redis": {"shards": 4}})
     after = revision("prod", allowing("redis.shards"))
     for today, approved in ((date(2026, 12, 1), True), (date(2026, 12, 2), False)):
-        loss = found(before, after, today)["redis.shards"]
-        assert loss.approved == approved
-        assert "2026-12-01: the data is in a backup" in (loss.approval if approved else loss.expired)
+        destroyed = found(before, after, today)["redis.shards"]
+        assert destroyed.approved == approved
+        assert "2026-12-01: the data is in a backup" in (destroyed.approval if approved else destroyed.expired)
     other = revision("prod", allowing("redis.shard", "StatefulSet/data/redis"))
     assert not found(before, other)["redis.shards"].approved
 
@@ -535,9 +539,9 @@ def test_the_last_approval_counts() -> None:
     entries = [*allowing("redis.shards", until="2026-01-01")["platform"]["safeguards"]["approvedReplacements"],
                *allowing("redis.shards")["platform"]["safeguards"]["approvedReplacements"]]  # fmt: skip
     after = revision("prod", {"platform": {"safeguards": {"approvedReplacements": entries}}})
-    loss = found(before, after)["redis.shards"]
-    assert loss.approved
-    assert loss.expired == ""
+    destroyed = found(before, after)["redis.shards"]
+    assert destroyed.approved
+    assert destroyed.expired == ""
 
 
 def test_approvals_that_approve_nothing_are_named() -> None:
@@ -597,8 +601,8 @@ def test_what_differs_in_the_object_alone_is_said_once() -> None:
     table, *_, fold = section(named).blocks
     assert isinstance(table, Table)
     assert isinstance(fold, Fold)
-    serious = [loss for loss in named if loss.severity != "harmless"]
-    services = [loss.resource for loss in serious if loss.resource.startswith("Service/")]
+    serious = [destroyed for destroyed in named if destroyed.severity != "harmless"]
+    services = [destroyed.resource for destroyed in serious if destroyed.resource.startswith("Service/")]
     (row,) = (row for row in table.rows if Code(services[0]) in row[1])
     assert [part.text for part in row[1] if isinstance(part, Code)] == [
         *services,

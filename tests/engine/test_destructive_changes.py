@@ -28,7 +28,7 @@ def kubectl(*arguments: str, code: int | None = 0) -> str:
 @pytest.fixture(scope="module")
 def stack(kubeconfig: None, project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """The program, as it is without an edit."""
-    made = project.beside(tmp_path_factory.mktemp("losses"), "losses_program.py", stack="losses")
+    made = project.beside(tmp_path_factory.mktemp("losses"), "destructive_program.py", stack="losses")
     made.pulumi("up", "--yes", "--skip-preview")
     yield made
     made.pulumi("config", "rm", "edit", code=None)
@@ -48,9 +48,8 @@ def snapshot(stack: Project, edit: str) -> Snapshot:
 def found(stack: Project, edit: str) -> dict[str, DestructiveChange]:
     """What is said of the edit, by the name of the object; the edit is left in place for the engine."""
     before, after = snapshot(stack, "none"), snapshot(stack, edit)
-    return {
-        loss.resource.rpartition("/")[2]: loss for loss in destructive_changes(before, after, today=date(2026, 1, 1))
-    }
+    changes = destructive_changes(before, after, today=date(2026, 1, 1))
+    return {change.resource.rpartition("/")[2]: change for change in changes}
 
 
 def steps(said: str) -> dict[str, set[str]]:
@@ -69,15 +68,15 @@ def test_what_is_named_as_replaced_is_what_the_engine_replaces(stack: Project) -
     assert replaced == set(said)
     assert updated == {"scaled", "selected", "mutable"}
     assert len(replaced) == 14
-    assert {name for name, loss in said.items() if loss.needs_approval} == {
+    assert {name for name, change in said.items() if change.needs_approval} == {
         *("management", "history", "service", "selector", "claims", "class", "modes")
     }
 
 
 def test_what_is_protected_is_not_replaced(stack: Project) -> None:
-    loss = found(stack, "replace protected")["kept"]
-    assert loss.needs_approval
-    assert "the engine refuses to replace what is protected" in loss.consequence
+    change = found(stack, "replace protected")["kept"]
+    assert change.needs_approval
+    assert "the engine refuses to replace what is protected" in change.consequence
     assert "marked for protection" in stack.pulumi("preview", code=None)
     uid = kubectl("get", "statefulset", "kept", "-n", "losses", "-o", "jsonpath={.metadata.uid}")
     assert "marked for protection" in stack.pulumi("up", "--yes", "--skip-preview", code=None)
@@ -85,16 +84,16 @@ def test_what_is_protected_is_not_replaced(stack: Project) -> None:
 
 
 def test_what_is_protected_is_not_removed(stack: Project) -> None:
-    loss = found(stack, "remove protected")["guarded"]
-    assert loss.needs_approval
-    assert "the engine refuses to delete what is protected" in loss.consequence
+    change = found(stack, "remove protected")["guarded"]
+    assert change.needs_approval
+    assert "the engine refuses to delete what is protected" in change.consequence
     assert "cannot be deleted" in stack.pulumi("preview", code=None)
 
 
 def test_an_object_of_another_resource_is_not_taken_over(stack: Project) -> None:
-    loss = found(stack, "move")["moved"]
-    assert loss.severity == "refused"
-    assert "already exists" in loss.consequence
+    change = found(stack, "move")["moved"]
+    assert change.severity == "refused"
+    assert "already exists" in change.consequence
     assert "already exists" in stack.pulumi("up", "--yes", "--skip-preview", code=None)
     assert kubectl("get", "configmap", "moved", "-n", "losses", "-o", "jsonpath={.data.word}") == "kept"
 
@@ -107,14 +106,14 @@ def test_an_alias_keeps_the_object(stack: Project) -> None:
 
 
 def test_unprotecting_is_named(stack: Project) -> None:
-    loss = found(stack, "unprotect")["kept"]
-    assert (loss.severity, loss.needs_approval) == ("protection lost", True)
-    assert [change.path for change in loss.what] == ["protect"]
+    change = found(stack, "unprotect")["kept"]
+    assert (change.severity, change.needs_approval) == ("protection lost", True)
+    assert [field.path for field in change.what] == ["protect"]
 
 
 def test_an_object_can_be_taken_over_and_then_deleted(stack: Project) -> None:
-    loss = found(stack, "move")["moved"]
-    assert "PULUMI_K8S_UPSERT_EXISTING_OBJECTS" in loss.consequence
+    change = found(stack, "move")["moved"]
+    assert "PULUMI_K8S_UPSERT_EXISTING_OBJECTS" in change.consequence
     stack.environment["PULUMI_K8S_UPSERT_EXISTING_OBJECTS"] = "true"
     stack.pulumi("up", "--yes", "--skip-preview")
     del stack.environment["PULUMI_K8S_UPSERT_EXISTING_OBJECTS"]
@@ -122,8 +121,8 @@ def test_an_object_can_be_taken_over_and_then_deleted(stack: Project) -> None:
 
 
 def test_what_is_retained_stands_in_its_own_way(stack: Project) -> None:
-    loss = found(stack, "replace retained")["retained"]
-    assert loss.severity == "downtime"
-    assert "already exists" in loss.consequence
+    change = found(stack, "replace retained")["retained"]
+    assert change.severity == "downtime"
+    assert "already exists" in change.consequence
     assert "already exists" in stack.pulumi("up", "--yes", "--skip-preview", code=None)
     assert kubectl("get", "statefulset", "retained", "-n", "losses", "-o", "jsonpath={.spec.serviceName}") == "pods"

@@ -1,4 +1,4 @@
-"""What judges and steers a change, and changes with it."""
+"""Changes to the gates that judge a change: rules, waivers, prices."""
 
 from __future__ import annotations
 
