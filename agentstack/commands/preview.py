@@ -9,8 +9,6 @@ from typing import Annotated
 
 import typer
 
-from agentstack.judging import sarif as sarif_log
-from agentstack.preview.published import findings, published
 from agentstack.preview.run import run
 from agentstack.preview.screen import show
 from agentstack.rendering.environment import Environment, find_project
@@ -56,11 +54,16 @@ def preview(
     command += [word for option, path in given if path is not None for word in (option, str(path))]
     folder = project / "build" / env if out is None else out
     report = run(environment, folder, command=command, with_dev_secrets=with_dev_secrets)
-    if sarif is not None:
-        sarif_log.write(sarif, {env: findings(report.preview)})
-    if as_json:
-        typer.echo(published(report).text())
-    else:
+    if sarif is not None or as_json:
+        # What is printed on a screen needs none of the published models, which take a while to be built.
+        from agentstack.judging import sarif as sarif_log
+        from agentstack.preview.published import findings, published
+
+        if sarif is not None:
+            sarif_log.write(sarif, {env: findings(report.preview)})
+        if as_json:
+            typer.echo(published(report).text())
+    if not as_json:
         show(report)
     if report.preview.failed:
         raise typer.Exit(1)
