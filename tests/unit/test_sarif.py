@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from agentstack.judging.finding import PlacedFindingReport
 from agentstack.judging.locate import Location, Locator, decided_by, relative, repository
 from agentstack.judging.sarif import sarif, write
 from agentstack.rendering.environment import Environment
@@ -266,7 +267,7 @@ def found(kind: str, namespace: str, name: str, message: str = "", **fields: Any
     return Violation(fields.pop("rule", "image-tag"), "error", kind, namespace, name, message, **fields)
 
 
-def test_of_an_agent_it_is_the_line_of_the_field_or_of_its_name(dev: Settings) -> None:
+def test_of_an_agent_it_is_the_line_of_the_field_or_of_its_name(dev: Locator) -> None:
     name = line("agents/executor.yaml", "name:")
     pod = "spec.template.spec"
     for path, expected in (

@@ -12,9 +12,9 @@ import pathlib
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import pytest
-import yaml
 
 ROOT = pathlib.Path(__file__).parents[2]
 TOY = ROOT / "tests" / "toy"
@@ -29,38 +29,6 @@ LISTS = {
     ),
     "components/parts.py": (('    "inference",\n', '    "inference",\n    "toy",\n'),),
 }
-AGENT = """\
-name: child
-image: ghcr.io/acme/child:1.0.0
-uses: [toy]
-"""
-PROBE = """
-import json, runpy, sys
-from pydantic import ValidationError
-from components.platform.guard import facts, refusals
-from settings import AgentSettings, Settings
-
-def toy(storage):
-    return facts(Settings.model_validate({"toy": {"storage": storage}}))
-
-def mistake(**fields):
-    try:
-        AgentSettings(image="ghcr.io/acme/child:1.0.0", **fields)
-    except ValidationError as error:
-        return str(error)
-
-small, large = toy("1Gi"), toy("2Gi")
-reported = {
-    "shrunk": list(refusals(large, small)),
-    "grown": list(refusals(small, large)),
-    "reserved": mistake(uses=["toy"], env={"TOY_URL": "http://elsewhere"}),
-    "free": mistake(env={"TOY_URL": "http://elsewhere"}),
-    "unknown": mistake(uses=["toys"]),
-}
-print(json.dumps(reported), file=sys.stderr)
-sys.argv = ["agentstack", "preview", "dev", "--json"]
-runpy.run_module("agentstack", run_name="__main__")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -79,16 +47,18 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
             assert text.count(old) == 1, f"{name}: {old}"
             text = text.replace(old, new)
         (folder / name).write_text(text)
-    (folder / "agents" / "child.yaml").write_text(AGENT)
     return folder
 
 
 @pytest.fixture(scope="module")
-def ran(project: pathlib.Path) -> subprocess.CompletedProcess[str]:
-    """What the guard and the settings report (standard error), and the preview of dev, all in one process."""
+def answers(project: pathlib.Path) -> Any:
+    """What the rooms of the copy know of the part: see tests/toy/probe.py."""
     environment = {**os.environ, "PYTHONPATH": str(project), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", PROBE]
-    return subprocess.run(command, cwd=project, env=environment, check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "probe.py"], cwd=project, env=environment, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def touched(folder: pathlib.Path) -> set[str]:
@@ -101,88 +71,97 @@ def touched(folder: pathlib.Path) -> set[str]:
     }
 
 
-def test_a_part_touches_three_files_outside_its_folder(project: pathlib.Path) -> None:
-    outside = {path for path in touched(project) if not path.startswith(("components/toy/", "agents/"))}
+def named(answers: Any, kind: str, namespace: str, name: str) -> Any:
+    """One of the rendered objects."""
+    (found,) = [
+        thing
+        for thing in answers["objects"]
+        if thing["kind"] == kind and thing["metadata"] | {"namespace": namespace, "name": name} == thing["metadata"]
+    ]
+    return found
+
+
+def test_a_part_touches_three_files_outside_its_folder(project: pathlib.Path, answers: Any) -> None:
+    # Also after everything has run: its dashboard is written into its own folder.
+    outside = {path for path in touched(project) if not path.startswith("components/toy/")}
     assert outside == {"settings/toy.py", *LISTS}
-    assert len(outside) <= 3
 
 
-def test_it_is_rendered_with_the_rest(project: pathlib.Path, ran: subprocess.CompletedProcess[str]) -> None:
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    report = json.loads(ran.stdout)
-    toy = {"type": "agentstack:toy:Toy", "name": "toy"}
-    mine = [entry for entry in report["objects"] if toy in entry["within"]]
-    assert {entry["kind"] for entry in mine} == {"Deployment", "NetworkPolicy", "Service"}
-    assert report["facts"]["toy.storage"] == "1Gi"
-    (file,) = [entry["file"] for entry in mine if entry["kind"] == "Deployment"]
-    pod = yaml.safe_load((project / "build" / "dev" / file).read_text())["spec"]["template"]["spec"]
-    assert pod["containers"][0]["env"] == [{"name": "GREETING", "value": "hello"}]
-    assert pod["automountServiceAccountToken"] is pod["enableServiceLinks"] is False
-    assert report["policies"] == []
+def test_it_is_rendered_with_the_rest_and_no_rule_finds_anything(answers: Any) -> None:
+    pod = named(answers, "Deployment", "data", "toy")["spec"]["template"]
+    assert pod["spec"]["containers"][0]["env"] == [{"name": "GREETING", "value": "good day"}]
+    assert pod["spec"]["automountServiceAccountToken"] is pod["spec"]["enableServiceLinks"] is False
+    assert named(answers, "Service", "data", "toy")
+    assert answers["findings"] == []
 
 
-def test_the_guard_refuses_its_destructive_change(ran: subprocess.CompletedProcess[str]) -> None:
-    reported = json.loads(ran.stderr.splitlines()[0])
-    assert reported["grown"] == []
-    (line,) = reported["shrunk"]
+def test_its_settings_are_a_section(answers: Any) -> None:
+    assert "toy" in answers["demands"]
+    assert "agentstack:toy.greetings: unknown key" in answers["misspelt"]
+    assert "did you mean `greeting`?" in answers["misspelt"]
+
+
+def test_agents_use_it_by_its_name(answers: Any) -> None:
+    assert answers["uses"] == ["redis", "kafka", "toy"]
+    assert answers["unknown"] == ["uses.0: unknown value `toyy`, did you mean `toy`?"]
+    assert answers["used"] == ["kafka", "toy"]
+    container = named(answers, "Deployment", "agents", "executor")["spec"]["template"]["spec"]["containers"][0]
+    assert {"name": "TOY_KEY", "valueFrom": {"secretKeyRef": {"name": "executor.toy", "key": "TOY_KEY"}}} in (
+        container["env"]
+    )
+    assert named(answers, "ConfigMap", "agents", "executor")["data"]["TOY_HOST"] == "toy.data.svc.cluster.local"
+
+
+def test_agents_that_use_it_cannot_set_its_variables(answers: Any) -> None:
+    assert answers["reserved"] == [
+        "env.TOY_HOST: is set by the stack: remove it",
+        "secrets.TOY_KEY: is set by the stack: remove it",
+    ]
+    assert answers["free"] == []
+
+
+def test_the_guard_refuses_its_destructive_change(answers: Any) -> None:
+    assert answers["facts"]["toy.storage"] == "1Gi"
+    assert answers["grown"] == []
+    (line,) = answers["shrunk"]
     assert line.startswith(
         "toy.storage: 2Gi -> 1Gi: toys do not fit into a smaller box: give some away first, then add"
     )
 
 
-def test_its_alerts_and_dashboard_are_with_the_others(
-    ran: subprocess.CompletedProcess[str], project: pathlib.Path
-) -> None:
-    files = [project / "build" / "dev" / entry["file"] for entry in json.loads(ran.stdout)["objects"]]
-    data = {}
-    for file in files:
-        manifest = yaml.safe_load(file.read_text())
-        if manifest["kind"] == "ConfigMap" and manifest["metadata"]["namespace"] == "observability":
-            data |= manifest["data"]
-    assert "ToyMissing" in data["rules.toy.yml"]
-    assert json.loads(data["toy.json"])["title"] == "Toy"
+def test_its_metrics_are_scraped(answers: Any) -> None:
+    annotations = named(answers, "Deployment", "data", "toy")["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["prometheus.io/port"] == "9102"
+    policy = named(answers, "NetworkPolicy", "observability", "prometheus")["spec"]
+    assert any({"port": 9102, "protocol": "TCP"} in edge.get("ports", ()) for edge in policy["egress"])
 
 
-def test_an_agent_uses_it_and_its_variables_are_reserved(
-    project: pathlib.Path, ran: subprocess.CompletedProcess[str]
-) -> None:
-    reported = json.loads(ran.stderr.splitlines()[0])
-    assert "env.TOY_URL: is set by the stack: remove it" in reported["reserved"]
-    assert reported["free"] is None
-    assert "'redis', 'kafka' or 'toy'" in reported["unknown"]
-    report = json.loads(ran.stdout)
-    (variables,) = [
-        yaml.safe_load((project / "build" / "dev" / entry["file"]).read_text())["data"]
-        for entry in report["objects"]
-        if (entry["kind"], entry["name"]) == ("ConfigMap", "child")
-    ]
-    assert variables["TOY_URL"] == "http://toy.data.svc.cluster.local:8080"
+def test_its_alerts_and_its_dashboard_are_with_the_others(answers: Any, project: pathlib.Path) -> None:
+    room = project / "components" / "toy"
+    rules = named(answers, "ConfigMap", "observability", "prometheus")["data"]
+    assert rules["rules.toy.yml"] == (room / "alerts" / "toy.yml").read_text()
+    tests = (room / "alerts" / "tests" / "toy.yml").read_text()
+    assert tests not in rules.values(), "tests of alerts are not rendered"
+    boards = named(answers, "ConfigMap", "observability", "grafana-dashboards")["data"]
+    assert boards["toy.json"] == (room / "dashboards" / "toy.json").read_text()
+    assert json.loads(boards["toy.json"])["uid"] == "agentstack-toy"
+    volumes = named(answers, "Deployment", "observability", "grafana")["spec"]["template"]["spec"]["volumes"]
+    (mounted,) = [volume["configMap"] for volume in volumes if volume["name"] == "dashboards"]
+    assert {"key": "toy.json", "path": "toy.json"} in mounted["items"]
 
 
-def test_the_picture_shows_it_and_who_uses_it(ran: subprocess.CompletedProcess[str]) -> None:
-    graph = json.loads(ran.stdout)["graph"]
-    assert [(node["kind"], node["label"], node["group"]) for node in graph["nodes"] if node["id"] == "toy"] == [
-        ("toy", "Toy", "data")
-    ]
-    edges = {(edge["source"], edge["target"], edge["kind"]) for edge in graph["edges"]}
-    assert {("agent/child", "toy", "uses"), ("prometheus", "toy", "scrapes")} <= edges
+def test_it_is_in_the_graph(answers: Any) -> None:
+    (node,) = [node for node in answers["graph"]["nodes"] if node["id"] == "toy"]
+    assert (node["kind"], node["label"], node["detail"], node["group"]) == ("toy", "Toy", "a box of 1Gi", "data")
+    edges = {(edge["source"], edge["target"], edge["kind"]) for edge in answers["graph"]["edges"]}
+    assert {("agent/executor", "toy", "uses"), ("prometheus", "toy", "scrapes")} <= edges
+    assert "a box of 1Gi" in answers["mermaid"]
 
 
-def test_a_finding_on_it_is_reported_at_its_section(project: pathlib.Path) -> None:
-    """A rule that its Deployment breaks is reported at its section of Pulumi.dev.yaml."""
-    stack = project / "Pulumi.dev.yaml"
-    whole = stack.read_text()
-    component = project / "components" / "toy" / "component.py"
-    code = component.read_text()
-    try:
-        stack.write_text(f"{whole}  agentstack:toy: {{greeting: good morning}}\n")
-        component.write_text(code.replace("ghcr.io/acme/toy:1.0.0", "ghcr.io/acme/toy"))
-        environment = {**os.environ, "PYTHONPATH": str(project), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-m", "agentstack", "preview", "dev", "--json"]
-        done = subprocess.run(command, cwd=project, env=environment, check=False, capture_output=True, text=True)
-    finally:
-        stack.write_text(whole)
-        component.write_text(code)
-    (finding,) = [entry for entry in json.loads(done.stdout)["policies"] if entry["rule"] == "image-tag"]
-    assert (finding["name"], finding["path"]) == ("toy", "spec.template.spec.containers[0].image")
-    assert finding["place"] == {"file": "Pulumi.dev.yaml", "line": len(whole.splitlines()) + 1}
+def test_its_objects_are_explained(answers: Any) -> None:
+    assert ["Secret", "executor.toy", "its own key to the toy box", "uses: toy"] in answers["explained"]
+
+
+def test_a_finding_on_its_objects_leads_to_its_section(answers: Any, project: pathlib.Path) -> None:
+    lines = (project / "Pulumi.toy.yaml").read_text().splitlines()
+    assert answers["place"] == ["Pulumi.toy.yaml", lines.index("  agentstack:toy:") + 1]

@@ -12,12 +12,12 @@ class ToySettings(Section):
     """A part that does nothing, to see what adding one takes."""
 
     usable: ClassVar[bool] = True
-    variables: ClassVar[frozenset[str]] = frozenset({"TOY_URL"})
+    variables: ClassVar[frozenset[str]] = frozenset({"TOY_HOST", "TOY_KEY"})
 
     greeting: str = "hello"
     storage: Memory = Memory("1Gi")
     resources: Resources = Resources.of("10m", "32Mi", "100m", "64Mi")
 
     def demands(self) -> dict[str, list[Demand]]:
-        """One pod."""
+        """Return its one pod."""
         return {"data": [Demand(source="toy", minimum=1, maximum=1, containers=(self.resources,))]}

@@ -6,11 +6,12 @@ from typing import Final
 
 from components.change import ChangeRule, shrunk
 from components.part import Exporter, Part
+from components.purpose import Purpose
 from settings import Settings
 
 from .topology import NODE, TOY, topology
 
-PORT: Final = 8080
+METRICS_PORT: Final = 9102
 
 
 def _facts(settings: Settings) -> dict[str, object]:
@@ -21,11 +22,12 @@ PART: Final = Part(
     "toy",
     section="toy",
     types=("agentstack:toy:Toy",),
-    exporters=(Exporter("data", PORT),),
+    exporters=(Exporter("data", METRICS_PORT),),
     builder="components.toy.component:build",
     facts=_facts,
     changes=(ChangeRule("toy.storage", shrunk, "toys do not fit into a smaller box", "give some away first"),),
     node_kinds=(TOY,),
     topology=topology,
     node=NODE,
+    purposes=(Purpose("Secret", "its own key to the toy box", ("uses: toy",)),),
 )

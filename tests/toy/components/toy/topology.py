@@ -10,13 +10,13 @@ from components.topology import STORE, USES, Edge, Node, NodeKind, agent_node, s
 if TYPE_CHECKING:
     from settings import Settings
 
-TOY: Final = NodeKind("toy", "toy", STORE, "box")
+TOY: Final = NodeKind("toy", "toy", STORE, "hexagon")
 NODE: Final = "toy"
 
 
 def topology(settings: Settings) -> Iterator[Node | Edge]:
-    """Yield the toy and the agents that use it."""
-    yield Node(NODE, TOY, "Toy", settings.toy.greeting, settings.namespaces.data.name)
+    """Yield the toy, and the agents that use it."""
+    yield Node(NODE, TOY, "Toy", f"a box of {settings.toy.storage}", settings.namespaces.data.name)
     yield scraped(NODE)
     for name, agent in settings.agents.items():
         if "toy" in agent.used_parts:
