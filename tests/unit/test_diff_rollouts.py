@@ -10,7 +10,7 @@ import pytest
 
 from agentstack.compare.changes import compare
 from agentstack.compare.snapshot import Object, Snapshot
-from agentstack.impact.rollouts import Rollout, published, rollouts, section
+from agentstack.impact.rollouts import WorkloadRollout, published, rollouts, section
 from agentstack.output.document import Fold, Lines, Table
 
 from .revisions import edited, revision
@@ -18,7 +18,7 @@ from .revisions import edited, revision
 EXECUTOR = "Deployment/agents/executor"
 
 
-def found(before: Snapshot, after: Snapshot) -> dict[str, Rollout]:
+def found(before: Snapshot, after: Snapshot) -> dict[str, WorkloadRollout]:
     return {rollout.workload: rollout for rollout in rollouts(before, after, compare(before, after))}
 
 
@@ -92,7 +92,7 @@ def test_one_container_of_several_is_named() -> None:
 def test_scaling_restarts_nothing() -> None:
     after = revision("prod", {"agents": {"executor": {"scaling": {"min": 4, "max": 10}}}})
     assert found(revision("prod"), after) == {
-        EXECUTOR: Rollout(EXECUTOR, "scales", ("3 to 20 -> 4 to 10",), (4, 10), note="restarts nothing")
+        EXECUTOR: WorkloadRollout(EXECUTOR, "scales", ("3 to 20 -> 4 to 10",), (4, 10), note="restarts nothing")
     }
     both = agents(executor={"scaling": {"min": 4, "max": 10}, "args": ["--fast"]})
     rollout = found(revision("prod"), both)[EXECUTOR]
@@ -164,7 +164,7 @@ PROBES = {
 EACH = timedelta(seconds=130)
 
 
-def rolled(spec: dict[str, Any], kind: str = "Deployment", **pod: Any) -> Rollout:
+def rolled(spec: dict[str, Any], kind: str = "Deployment", **pod: Any) -> WorkloadRollout:
     sides = []
     for image in ("x:1", "x:2"):
         given = {**PROBES, **pod, "container": PROBES["container"] | pod.get("container", {}) | {"image": image}}  # type: ignore[operator]
