@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 import pytest
@@ -10,13 +9,13 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 SPREAD = (
-    "tests/binaries/test_redis.py",
     "tests/unit/test_diff_command.py",
     "tests/unit/test_diff_destructive.py",
 )
 """Long modules whose tests share hardly anything, so that each may run anywhere.
 
-Not tests/binaries/test_redis_backup.py: each restore starts a server whose bus port is 10000, as in a pod of its own.
+Not those of Redis: they load servers, and miss their times beside each other; each restore of a backup starts a server
+whose bus port is 10000, as in a pod of its own.
 """
 
 
@@ -34,8 +33,3 @@ class Scheduling(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
     return Scheduling(config, log) if config.getvalue("dist") == "loadscope" else None
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """Two for each processor: tests of servers wait more than they compute."""
-    return 2 * (os.cpu_count() or 1)
