@@ -12,7 +12,6 @@
   const cards = new Map([...picture.querySelectorAll(".node")].map((card) => [card.dataset.id, card]));
   const lines = [...picture.querySelectorAll(".edges .edge")];
   const links = new Map();
-  const SIGNS = { added: "+", removed: "−", changed: "~" };
 
   function make(tag, attributes = {}, ...children) {
     const element = document.createElement(tag);
@@ -24,7 +23,7 @@
   }
 
   const chip = (words, kind = "") => make("span", { class: `chip ${kind}` }, words);
-  const stateChip = (state) => (state === "same" ? null : chip(`${SIGNS[state]} ${state}`, state));
+  const stateChip = (state) => (state === "same" ? null : chip(`${data.signs[state]} ${state}`, state));
   const money = (span) => {
     const write = (text) =>
       Number(text).toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
@@ -285,7 +284,7 @@
     facts.push(all ? chip(plural(all, "finding"), "warning") : chip("no findings"));
     for (const state of ["added", "changed", "removed"]) {
       const number = data.nodes.filter((node) => node.state === state).length;
-      if (number) facts.push(chip(`${SIGNS[state]} ${plural(number, "part")} ${state}`, state));
+      if (number) facts.push(chip(`${data.signs[state]} ${plural(number, "part")} ${state}`, state));
     }
     document.getElementById("facts").append(...facts.map((fact) => make("li", {}, fact)));
   }

@@ -24,7 +24,7 @@ from components.topology import EDGE_KINDS
 from manifests.capacity import capacity
 from manifests.quantities import amount_text
 
-from .difference import STACK, Difference, condense, difference, graph_of, owner
+from .difference import SIGNS, STACK, Difference, condense, difference, graph_of, owner
 from .svg import MOST_NODES, STYLE, escaped, svg
 
 _FOLDER: Final = pathlib.Path(__file__).parent
@@ -127,6 +127,7 @@ def _data(found: Difference, snapshot: Snapshot, before: Snapshot | None, change
         "whole": {"min": cost.min, "max": cost.max} if cost else None,
         "elsewhere": [_finding(one) for one in findings.get(("", "", ""), ())],
         "namespaces": list(_namespaces(snapshot)),
+        "signs": SIGNS,
         "verbs": {kind.name: [kind.active, kind.passive] for kind in EDGE_KINDS},
         "nodes": nodes,
         "edges": [
