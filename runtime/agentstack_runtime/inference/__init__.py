@@ -1,0 +1,20 @@
+"""Model calls: one protocol, whatever the environment lets answer."""
+
+from __future__ import annotations
+
+from .echo import Echo
+from .protocol import Answer, Chunk, CircuitOpen, InferenceError, Model, Prompt, Refused, Role, Timeout, Turn
+
+__all__ = [
+    "Answer",
+    "Chunk",
+    "CircuitOpen",
+    "Echo",
+    "InferenceError",
+    "Model",
+    "Prompt",
+    "Refused",
+    "Role",
+    "Timeout",
+    "Turn",
+]
