@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .echo import Echo
-from .protocol import Answer, Chunk, CircuitOpen, InferenceError, Model, Prompt, Refused, Role, Timeout, Turn
+from .protocol import Answer, Chunk, CircuitOpen, InferenceError, Model, Prompt, RateLimited, Refused, Role, Timeout, Turn
 
 __all__ = [
     "Answer",
@@ -13,6 +13,7 @@ __all__ = [
     "InferenceError",
     "Model",
     "Prompt",
+    "RateLimited",
     "Refused",
     "Role",
     "Timeout",

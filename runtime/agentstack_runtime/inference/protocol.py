@@ -123,6 +123,13 @@ class Timeout(InferenceError):
         super().__init__(message, retryable=True)
 
 
+class RateLimited(InferenceError):
+    """The backend asks to go slower (429). It is alive: this opens no circuit."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message, retryable=True, retry_after=retry_after)
+
+
 class Refused(InferenceError):
     """The backend will not answer this prompt however often it is asked: a mistake in it, in the key or the model."""
 
