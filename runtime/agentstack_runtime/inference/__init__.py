@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .echo import Echo
+from .fallback import fallback
 from .protocol import Answer, Chunk, CircuitOpen, InferenceError, Model, Prompt, RateLimited, Refused, Role, Timeout, Turn
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "Role",
     "Timeout",
     "Turn",
+    "fallback",
 ]
