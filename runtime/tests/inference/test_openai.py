@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from agentstack_runtime.inference import Chunk, InferenceError, Prompt, RateLimited, Refused, Timeout
 from agentstack_runtime.inference.openai import Backend, OpenAI
 
-from .server import Server, body, fails, hangs, says, streams, text
+from .server import USAGE, Server, body, fails, hangs, says, streams, text
 
 KEY = "sk-very-secret"
 PROMPT = Prompt.of("a private question", system="be brief")
@@ -29,6 +30,12 @@ def client(
 ) -> OpenAI:
     url = server if isinstance(server, str) else server.url + ("" if backend == "azure" else "/v1")
     return OpenAI("asked-model", backend=backend, base_url=url, key=key, timeout=timedelta(seconds=timeout), **more)
+
+
+@asynccontextmanager
+async def closing(model: OpenAI) -> AsyncIterator[OpenAI]:
+    yield model
+    await model.close()
 
 
 async def collect(model: OpenAI, prompt: Prompt = PROMPT) -> list[Chunk]:
@@ -81,6 +88,19 @@ async def test_a_stream_gives_pieces_and_then_the_whole(server: Server) -> None:
     assert (answer.text, answer.model, answer.finish_reason) == ("one two three", "served-model", "stop")
     assert (answer.input_tokens, answer.output_tokens, answer.cached_tokens) == (11, 7, 4)
     assert server.bodies[0]["stream_options"] == {"include_usage": True}
+
+
+async def test_a_count_that_comes_before_the_last_event_is_kept(server: Server) -> None:
+    events = (
+        '{"model": "m", "choices": [{"delta": {"content": "hi"}, "finish_reason": "stop"}], "usage": %s}'
+        % json.dumps(USAGE),
+        '{"model": "m", "choices": []}',
+    )
+    server.replies = [text("".join(f"data: {event}\n\n" for event in events), "text/event-stream")]
+    async with closing(client(server)) as model:
+        answer = (await collect(model))[-1].answer
+    assert answer is not None
+    assert (answer.text, answer.input_tokens, answer.output_tokens) == ("hi", 11, 7)
 
 
 async def test_a_refusal_of_the_model_is_an_answer_that_says_so(server: Server) -> None:
@@ -256,16 +276,3 @@ async def test_closing_a_stream_closes_the_connection(server: Server) -> None:
             assert (await anext(stream)).text == "one "
             assert not server.left.is_set()
         await asyncio.wait_for(server.left.wait(), 2)
-
-
-class closing:  # noqa: N801
-    """`contextlib.aclosing`, for what has `close`."""
-
-    def __init__(self, model: OpenAI) -> None:
-        self.model = model
-
-    async def __aenter__(self) -> OpenAI:
-        return self.model
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.model.close()
