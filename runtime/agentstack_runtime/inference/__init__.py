@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from .choose import model
 from .echo import Echo
 from .fallback import fallback
-from .protocol import Answer, Chunk, CircuitOpen, InferenceError, Model, Prompt, RateLimited, Refused, Role, Timeout, Turn
+from .protocol import (
+    Answer,
+    Chunk,
+    CircuitOpen,
+    InferenceError,
+    Model,
+    Prompt,
+    RateLimited,
+    Refused,
+    Role,
+    Timeout,
+    Turn,
+)
 
 __all__ = [
     "Answer",
@@ -20,4 +33,5 @@ __all__ = [
     "Timeout",
     "Turn",
     "fallback",
+    "model",
 ]

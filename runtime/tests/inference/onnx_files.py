@@ -23,8 +23,9 @@ def model(nodes: Sequence[bytes], inputs: Sequence[bytes], outputs: Sequence[byt
 
 
 def node(kind: str, inputs: Sequence[str], output: str, *attributes: bytes, domain: str = "") -> bytes:
-    found = b"".join(_bytes(1, name.encode()) for name in inputs) + _bytes(2, output.encode()) + _bytes(4, kind.encode())
-    return found + b"".join(_bytes(5, one) for one in attributes) + _bytes(7, domain.encode())
+    found = b"".join(_bytes(1, name.encode()) for name in inputs) + _bytes(2, output.encode())
+    found += _bytes(4, kind.encode()) + b"".join(_bytes(5, one) for one in attributes)
+    return found + _bytes(7, domain.encode())
 
 
 def strings(name: str, *values: str) -> bytes:

@@ -17,6 +17,7 @@ from agentstack_runtime.inference import (
     fallback,
 )
 
+from .reading import read
 from .test_resilient import BROKEN, Double
 
 PROMPT = Prompt.of("hi")
@@ -54,10 +55,9 @@ async def test_a_refused_prompt_is_not_passed_round() -> None:
 
 async def test_a_stream_stays_with_the_model_that_gave_its_first_chunk() -> None:
     first, second = Double(["one", BROKEN]), Double([])
-    got = []
+    got: list[str] = []
     with pytest.raises(InferenceError, match="500"):
-        async for chunk in fallback(first, second).stream(PROMPT):
-            got.append(chunk.text)
+        await read(fallback(first, second).stream(PROMPT), got)
     assert (got, second.calls) == (["one"], 0)
 
 

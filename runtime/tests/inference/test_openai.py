@@ -14,6 +14,7 @@ import pytest
 from agentstack_runtime.inference import Chunk, InferenceError, Prompt, RateLimited, Refused, Timeout
 from agentstack_runtime.inference.openai import Backend, OpenAI
 
+from .reading import read
 from .server import USAGE, Server, body, fails, hangs, says, streams, text
 
 KEY = "sk-very-secret"
@@ -92,11 +93,10 @@ async def test_a_stream_gives_pieces_and_then_the_whole(server: Server) -> None:
 
 async def test_a_count_that_comes_before_the_last_event_is_kept(server: Server) -> None:
     events = (
-        '{"model": "m", "choices": [{"delta": {"content": "hi"}, "finish_reason": "stop"}], "usage": %s}'
-        % json.dumps(USAGE),
-        '{"model": "m", "choices": []}',
+        {"choices": [{"delta": {"content": "hi"}, "finish_reason": "stop"}], "usage": USAGE},
+        {"choices": []},
     )
-    server.replies = [text("".join(f"data: {event}\n\n" for event in events), "text/event-stream")]
+    server.replies = [text("".join(f"data: {json.dumps(event)}\n\n" for event in events), "text/event-stream")]
     async with closing(client(server)) as model:
         answer = (await collect(model))[-1].answer
     assert answer is not None
@@ -227,11 +227,10 @@ async def test_what_is_no_completion_is_one_clear_error(server: Server, reply: A
 @pytest.mark.parametrize(("end", "says_so"), [("cut", "broke"), ("early", "broke off"), ("error", "server_error")])
 async def test_a_stream_that_breaks_is_an_error_after_what_came(server: Server, end: str, says_so: str) -> None:
     server.replies = [streams("one ", "two ", end=end)]
-    got = []
+    got: list[str] = []
     async with closing(client(server)) as model:
         with pytest.raises(InferenceError, match=says_so) as caught:
-            async for chunk in model.stream(PROMPT):
-                got.append(chunk.text)
+            await read(model.stream(PROMPT), got)
     assert got == ["one ", "two "]
     assert caught.value.retryable
     assert "quotes" not in str(caught.value)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -24,6 +25,7 @@ from agentstack_runtime.inference.breaker import Breaker, State
 from agentstack_runtime.inference.openai import OpenAI
 from agentstack_runtime.inference.resilient import Resilient
 
+from .reading import read
 from .server import Server, fails, hangs, says, streams
 
 PROMPT = Prompt.of("a private question")
@@ -66,6 +68,25 @@ class Double:
 
     async def close(self) -> None:
         pass
+
+
+class Counting(Double):
+    """Knows how many calls there are at a time."""
+
+    working = most = 0
+
+    def __init__(self) -> None:
+        super().__init__(["one", 0.01])
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
+        self.working += 1
+        self.most = max(self.most, self.working)
+        try:
+            async with aclosing(super().stream(prompt)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            self.working -= 1
 
 
 def guarded(inner: Model, breaker: Breaker | None = None, **more: Any) -> Resilient:
@@ -146,10 +167,9 @@ class TestRetries:
 
     async def test_a_started_stream_is_never_repeated(self) -> None:
         inner = Double(["one", BROKEN], ["two"])
-        got = []
+        got: list[str] = []
         with pytest.raises(InferenceError, match="500"):
-            async for chunk in guarded(inner).stream(PROMPT):
-                got.append(chunk.text)
+            await read(guarded(inner).stream(PROMPT), got)
         assert (got, inner.calls) == (["one"], 1)
 
     async def test_over_the_wire(self, server: Server) -> None:
@@ -253,20 +273,26 @@ class TestBreaker:
 
 class TestConcurrency:
     async def test_the_bound_is_kept_and_reached(self) -> None:
-        working = most = 0
-
-        class Counting(Double):
-            async def complete(self, prompt: Prompt) -> Answer:
-                nonlocal working, most
-                working += 1
-                most = max(most, working)
-                await asyncio.sleep(0.01)
-                working -= 1
-                return ANSWER
-
-        model = guarded(Counting(), concurrency=3)
+        inner = Counting()
+        model = guarded(inner, concurrency=3)
         await asyncio.gather(*(model.complete(PROMPT) for _ in range(20)))
-        assert most == 3
+        assert inner.most == 3
+
+    async def test_no_place_is_lost_or_made_whenever_calls_are_cancelled(self) -> None:
+        chance = random.Random(1)
+        inner = Counting()
+        model = guarded(inner, concurrency=3)
+        calls = [
+            asyncio.create_task(model.complete(PROMPT) if chance.random() < 0.5 else collect(model)) for _ in range(200)
+        ]
+        for call in chance.sample(calls, 150):
+            await asyncio.sleep(chance.choice([0, 0, 0.001, 0.005]))
+            call.cancel()
+        await asyncio.wait(calls)
+        assert inner.most == 3
+        inner.most = 0
+        await asyncio.gather(*(model.complete(PROMPT) for _ in range(9)))
+        assert inner.most == 3
 
     async def test_who_waits_too_long_is_told_and_the_breaker_is_not(self, ask: Any) -> None:
         circuit = breaker(failures=1)
