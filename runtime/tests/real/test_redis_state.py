@@ -15,6 +15,7 @@ from pathlib import Path
 from socket import socket
 
 import pytest
+from pydantic import SecretStr
 
 from agentstack_runtime.contract import Redis
 from agentstack_runtime.state import State, Unavailable
