@@ -1,0 +1,138 @@
+"""What the mains of the five services share: connections, a consumer by the contract, readiness, shutdown."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agentstack_runtime.bus import Bus, Consumer, Message
+from agentstack_runtime.bus import Unavailable as BusUnavailable
+from agentstack_runtime.contract import Contract, ContractError
+from agentstack_runtime.lifecycle import Process
+from agentstack_runtime.state import State
+from agentstack_runtime.state import Unavailable as StateUnavailable
+
+from agentstack_services.domain.messages import DEAD_LETTERS
+
+Step = Callable[[float], Awaitable[None]]
+"""A step of the shutdown; it gets the seconds that are left."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service's contract and connections."""
+
+    contract: Contract
+    state: State
+    bus: Bus
+
+    @classmethod
+    def connect(cls, contract: Contract) -> Service:
+        """Return the service with Redis and Kafka. Nothing is sent yet: readiness tells whether they answer.
+
+        Raises:
+            ContractError: the stack injected no Redis or no Kafka.
+        """
+        problems = []
+        if contract.redis is None:
+            problems.append("REDIS_URL: missing; say `uses: [redis]` in the agent's file")
+        if contract.kafka is None:
+            problems.append("KAFKA_BOOTSTRAP_SERVERS: missing; say `consumes:` or `produces:` in the agent's file")
+        if contract.redis is None or contract.kafka is None:
+            raise ContractError(problems)
+        # Here, so that whoever tests a service with other connections needs neither client.
+        from agentstack_runtime.bus.kafka import KafkaBus
+        from agentstack_runtime.state.redis import RedisState
+
+        return cls(
+            contract=contract,
+            state=RedisState(contract.redis),
+            bus=KafkaBus(contract.kafka, client_id=contract.pod_name),
+        )
+
+    def consumer(
+        self,
+        handler: Callable[[Message], Awaitable[None]],
+        *,
+        on_dead_letter: Callable[[Message, str], Awaitable[None]] | None = None,
+    ) -> Consumer:
+        """Return what reads the topics of the contract (KAFKA_CONSUME_TOPICS) into `handler`.
+
+        Raises:
+            ContractError: the contract has no topics to consume.
+        """
+        kafka, resilience = self.contract.kafka, self.contract.resilience
+        if kafka is None or not kafka.consume_topics:
+            raise ContractError(["KAFKA_CONSUME_TOPICS: empty; say `consumes:` in the agent's file"])
+        return Consumer(
+            self.bus,
+            kafka.consume_topics,
+            kafka.consumer_group or self.contract.agent_name,
+            handler,
+            concurrency=resilience.concurrency,
+            queue_bound=resilience.queue_bound,
+            retries=resilience.retries,
+            dead_letter_topic=DEAD_LETTERS,
+            on_dead_letter=on_dead_letter,
+        )
+
+    def process(
+        self, *, app: Any = None, consumers: Sequence[Consumer] = (), finish: Sequence[Step] = ()
+    ) -> Process:
+        """Return the process: ready while Redis, Kafka and the consumers are.
+
+        At its end the consumers drain, then come the steps of `finish`, then the connections are closed.
+        """
+        process = Process(self.contract, app=app)
+        process.check("redis", self._redis)
+        process.check("kafka", self._kafka)
+        for number, consumer in enumerate(consumers):
+            name = "consumer" if number == 0 else f"consumer-{number + 1}"
+            process.check(name, _ready(consumer))
+            process.task(name, consumer.run)
+            process.on_shutdown(consumer.drain)
+        for step in finish:
+            process.on_shutdown(step)
+        process.on_shutdown(self._close)
+        return process
+
+    async def _redis(self) -> str | None:
+        try:
+            await self.state.ping()
+        except StateUnavailable as error:
+            return str(error) or "does not answer"
+        return None
+
+    async def _kafka(self) -> str | None:
+        try:
+            await self.bus.ping()
+        except BusUnavailable as error:
+            return str(error) or "does not answer"
+        return None
+
+    async def _close(self, seconds: float) -> None:
+        # A connection that does not close is closed by the end of the process.
+        for connection in (self.bus, self.state):
+            with contextlib.suppress(BusUnavailable, StateUnavailable):
+                await connection.close()
+
+
+def workflows_dir(contract: Contract) -> Path:
+    """Return where the compiled workflows lie.
+
+    Raises:
+        ContractError: the stack mounts none.
+    """
+    if contract.workflows_dir is None:
+        raise ContractError(["WORKFLOWS_DIR: missing; say `uses: [workflows]` in the agent's file"])
+    return contract.workflows_dir
+
+
+def _ready(consumer: Consumer) -> Callable[[], Awaitable[str | None]]:
+    async def probe() -> str | None:
+        return consumer.ready()
+
+    return probe
