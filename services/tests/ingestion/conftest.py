@@ -106,8 +106,8 @@ class World:
         self.orchestrator = Orchestrator(self.state, self.bus, self.catalogue.lookup)
         self.state_manager = StateManager(self.state, self.bus)
 
-    def handler(self, **options) -> Ingestion:
-        return Ingestion(self.state, self.bus, self.catalogue, **{"default_workflow": "echo", **options})
+    def handler(self, state=None, **options) -> Ingestion:
+        return Ingestion(state or self.state, self.bus, self.catalogue, **{"default_workflow": "echo", **options})
 
     def app(self, handler: Ingestion | None = None, **options):
         options = {"name": "ingestion", "version": "1", "queue_bound": 64, "default_workflow": "echo", **options}
