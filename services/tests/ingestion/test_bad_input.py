@@ -218,11 +218,12 @@ async def test_a_path_that_leads_nowhere(world, method, path, status):
         async with served(world.app()) as url:
             reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
             # By hand: httpx puts paths in order before it sends them.
-            writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\nA2A-Version: 1.0\r\nConnection: close\r\n\r\n".encode())
-            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nA2A-Version: 1.0\r\nConnection: close\r\n\r\n"
+            writer.write(head.encode())
+            answer, _, body = (await reader.read()).partition(b"\r\n\r\n")
             writer.close()
-    assert int(head.split()[1]) == status
-    assert b"problem+json" in head or "error" in json.loads(body)
+    assert int(answer.split()[1]) == status
+    assert b"problem+json" in answer or "error" in json.loads(body)
     refused(lines)
 
 

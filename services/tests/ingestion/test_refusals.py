@@ -41,7 +41,7 @@ def redis_down(world, monkeypatch, *names):
     break_down(monkeypatch, world.state, StateUnavailable, *names or ("append", "get", "put", "messages"))
 
 
-async def published(world, monkeypatch):
+def published(world, monkeypatch):
     """All that is published from now on."""
     sent, publish = [], world.bus.publish
 
@@ -76,7 +76,7 @@ async def test_json_rpc_says_so_in_its_own_way(world, monkeypatch, method):
 
 
 async def test_a_message_is_accepted_while_redis_is_down(world, monkeypatch):
-    sent = await published(world, monkeypatch)
+    sent = published(world, monkeypatch)
     redis_down(world, monkeypatch)
     async with http(world.app()) as client:
         response = await client.post("/message:send", json=message(contextId="c1"))
@@ -140,7 +140,7 @@ async def test_a_message_is_published_before_it_is_shown(world, monkeypatch):
 
 
 async def test_a_repeated_message_is_published_again_only_while_nobody_took_it(world, monkeypatch):
-    sent = await published(world, monkeypatch)
+    sent = published(world, monkeypatch)
     async with http(world.app()) as client:
         for _ in range(2):
             await client.post("/message:send", json=message(contextId="c1"))
@@ -154,7 +154,7 @@ async def test_a_repeated_message_is_published_again_only_while_nobody_took_it(w
 
 
 async def test_the_trail_of_a_request_goes_on_in_its_event(world, monkeypatch):
-    sent = await published(world, monkeypatch)
+    sent = published(world, monkeypatch)
     traceparent = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
     async with http(world.app()) as client:
         headers = {"X-Request-Id": "r-1", "traceparent": traceparent}
@@ -165,7 +165,7 @@ async def test_the_trail_of_a_request_goes_on_in_its_event(world, monkeypatch):
 
 
 async def test_a_task_whose_time_is_over_is_said_to_be(world, monkeypatch):
-    sent = await published(world, monkeypatch)
+    sent = published(world, monkeypatch)
     times = {"late": now() - timedelta(seconds=31), "soon": now() - timedelta(seconds=29)}
     tasks = {name: task_of_message("c1", name) for name in times}
     for name, task in tasks.items():
@@ -199,7 +199,8 @@ async def test_beyond_the_bound_requests_are_refused(world, monkeypatch):
     monkeypatch.setattr(world.bus, "publish", wait)
     with capture_logs() as lines:
         async with http(world.app(queue_bound=2)) as client:
-            held = [asyncio.ensure_future(client.post("/message:send", json=message(messageId=f"m{n}"))) for n in (1, 2)]
+            sent = [client.post("/message:send", json=message(messageId=f"m{number}")) for number in (1, 2)]
+            held = [asyncio.ensure_future(one) for one in sent]
             await asyncio.sleep(0.05)
             rest = await client.post("/message:send", json=message(messageId="m3"))
             json_rpc = await client.post("/rpc", json=rpc(message(messageId="m4")))
@@ -258,13 +259,13 @@ async def test_a_mistake_of_ours_is_logged_in_one_line_without_content(world, mo
             async with http(world.app()) as client:
                 await client.post(path, json=content)
         failed = [line for line in lines if line["event"] == "request failed"]
-        assert [(line["error"], line["where"].startswith("test_refusals.py:")) for line in failed] == [("KeyError", True)]
+        assert [(line["error"], line["where"].partition(":")[0]) for line in failed] == [("KeyError", "test_refusals.py")]
         assert "zebra" not in json.dumps(lines)
 
 
 async def test_cancel_answers_with_the_task_as_it_stands_where_nobody_works(world, monkeypatch):
     monkeypatch.setattr("agentstack_services.ingestion.handler.CANCEL_WAIT", 0.1)
-    sent = await published(world, monkeypatch)
+    sent = published(world, monkeypatch)
     async with http(world.app()) as client:
         await client.post("/message:send", json=message(contextId="c1"))
         response = await client.post(f"/tasks/{TASK}:cancel")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -79,7 +78,7 @@ def test_the_kubelet_swaps_a_link(tmp_path: Path):
         new.rename(tmp_path / "..data")
 
     state(1, "a")
-    os.symlink("..data/a.json", tmp_path / "a.json")
+    (tmp_path / "a.json").symlink_to("..data/a.json")
     catalogue = Catalogue(tmp_path)
     assert catalogue.names == ("a",)
     state(2, "b")
