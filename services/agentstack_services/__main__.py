@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
         return USAGE_ERROR
     try:
         contract = load()
-        configure_logging(contract.agent_name)
+        configure_logging(contract.agent_name, pod=contract.pod_name)
         module = importlib.import_module(f"agentstack_services.{arguments[0].replace('-', '_')}.main")
         process = module.build(contract)
     except ContractError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from agentstack_runtime.bus import Bus, Consumer, Message
@@ -14,8 +13,8 @@ from agentstack_runtime.contract import Contract, ContractError
 from agentstack_runtime.lifecycle import Process
 from agentstack_runtime.state import State
 from agentstack_runtime.state import Unavailable as StateUnavailable
-
 from agentstack_services.domain.messages import DEAD_LETTERS
+from agentstack_services.workflows.catalogue import Catalogue
 
 Step = Callable[[float], Awaitable[None]]
 """A step of the shutdown; it gets the seconds that are left."""
@@ -79,9 +78,7 @@ class Service:
             on_dead_letter=on_dead_letter,
         )
 
-    def process(
-        self, *, app: Any = None, consumers: Sequence[Consumer] = (), finish: Sequence[Step] = ()
-    ) -> Process:
+    def process(self, *, app: Any = None, consumers: Sequence[Consumer] = (), finish: Sequence[Step] = ()) -> Process:
         """Return the process: ready while Redis, Kafka and the consumers are.
 
         At its end the consumers drain, then come the steps of `finish`, then the connections are closed.
@@ -120,15 +117,18 @@ class Service:
                 await connection.close()
 
 
-def workflows_dir(contract: Contract) -> Path:
-    """Return where the compiled workflows lie.
+def workflows(contract: Contract) -> Catalogue:
+    """Return the workflows that the stack mounts.
 
     Raises:
-        ContractError: the stack mounts none.
+        ContractError: it mounts none, or none that can be read: without them every task would fail.
     """
     if contract.workflows_dir is None:
         raise ContractError(["WORKFLOWS_DIR: missing; say `uses: [workflows]` in the agent's file"])
-    return contract.workflows_dir
+    catalogue = Catalogue(contract.workflows_dir)
+    if not catalogue.names:
+        raise ContractError(["WORKFLOWS_DIR: no workflows in that folder that could be read; the log has the reason"])
+    return catalogue
 
 
 def _ready(consumer: Consumer) -> Callable[[], Awaitable[str | None]]:

@@ -9,12 +9,12 @@ from typing import Final
 
 from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes, create_rest_routes
 from a2a.types.a2a_pb2 import AgentCard
-from agentstack_runtime.telemetry import get_logger
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
+from agentstack_runtime.telemetry import get_logger
 from agentstack_services.problems import HANDLERS
 from agentstack_services.workflows.catalogue import Catalogue
 

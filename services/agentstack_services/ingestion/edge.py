@@ -6,14 +6,14 @@ import asyncio
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from agentstack_runtime.telemetry import bind, get_logger
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agentstack_runtime.telemetry import bind, get_logger
 from agentstack_services.domain.messages import Trail
 from agentstack_services.problems import Problem, busy
 
@@ -26,6 +26,8 @@ BODY_SECONDS: Final = 10.0
 """Seconds in which a body has to come."""
 DEPTH: Final = 64
 """Levels of a body's JSON. The SDK's parsers recurse."""
+ERROR_BYTES: Final = 64 * 1024
+"""Bytes of an error's answer at most."""
 INTERNAL_ERROR: Final = -32603
 _MEDIA_TYPES: Final = ("application/json", "application/a2a+json")
 _HOST: Final = re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
@@ -105,22 +107,18 @@ class Edge:
 class _Answer:
     """Passes the answer of the SDK on, or what stands in for it."""
 
-    def __init__(self, scope: Scope, send: Send, exchange: Exchange, leave: Any) -> None:
+    def __init__(self, scope: Scope, send: Send, exchange: Exchange, leave: Callable[[], None]) -> None:
         self._scope, self._send, self._exchange, self._leave = scope, send, exchange, leave
         self._is_rpc = scope["path"] == RPC_PATH
-        self._status = 0
+        self._start: Message | None = None
         self._left = False
         self._replaced = False
 
     async def refuse(self, reason: str) -> None:
-        """Answer 503 instead of asking anybody."""
+        """Answer 503 without asking anybody."""
         self._left = True
         self._exchange.refused = reason
-        response: Response = busy(reason)
-        if self._is_rpc:
-            error = {"code": INTERNAL_ERROR, "message": reason}
-            response = JSONResponse({"jsonrpc": "2.0", "id": None, "error": error})
-        await response(self._scope, _nothing, self.send)
+        await Response()(self._scope, _nothing, self.send)
 
     def leave(self) -> None:
         """Give the place in the queue free, once."""
@@ -129,36 +127,48 @@ class _Answer:
             self._leave()
 
     async def send(self, message: Message) -> None:
-        """Pass one message on."""
+        """Pass one message on. The start waits for the body, which tells how JSON-RPC's answers went."""
         if message["type"] == "http.response.start":
-            await self._start(message)
+            if Headers(raw=message["headers"]).get("content-type", "").startswith("text/event-stream"):
+                self.leave()
+                await self._send(message)
+            else:
+                self._start = message
+        elif self._start is not None:
+            start, self._start = self._start, None
+            await self._first(start, message)
         elif not self._replaced:
-            if self._status >= 400 or self._is_rpc:
-                self._log(message.get("body", b""))
             await self._send(message)
 
-    async def _start(self, message: Message) -> None:
-        self._status = message["status"]
-        headers = MutableHeaders(raw=message["headers"])
-        if headers.get("content-type", "").startswith("text/event-stream"):
-            self.leave()
-        elif self._exchange.refused is not None and self._is_rpc:
-            message["status"] = self._status = 503
-            headers["Retry-After"] = str(self._exchange.retry_after)
-        elif self._exchange.refused is not None and self._status != 503:
+    async def _first(self, start: Message, message: Message) -> None:
+        status, refused = start["status"], self._exchange.refused
+        failed = status >= 400 or refused is not None
+        answer = _json(message.get("body", b"")) if failed or self._is_rpc else {}
+        instead = self._instead(answer)
+        if failed or "error" in answer:
+            # The one line of a request that is refused: never what the client sent.
+            status = instead.status_code if instead else status
+            reason = refused or _reason(answer)
+            log.warning("request refused", method=self._scope["method"], status=status, reason=reason)
+        if instead is not None:
             self._replaced = True
-            log.warning("request refused", method=self._scope["method"], status=503, reason=self._exchange.refused)
-            problem = busy(self._exchange.refused, retry_after=self._exchange.retry_after)
-            await problem(self._scope, _nothing, self._send)
+            await instead(self._scope, _nothing, self._send)
             return
+        await self._send(start)
         await self._send(message)
 
-    def _log(self, body: bytes) -> None:
-        """Write the one line of a request that was refused: never what the client sent."""
-        reason = _reason(body)
-        if reason is not None or self._status >= 400:
-            log.warning("request refused", method=self._scope["method"], status=self._status, reason=reason)
-            self._status, self._is_rpc = 0, False
+    def _instead(self, answer: Mapping[str, Any]) -> Response | None:
+        refused, retry_after = self._exchange.refused, self._exchange.retry_after
+        if refused is not None and not self._is_rpc:
+            return busy(refused, retry_after=retry_after)
+        error = answer.get("error")
+        if refused is not None:
+            headers = {"Retry-After": str(retry_after)}
+            return JSONResponse(_rpc_error(answer.get("id"), refused), status_code=503, headers=headers)
+        if self._is_rpc and isinstance(error, Mapping) and error.get("code") == INTERNAL_ERROR:
+            # The SDK would send the text of our exception.
+            return JSONResponse(_rpc_error(answer.get("id"), "internal error"))
+        return None
 
 
 def _unreadable(body: bytes | bytearray) -> Response | None:
@@ -184,20 +194,29 @@ def _deeper(value: Any, limit: int) -> bool:
     return bool(level)
 
 
-def _reason(body: bytes) -> str | None:
-    """Return the code of an error in any of the three forms; None if `body` has none."""
-    if len(body) > 65536 or (b'"error"' not in body and b'"title"' not in body):
-        return None
+def _json(body: bytes) -> Mapping[str, Any]:
+    """Return an answer that may be an error; nothing of one that is too long to be one."""
+    if len(body) > ERROR_BYTES:
+        return {}
     try:
-        content = json.loads(body)
+        answer = json.loads(body)
     except ValueError:
-        return None
-    error = content.get("error") if isinstance(content, Mapping) else None
+        return {}
+    return answer if isinstance(answer, Mapping) else {}
+
+
+def _reason(answer: Mapping[str, Any]) -> str | None:
+    """Return the code of an error in any of the three forms."""
+    error = answer.get("error")
     if not isinstance(error, Mapping):
-        return str(content["title"]) if isinstance(content, Mapping) and "title" in content else None
+        return answer.get("title")
     details = error.get("details") or error.get("data")
     first = details[0] if isinstance(details, list) and details else {}
     return str(first.get("reason") or error.get("status") or error.get("code"))
+
+
+def _rpc_error(request_id: Any, message: str) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": request_id, "error": {"code": INTERNAL_ERROR, "message": message}}
 
 
 def _origin(scope: Scope, headers: Headers) -> str | None:

@@ -47,12 +47,12 @@ from a2a.utils.task import (
     validate_history_length,
     validate_page_size,
 )
-from agentstack_runtime.bus import Bus, Message
+
+from agentstack_runtime.bus import Bus, Message, Reject
 from agentstack_runtime.bus import Unavailable as BusUnavailable
 from agentstack_runtime.state import Conflict, State
 from agentstack_runtime.state import Unavailable as StateUnavailable
 from agentstack_runtime.telemetry import get_logger
-
 from agentstack_services.domain.ids import task_name
 from agentstack_services.domain.messages import (
     EVENTS,
@@ -152,7 +152,9 @@ class Ingestion(RequestHandler):
     async def on_list_tasks(self, params: ListTasksRequest, context: ServerCallContext) -> ListTasksResponse:
         """Return a page of a conversation's tasks, those that changed last first."""
         if not CONVERSATION.fullmatch(params.context_id):
-            raise InvalidParamsError("contextId: required: tasks are found by their conversation, there is no index of all")
+            raise InvalidParamsError(
+                "contextId: required: tasks are found by their conversation, there is no index of all"
+            )
         validate_history_length(params)
         page_size = params.page_size if params.HasField("page_size") else DEFAULT_LIST_TASKS_PAGE_SIZE
         validate_page_size(page_size)
@@ -344,9 +346,10 @@ class Ingestion(RequestHandler):
     async def _publish(self, event: Payload) -> None:
         try:
             await self._bus.publish(EVENTS, self._message(event))
-        except BusUnavailable as error:
-            log.warning("nothing accepted: Kafka does not answer", reason=str(error))
+        except BusUnavailable:
             raise refuse("Kafka does not answer; nothing was accepted", retry_after=5) from None
+        except Reject:
+            raise InvalidParamsError("message.parts: too large for the bus") from None
 
     def _message(self, event: Payload) -> Message:
         return event.to_message(source=SOURCE, trail=current().trail)
@@ -355,8 +358,7 @@ class Ingestion(RequestHandler):
     def _redis(self) -> Iterator[None]:
         try:
             yield
-        except StateUnavailable as error:
-            log.warning("refused: Redis does not answer", reason=str(error))
+        except StateUnavailable:
             raise refuse("Redis does not answer", retry_after=5) from None
 
     @contextlib.contextmanager

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-from agentstack_runtime.contract import Contract, ContractError
-from agentstack_runtime.lifecycle import Process
 from pydantic import AnyHttpUrl, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from agentstack_services.assembly import Service, workflows_dir
-from agentstack_services.workflows.catalogue import Catalogue
+from agentstack_runtime.contract import Contract, ContractError
+from agentstack_runtime.lifecycle import Process
+from agentstack_services.assembly import Service, workflows
 
 from .app import application
 from .handler import Ingestion
@@ -34,7 +33,7 @@ def build(contract: Contract, service: Service | None = None) -> Process:
         ContractError: something that it needs is missing or wrong.
     """
     settings = _settings()
-    catalogue = Catalogue(workflows_dir(contract))
+    catalogue = workflows(contract)
     service = service or Service.connect(contract)
     handler = Ingestion(service.state, service.bus, catalogue, default_workflow=settings.default_workflow)
     app = application(

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from a2a.types.a2a_pb2 import Message
-from agentstack_runtime.state import State
 
+from agentstack_runtime.state import State
 from agentstack_services.domain.ids import conversation_of_task, output_name, task_name
 from agentstack_services.state_manager.projection import TaskView
 
@@ -86,14 +86,10 @@ class Tasks:
             after += len(page)
 
     async def _output(self, conversation: str, task: str, step: str, items: int | None) -> list[Any]:
-        names = (
-            [output_name(task, step)] if items is None else [output_name(task, step, item) for item in range(items)]
-        )
+        names = [output_name(task, step)] if items is None else [output_name(task, step, item) for item in range(items)]
         output: list[Any] = []
         for start in range(0, len(names), PAGE):
-            kept = await asyncio.gather(
-                *(self._state.get(conversation, name) for name in names[start : start + PAGE])
-            )
+            kept = await asyncio.gather(*(self._state.get(conversation, name) for name in names[start : start + PAGE]))
             for entry in kept:
                 if entry is not None and isinstance(entry.value, Mapping):
                     value = entry.value.get("output")

@@ -18,8 +18,6 @@ from a2a.types.a2a_pb2 import (
     TaskStatus,
     TaskStatusUpdateEvent,
 )
-from google.protobuf.json_format import ParseDict
-from google.protobuf.struct_pb2 import Struct
 
 from agentstack_services.state_manager.projection import StepView, TaskView
 
@@ -62,10 +60,10 @@ def updated(view: TaskView) -> datetime | None:
     return max((time for time in times if time), default=None)
 
 
-def metadata(view: TaskView) -> Struct:
+def metadata(view: TaskView) -> dict[str, Any]:
     """Return the workflow and its steps, with what they took."""
     steps = [{"name": name, **_step(step)} for name, step in view.steps.items()]
-    return ParseDict({"workflow": view.workflow, "steps": steps}, Struct())
+    return {"workflow": view.workflow, "steps": steps}
 
 
 def artifact(view: TaskView, output: Sequence[Any]) -> Artifact:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from agentstack_runtime.contract import Contract
 from agentstack_runtime.lifecycle import Process
-
-from agentstack_services.assembly import Service, workflows_dir
-from agentstack_services.workflows.catalogue import Catalogue
+from agentstack_services.assembly import Service, workflows
 
 from .service import Orchestrator
 
@@ -17,7 +15,7 @@ def build(contract: Contract, service: Service | None = None) -> Process:
     Raises:
         ContractError: something that it needs is missing.
     """
-    catalogue = Catalogue(workflows_dir(contract))
+    catalogue = workflows(contract)
     service = service or Service.connect(contract)
     orchestrator = Orchestrator(service.state, service.bus, catalogue.lookup)
     consumer = service.consumer(orchestrator.handle, on_dead_letter=orchestrator.give_up)

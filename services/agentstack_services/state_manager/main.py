@@ -7,17 +7,17 @@ import json
 from collections.abc import AsyncIterator
 from typing import Final
 
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
 from agentstack_runtime.bus import Message
 from agentstack_runtime.bus import Unavailable as BusUnavailable
 from agentstack_runtime.contract import Contract
 from agentstack_runtime.lifecycle import Process
 from agentstack_runtime.state import State
 from agentstack_runtime.state import Unavailable as StateUnavailable
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
-
 from agentstack_services.assembly import Service
 from agentstack_services.domain.ids import conversation_of_task, task_name
 from agentstack_services.problems import HANDLERS, Problem, busy

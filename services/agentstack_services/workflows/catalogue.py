@@ -7,8 +7,9 @@ import hashlib
 from pathlib import Path
 from typing import Final, NoReturn
 
-from agentstack_runtime.telemetry import get_logger
 from pydantic import ValidationError
+
+from agentstack_runtime.telemetry import get_logger
 
 from .model import Workflow
 

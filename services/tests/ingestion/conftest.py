@@ -15,10 +15,10 @@ import uvicorn
 from a2a.client import ClientConfig, ClientFactory
 from a2a.client.client import Client
 from a2a.types.a2a_pb2 import Message, Part, Role, SendMessageConfiguration, SendMessageRequest
+
 from agentstack_runtime.bus import Consumer
 from agentstack_runtime.bus.memory import MemoryBus
 from agentstack_runtime.state.memory import MemoryState
-
 from agentstack_services.domain.ids import output_name
 from agentstack_services.domain.messages import RunStep, StepResult, Trail
 from agentstack_services.ingestion.app import application
@@ -135,7 +135,14 @@ class World:
 
     def consumer(self, topics, group, handler) -> Consumer:
         return Consumer(
-            self.bus, topics, group, handler, concurrency=8, queue_bound=64, retries=RETRIES, dead_letter_topic="dead-letters"
+            self.bus,
+            topics,
+            group,
+            handler,
+            concurrency=8,
+            queue_bound=64,
+            retries=RETRIES,
+            dead_letter_topic="dead-letters",
         )
 
 

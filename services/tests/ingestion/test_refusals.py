@@ -10,10 +10,11 @@ from datetime import timedelta
 import httpx
 import pytest
 from a2a.types.a2a_pb2 import GetTaskRequest, TaskState
-from agentstack_runtime.bus import Unavailable as BusUnavailable
-from agentstack_runtime.state import Unavailable as StateUnavailable
 from structlog.testing import capture_logs
 
+from agentstack_runtime.bus import Reject
+from agentstack_runtime.bus import Unavailable as BusUnavailable
+from agentstack_runtime.state import Unavailable as StateUnavailable
 from agentstack_services.domain.ids import task_name, task_of_message
 from agentstack_services.domain.messages import now
 from agentstack_services.state_manager.projection import TaskView
@@ -257,10 +258,20 @@ async def test_a_mistake_of_ours_is_logged_in_one_line_without_content(world, mo
     for path, content in (("/message:send", message()), ("/rpc", rpc(message()))):
         with capture_logs() as lines:
             async with http(world.app()) as client:
-                await client.post(path, json=content)
+                response = await client.post(path, json=content)
+        assert "zebra" not in response.text
         failed = [line for line in lines if line["event"] == "request failed"]
-        assert [(line["error"], line["where"].partition(":")[0]) for line in failed] == [("KeyError", "test_refusals.py")]
+        assert [(line["error"], line["where"].partition(":")[0]) for line in failed] == [
+            ("KeyError", "test_refusals.py")
+        ]
         assert "zebra" not in json.dumps(lines)
+
+
+async def test_a_message_that_the_bus_never_takes(world, monkeypatch):
+    break_down(monkeypatch, world.bus, Reject, "publish")
+    async with http(world.app()) as client:
+        response = await client.post("/message:send", json=message())
+    assert response.json()["error"]["details"][0]["reason"] == "INVALID_PARAMS"
 
 
 async def test_cancel_answers_with_the_task_as_it_stands_where_nobody_works(world, monkeypatch):

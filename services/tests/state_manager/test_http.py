@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+
 from agentstack_runtime.bus import Message
 from agentstack_runtime.bus import Unavailable as BusUnavailable
 from agentstack_runtime.state import Unavailable as StateUnavailable
 from agentstack_runtime.state.memory import MemoryState
-
 from agentstack_services.domain.ids import task_name, task_of_message
 from agentstack_services.domain.messages import TaskSubmitted, Trail
 from agentstack_services.state_manager.main import READERS, application
