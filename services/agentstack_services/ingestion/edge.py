@@ -118,7 +118,7 @@ class _Answer:
         """Answer 503 without asking anybody."""
         self._left = True
         self._exchange.refused = reason
-        await Response()(self._scope, _nothing, self.send)
+        await Response()(self._scope, _nothing, self.send)  # Of which nothing is sent.
 
     def leave(self) -> None:
         """Give the place in the queue free, once."""

@@ -77,6 +77,8 @@ CANCEL_WAIT: Final = 2.0
 """Seconds that a cancel request waits for the end of the task."""
 GRACE: Final = timedelta(seconds=30)
 """Time after a task's deadline in which the orchestrator's own end of it may still be on its way."""
+REQUEST_TIMEOUT: Final = 10.0
+"""Seconds in which Kafka has to take a message."""
 STREAMS: Final = 200
 """Streams that a pod serves at a time."""
 
@@ -104,12 +106,13 @@ class Ingestion(RequestHandler):
         default_workflow: str | None = None,
         text_bytes: int = TEXT_BYTES,
         streams: int = STREAMS,
+        request_timeout: float = REQUEST_TIMEOUT,
         clock: Callable[[], datetime] = now,
     ) -> None:
         self._state, self._bus, self._catalogue, self._clock = state, bus, catalogue, clock
         self._tasks = Tasks(state)
         self._default_workflow, self._text_bytes = default_workflow, text_bytes
-        self._free_streams = streams
+        self._free_streams, self._request_timeout = streams, request_timeout
         self._stopping = asyncio.Event()
 
     async def stop(self, seconds: float) -> None:
@@ -345,9 +348,11 @@ class Ingestion(RequestHandler):
 
     async def _publish(self, event: Payload) -> None:
         try:
-            await self._bus.publish(EVENTS, self._message(event))
-        except BusUnavailable:
-            raise refuse("Kafka does not answer; nothing was accepted", retry_after=5) from None
+            async with asyncio.timeout(self._request_timeout):
+                await self._bus.publish(EVENTS, self._message(event))
+        except (BusUnavailable, TimeoutError):
+            # Perhaps it has it after all. The same id again is the same task.
+            raise refuse("Kafka does not answer; send the same again, with the same messageId", retry_after=5) from None
         except Reject:
             raise InvalidParamsError("message.parts: too large for the bus") from None
 

@@ -35,7 +35,13 @@ def build(contract: Contract, service: Service | None = None) -> Process:
     settings = _settings()
     catalogue = workflows(contract)
     service = service or Service.connect(contract)
-    handler = Ingestion(service.state, service.bus, catalogue, default_workflow=settings.default_workflow)
+    handler = Ingestion(
+        service.state,
+        service.bus,
+        catalogue,
+        default_workflow=settings.default_workflow,
+        request_timeout=contract.resilience.request_timeout.total_seconds(),
+    )
     app = application(
         handler,
         catalogue,

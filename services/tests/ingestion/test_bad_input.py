@@ -18,6 +18,13 @@ SECRET = "zebra-9431"
 """Stands in whatever is sent, and must never be logged."""
 
 
+@pytest.fixture(autouse=True)
+def nothing_else_is_logged(caplog):
+    """Neither the SDK nor the server writes of it."""
+    yield
+    assert not [record for record in caplog.get_records("call") if record.exc_info or SECRET in record.getMessage()]
+
+
 def message(**changes):
     content = {"messageId": "m1", "role": "ROLE_USER", "parts": [{"text": SECRET}]}
     return {"message": {**content, **changes}}

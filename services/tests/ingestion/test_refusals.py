@@ -72,8 +72,18 @@ async def test_json_rpc_says_so_in_its_own_way(world, monkeypatch, method):
     async with http(world.app()) as client:
         response = await client.post("/rpc", json=rpc(message(), method))
     assert (response.status_code, response.headers["retry-after"]) == (503, "5")
-    assert response.json()["error"]["message"] == "Kafka does not answer; nothing was accepted"
+    assert response.json()["error"]["message"] == "Kafka does not answer; send the same again, with the same messageId"
     assert response.json()["id"] == 1
+
+
+async def test_a_bus_that_hangs_is_waited_for_no_longer_than_a_request_may_take(world, monkeypatch):
+    async def hang(*args):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(world.bus, "publish", hang)
+    async with http(world.app(world.handler(request_timeout=0.05))) as client:
+        response = await client.post("/message:send", json=message())
+    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
 
 
 async def test_a_message_is_accepted_while_redis_is_down(world, monkeypatch):
