@@ -1,4 +1,4 @@
-"""Every variable of the contract. docs/write-an-agent.md lists them too; a test of the stack holds all three together."""
+"""Every variable of the contract. docs/write-an-agent.md lists them too; a test holds all three together."""
 
 from __future__ import annotations
 
