@@ -81,7 +81,8 @@ class Service:
     def process(self, *, app: Any = None, consumers: Sequence[Consumer] = (), finish: Sequence[Step] = ()) -> Process:
         """Return the process: ready while Redis, Kafka and the consumers are.
 
-        At its end the consumers drain, then come the steps of `finish`, then the connections are closed.
+        At its end the consumers drain, then come the steps of `finish`. Then the connections are closed, unless there
+        is an application: its last requests still need them, and the end of the process closes them as well.
         """
         process = Process(self.contract, app=app)
         process.check("redis", self._redis)
@@ -93,7 +94,8 @@ class Service:
             process.on_shutdown(consumer.drain)
         for step in finish:
             process.on_shutdown(step)
-        process.on_shutdown(self._close)
+        if app is None:
+            process.on_shutdown(self._close)
         return process
 
     async def _redis(self) -> str | None:

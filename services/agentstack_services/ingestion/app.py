@@ -12,7 +12,6 @@ from a2a.types.a2a_pb2 import AgentCard
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
-from starlette.types import ASGIApp
 
 from agentstack_runtime.telemetry import get_logger
 from agentstack_services.problems import HANDLERS
@@ -38,7 +37,7 @@ def application(
     queue_bound: int,
     public_url: str | None = None,
     default_workflow: str | None = None,
-) -> ASGIApp:
+) -> Edge:
     """Return the application. `public_url` is where clients find it; without one, where each of them asked."""
 
     def here(url: str) -> AgentCard:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from agentstack_runtime.telemetry import bind, get_logger
+from agentstack_runtime.lifecycle import problem
+from agentstack_runtime.telemetry import current_traceparent, get_logger
 from agentstack_services.domain.messages import Trail
-from agentstack_services.problems import Problem, busy
+from agentstack_services.problems import busy
 
 from .card import RPC_PATH
 from .exchange import Exchange, begin
 
 BODY_BYTES: Final = 1024 * 1024
 """Bytes of a request's body: a text of 256 KiB fits, however it is escaped."""
-BODY_SECONDS: Final = 10.0
-"""Seconds in which a body has to come."""
 DEPTH: Final = 64
 """Levels of a body's JSON. The SDK's parsers recurse."""
 ERROR_BYTES: Final = 64 * 1024
@@ -31,20 +29,20 @@ ERROR_BYTES: Final = 64 * 1024
 INTERNAL_ERROR: Final = -32603
 _MEDIA_TYPES: Final = ("application/json", "application/a2a+json")
 _HOST: Final = re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
-_TRACEPARENT: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 log = get_logger(__name__)
 
 
 class Edge:
-    """Lets at most `bound` requests at a time into `app`; a stream counts until it began."""
+    """Lets at most `bound` requests at a time into `app`; a stream counts until it began.
 
-    def __init__(
-        self, app: ASGIApp, *, bound: int, body_bytes: int = BODY_BYTES, body_seconds: float = BODY_SECONDS
-    ) -> None:
-        self._app, self._bound = app, bound
-        self._body_bytes, self._body_seconds = body_bytes, body_seconds
+    The process around it bounds the time of a body, and gives each request an id and its place in a trace.
+    """
+
+    def __init__(self, app: Starlette, *, bound: int, body_bytes: int = BODY_BYTES) -> None:
+        self.routes = app.routes
+        """Where the process finds what to call a request in the metrics."""
+        self._app, self._bound, self._body_bytes = app, bound, body_bytes
         self._inside = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,54 +51,49 @@ class Edge:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        exchange = Exchange(origin=_origin(scope, headers), trail=_trail(headers))
+        trail = Trail(correlation_id=headers.get("x-request-id", ""), traceparent=current_traceparent() or "")
+        exchange = Exchange(origin=_origin(scope, headers), trail=trail)
         begin(exchange)
-        with bind(correlation_id=exchange.trail.correlation_id):
-            answer = _Answer(scope, send, exchange, self._leave)
-            if self._inside >= self._bound:
-                await answer.refuse("this pod is busy")
+        answer = _Answer(scope, send, exchange, self._leave)
+        if self._inside >= self._bound:
+            await answer.refuse("this pod is busy")
+            return
+        body = b""
+        if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+            read = await self._body(headers, receive)
+            if read is None:
+                return  # The client went away.
+            if isinstance(read, Response):
+                await read(scope, receive, answer.send)
                 return
-            body = b""
-            if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-                read = await self._body(headers, receive)
-                if read is None:
-                    return  # The client went away.
-                if isinstance(read, Response):
-                    await read(scope, receive, answer.send)
-                    return
-                body = read
-            self._inside += 1
-            try:
-                await self._app(scope, _again(body, receive), answer.send)
-            finally:
-                answer.leave()
+            body = read
+        self._inside += 1
+        try:
+            await self._app(scope, _again(body, receive), answer.send)
+        finally:
+            answer.leave()
 
     def _leave(self) -> None:
         self._inside -= 1
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes | Response | None:
         """Return the body; or what to answer instead; or None where the client went away."""
-        too_long = Problem(413, f"the body has more than {self._body_bytes} bytes")
+        too_long = problem(413, f"the body has more than {self._body_bytes} bytes", headers={"Connection": "close"})
         announced = headers.get("content-length", "0")
         if announced.isdecimal() and int(announced) > self._body_bytes:
             return too_long
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self._body_seconds):
-                more = True
-                while more:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        return None
-                    body += message.get("body", b"")
-                    more = message.get("more_body", False)
-                    if len(body) > self._body_bytes:
-                        return too_long
-        except TimeoutError:
-            return Problem(408, f"the body did not come within {self._body_seconds:g} seconds")
+        body, more = bytearray(), True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > self._body_bytes:
+                return too_long
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         if body and media_type not in _MEDIA_TYPES:
-            return Problem(415, f"Content-Type must be {' or '.join(_MEDIA_TYPES)}")
+            return problem(415, f"Content-Type must be {' or '.join(_MEDIA_TYPES)}")
         return _unreadable(body) or bytes(body)
 
 
@@ -178,8 +171,8 @@ def _unreadable(body: bytes | bytearray) -> Response | None:
     except json.JSONDecodeError:
         return None
     except (ValueError, RecursionError):
-        return Problem(400, "the body is not JSON that can be read: not UTF-8, nested too deeply, or a number too long")
-    return Problem(400, f"the body's JSON has more than {DEPTH} levels") if _deeper(value, DEPTH) else None
+        return problem(400, "the body is not JSON that can be read: not UTF-8, nested too deeply, or a number too long")
+    return problem(400, f"the body's JSON has more than {DEPTH} levels") if _deeper(value, DEPTH) else None
 
 
 def _deeper(value: Any, limit: int) -> bool:
@@ -222,14 +215,6 @@ def _rpc_error(request_id: Any, message: str) -> dict[str, Any]:
 def _origin(scope: Scope, headers: Headers) -> str | None:
     host, scheme = headers.get("host", ""), headers.get("x-forwarded-proto", scope.get("scheme", "http"))
     return f"{scheme}://{host}" if _HOST.fullmatch(host) and scheme in ("http", "https") else None
-
-
-def _trail(headers: Headers) -> Trail:
-    request_id, traceparent = headers.get("x-request-id", ""), headers.get("traceparent", "")
-    return Trail(
-        correlation_id=request_id if _REQUEST_ID.fullmatch(request_id) else str(uuid.uuid4()),
-        traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else "",
-    )
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

@@ -34,12 +34,16 @@ def build(contract: Contract, service: Service | None = None) -> Process:
     """
     settings = _settings()
     catalogue = workflows(contract)
+    default = settings.default_workflow
+    if default is not None and catalogue.lookup(default) is None:
+        known = ", ".join(catalogue.names)
+        raise ContractError([f"DEFAULT_WORKFLOW: there is no workflow {default}; known are: {known}"])
     service = service or Service.connect(contract)
     handler = Ingestion(
         service.state,
         service.bus,
         catalogue,
-        default_workflow=settings.default_workflow,
+        default_workflow=default,
         request_timeout=contract.resilience.request_timeout.total_seconds(),
     )
     app = application(
@@ -49,7 +53,7 @@ def build(contract: Contract, service: Service | None = None) -> Process:
         version=_version(),
         queue_bound=contract.resilience.queue_bound,
         public_url=str(settings.public_url) if settings.public_url else None,
-        default_workflow=settings.default_workflow,
+        default_workflow=default,
     )
     process = service.process(app=app, finish=[handler.stop])
     process.task("workflows", catalogue.watch)

@@ -15,12 +15,12 @@ from starlette.routing import Route
 from agentstack_runtime.bus import Message
 from agentstack_runtime.bus import Unavailable as BusUnavailable
 from agentstack_runtime.contract import Contract
-from agentstack_runtime.lifecycle import Process
+from agentstack_runtime.lifecycle import Process, problem
 from agentstack_runtime.state import State
 from agentstack_runtime.state import Unavailable as StateUnavailable
 from agentstack_services.assembly import Service
 from agentstack_services.domain.ids import conversation_of_task, task_name
-from agentstack_services.problems import HANDLERS, Problem, busy
+from agentstack_services.problems import HANDLERS, busy
 
 from .archive import Archive, LogArchive
 from .service import StateManager
@@ -64,7 +64,7 @@ class _Reader:
             saved = None
         except StateUnavailable:
             return busy("Redis does not answer", retry_after=5)
-        return JSONResponse(saved.value) if saved else Problem(404, "no such task, or not any more")
+        return JSONResponse(saved.value) if saved else problem(404, "no such task, or not any more")
 
     async def events(self, request: Request) -> Response:
         """Answer with all events of the task, a line each, the oldest first."""
@@ -82,7 +82,7 @@ class _Reader:
             raise
         if first is None:
             self._readers.release()
-            return Problem(404, "the archive has no event of such a task")
+            return problem(404, "the archive has no event of such a task")
         return StreamingResponse(self._lines(first, events), media_type="application/x-ndjson")
 
     async def _lines(self, first: Message, events: AsyncIterator[Message]) -> AsyncIterator[str]:

@@ -99,6 +99,7 @@ class World:
     """What all replicas share."""
 
     def __init__(self, directory: Path) -> None:
+        self.directory = directory
         for name, workflow in WORKFLOWS.items():
             (directory / f"{name}.json").write_text(json.dumps(workflow))
         self.state, self.bus, self.catalogue = MemoryState(), MemoryBus(), Catalogue(directory)

@@ -234,16 +234,6 @@ async def test_a_path_that_leads_nowhere(world, method, path, status):
     refused(lines)
 
 
-async def test_a_body_that_does_not_come_is_not_waited_for(world):
-    from agentstack_services.ingestion.edge import Edge
-
-    async with served(Edge(world.app(), bound=4, body_seconds=0.1)) as url:
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
-        writer.write(b"POST /rpc HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{")
-        assert b" 408 " in await asyncio.wait_for(reader.readline(), 2)
-        writer.close()
-
-
 async def test_the_same_message_many_times_at_once_is_one_task(world):
     app = world.app()
     async with world.working(), http(app) as client:

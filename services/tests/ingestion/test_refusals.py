@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from agentstack_runtime.bus import Reject
 from agentstack_runtime.bus import Unavailable as BusUnavailable
+from agentstack_runtime.lifecycle import edge as around
 from agentstack_runtime.state import Unavailable as StateUnavailable
 from agentstack_services.domain.ids import task_name, task_of_message
 from agentstack_services.domain.messages import now
@@ -167,7 +168,11 @@ async def test_a_repeated_message_is_published_again_only_while_nobody_took_it(w
 async def test_the_trail_of_a_request_goes_on_in_its_event(world, monkeypatch):
     sent = published(world, monkeypatch)
     traceparent = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
-    async with http(world.app()) as client:
+
+    async def ready():
+        return {}
+
+    async with http(around.Edge(world.app(), ready)) as client:
         headers = {"X-Request-Id": "r-1", "traceparent": traceparent}
         await client.post("/message:send", json=message(), headers=headers)
         await client.post("/message:send", json=message(messageId="m2"), headers={"X-Request-Id": "\x00 " * 99})
