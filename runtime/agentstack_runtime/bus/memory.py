@@ -14,7 +14,7 @@ from .messages import Message, Partition, Record, Reject, decode, encode
 from .protocol import Revoked
 
 Fault = Literal["refused", "unacknowledged", "twice"]
-"""What becomes of one `publish`: nothing is written; all is written, yet `Unavailable` is raised; all is written twice."""
+"""What becomes of one `publish`: nothing is written; all is, yet `Unavailable` is raised; all is written twice."""
 
 
 class MemoryBus:
@@ -109,7 +109,7 @@ class MemoryBus:
     async def rebalance(self, group: str) -> None:
         """Give every partition of `group` to another member where there is one."""
         members = self._groups.get(group, [])
-        members.append(members.pop(0)) if members else None
+        self._groups[group] = members[1:] + members[:1]
         await self._rebalance(group)
 
     def _answer(self) -> None:
@@ -123,8 +123,8 @@ class MemoryBus:
     async def _rebalance(self, group: str) -> None:
         async with self._balancing:
             members = [member for member in self._groups.get(group, ()) if not member.gone]
-            before = self._groups.get(group, [])
-            self._groups[group] = members
+            before = list(self._groups.get(group, ()))
+            self._groups[group] = list(members)  # who joins meanwhile adds itself there, and comes next
             target: dict[MemorySubscription, set[Partition]] = {member: set() for member in before}
             for topic in sorted({topic for member in members for topic in member.topics}):
                 takers = [member for member in members if topic in member.topics]

@@ -155,7 +155,7 @@ def dead_letter(record: Record, reason: str, *, group: str, whole: bool = True) 
             "offset": record.offset,
             "original_base64": original,
         },
-        key=(record.key or b"").decode(errors="replace"),
+        key=(record.key or b"").decode(errors="replace") if whole else "",
         id=f"{group}:{place}",
         subject=place,
         correlation_id=correlation.decode(errors="replace"),
