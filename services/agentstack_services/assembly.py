@@ -13,6 +13,8 @@ from agentstack_runtime.contract import Contract, ContractError
 from agentstack_runtime.lifecycle import Process
 from agentstack_runtime.state import State
 from agentstack_runtime.state import Unavailable as StateUnavailable
+from agentstack_runtime.telemetry import bind, continue_trace
+from agentstack_runtime.telemetry.metrics import MESSAGES, QUEUE_WAIT, WORK_IN_FLIGHT
 from agentstack_services.domain.messages import DEAD_LETTERS
 from agentstack_services.workflows.catalogue import Catalogue
 
@@ -70,12 +72,13 @@ class Service:
             self.bus,
             kafka.consume_topics,
             kafka.consumer_group or self.contract.agent_name,
-            handler,
+            _traced(handler),
             concurrency=resilience.concurrency,
             queue_bound=resilience.queue_bound,
             retries=resilience.retries,
             dead_letter_topic=DEAD_LETTERS,
             on_dead_letter=on_dead_letter,
+            metrics=_Metrics(),
         )
 
     def process(self, *, app: Any = None, consumers: Sequence[Consumer] = (), finish: Sequence[Step] = ()) -> Process:
@@ -87,6 +90,8 @@ class Service:
         process = Process(self.contract, app=app)
         process.check("redis", self._redis)
         process.check("kafka", self._kafka)
+        if consumers:
+            WORK_IN_FLIGHT.labels("message").set_function(lambda: sum(consumer.in_flight for consumer in consumers))
         for number, consumer in enumerate(consumers):
             name = "consumer" if number == 0 else f"consumer-{number + 1}"
             process.check(name, _ready(consumer))
@@ -131,6 +136,27 @@ def workflows(contract: Contract) -> Catalogue:
     if not catalogue.names:
         raise ContractError(["WORKFLOWS_DIR: no workflows in that folder that could be read; the log has the reason"])
     return catalogue
+
+
+class _Metrics:
+    """The consumer's counts, under the names of the contract."""
+
+    def outcome(self, topic: str, outcome: str) -> None:
+        MESSAGES.labels(topic, outcome).inc()
+
+    def queue_wait(self, topic: str, seconds: float) -> None:
+        QUEUE_WAIT.labels(topic).observe(seconds)
+
+
+def _traced(handler: Callable[[Message], Awaitable[None]]) -> Callable[[Message], Awaitable[None]]:
+    """Return `handler`, in the trace of each message, and with its ids in the log."""
+
+    async def handle(message: Message) -> None:
+        ids = bind(correlation_id=message.correlation_id, task_id=message.subject)
+        with continue_trace(message.traceparent), ids:
+            await handler(message)
+
+    return handle
 
 
 def _ready(consumer: Consumer) -> Callable[[], Awaitable[str | None]]:

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -18,6 +18,7 @@ from a2a.types.a2a_pb2 import Message, Part, Role, SendMessageConfiguration, Sen
 
 from agentstack_runtime.bus import Consumer
 from agentstack_runtime.bus.memory import MemoryBus
+from agentstack_runtime.contract import Retries
 from agentstack_runtime.state.memory import MemoryState
 from agentstack_services.domain.ids import output_name
 from agentstack_services.domain.messages import RunStep, StepResult, Trail
@@ -55,7 +56,7 @@ WORKFLOWS = {
         "output": "look",
     },
 }
-RETRIES = SimpleNamespace(max=3, backoff=0.01, max_backoff=0.1)
+RETRIES = Retries(backoff=timedelta(milliseconds=10))
 
 
 class Executor:
