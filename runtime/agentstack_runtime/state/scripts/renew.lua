@@ -1,0 +1,5 @@
+-- KEYS: the lock. ARGV: who holds it, lease in ms. Returns whether that was so.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 0
+end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
