@@ -7,12 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agentstack_runtime.bus import Bus, Consumer, Message
-from agentstack_runtime.bus import Unavailable as BusUnavailable
+from agentstack_runtime.bus import Bus, Consumer, Message, Unavailable
 from agentstack_runtime.contract import Contract, ContractError
 from agentstack_runtime.lifecycle import Process
 from agentstack_runtime.state import State
-from agentstack_runtime.state import Unavailable as StateUnavailable
 from agentstack_runtime.telemetry import bind, continue_trace
 from agentstack_runtime.telemetry.metrics import MESSAGES, QUEUE_WAIT, WORK_IN_FLIGHT
 from agentstack_services.domain.messages import DEAD_LETTERS
@@ -88,8 +86,8 @@ class Service:
         is an application: its last requests still need them, and the end of the process closes them as well.
         """
         process = Process(self.contract, app=app)
-        process.check("redis", self._redis)
-        process.check("kafka", self._kafka)
+        process.check("redis", _answers(self.state.ping))
+        process.check("kafka", _answers(self.bus.ping))
         if consumers:
             WORK_IN_FLIGHT.labels("message").set_function(lambda: sum(consumer.in_flight for consumer in consumers))
         for number, consumer in enumerate(consumers):
@@ -103,24 +101,10 @@ class Service:
             process.on_shutdown(self._close)
         return process
 
-    async def _redis(self) -> str | None:
-        try:
-            await self.state.ping()
-        except StateUnavailable as error:
-            return str(error) or "does not answer"
-        return None
-
-    async def _kafka(self) -> str | None:
-        try:
-            await self.bus.ping()
-        except BusUnavailable as error:
-            return str(error) or "does not answer"
-        return None
-
     async def _close(self, seconds: float) -> None:
         # A connection that does not close is closed by the end of the process.
         for connection in (self.bus, self.state):
-            with contextlib.suppress(BusUnavailable, StateUnavailable):
+            with contextlib.suppress(Unavailable):
                 await connection.close()
 
 
@@ -157,6 +141,17 @@ def _traced(handler: Callable[[Message], Awaitable[None]]) -> Callable[[Message]
             await handler(message)
 
     return handle
+
+
+def _answers(ping: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[str | None]]:
+    async def probe() -> str | None:
+        try:
+            await ping()
+        except Unavailable as error:
+            return str(error) or "does not answer"
+        return None
+
+    return probe
 
 
 def _ready(consumer: Consumer) -> Callable[[], Awaitable[str | None]]:

@@ -48,10 +48,8 @@ from a2a.utils.task import (
     validate_page_size,
 )
 
-from agentstack_runtime.bus import Bus, Message, Reject
-from agentstack_runtime.bus import Unavailable as BusUnavailable
+from agentstack_runtime.bus import Bus, Message, Reject, Unavailable
 from agentstack_runtime.state import Conflict, State
-from agentstack_runtime.state import Unavailable as StateUnavailable
 from agentstack_runtime.telemetry import get_logger
 from agentstack_services.domain.ids import task_name
 from agentstack_services.domain.messages import (
@@ -245,7 +243,7 @@ class Ingestion(RequestHandler):
             await self._state.put(event.conversation, task_name(event.task), view.model_dump(mode="json"), expected=0)
         except Conflict:
             pass  # It is there, by the same message or by the state-manager.
-        except StateUnavailable as error:
+        except Unavailable as error:
             log.warning("task accepted, but not shown yet", task_id=event.task, reason=str(error))
 
     async def _refuse_more(self, task: str) -> NoReturn:
@@ -268,7 +266,7 @@ class Ingestion(RequestHandler):
         """Return the projection, if there is one and Redis answers."""
         try:
             return await self._tasks.view(task)
-        except StateUnavailable:
+        except Unavailable:
             return None
 
     async def _answer(self, view: TaskView, limits: HistoryLengthConfig | None) -> Task:
@@ -277,7 +275,7 @@ class Ingestion(RequestHandler):
         try:
             output = await self._tasks.output(view)
             history = await self._tasks.history(view) if wants_history else []
-        except StateUnavailable:
+        except Unavailable:
             if view.ended:
                 raise refuse("Redis does not answer", retry_after=5) from None
             output, history = [], []
@@ -303,7 +301,7 @@ class Ingestion(RequestHandler):
             return
         try:
             output = await self._tasks.output(view)
-        except StateUnavailable:
+        except Unavailable:
             return  # Without the end of the task, so that the client asks again.
         for last in words.end(view, output):
             yield last
@@ -323,7 +321,7 @@ class Ingestion(RequestHandler):
                         if not asked_to_end:
                             asked_to_end = await self._expire(view)
                         await self._until_stopped(changes.wait(LOOK))
-            except StateUnavailable:
+            except Unavailable:
                 await self._until_stopped(asyncio.sleep(LOOK))
 
     async def _until_stopped(self, waiting: Awaitable[object]) -> None:
@@ -342,7 +340,7 @@ class Ingestion(RequestHandler):
             return False
         try:
             await self._bus.publish(EVENTS, self._message(TaskExpired(conversation=view.conversation, task=view.task)))
-        except BusUnavailable:
+        except Unavailable:
             return False  # Whoever looks next says it.
         return True
 
@@ -350,7 +348,7 @@ class Ingestion(RequestHandler):
         try:
             async with asyncio.timeout(self._request_timeout):
                 await self._bus.publish(EVENTS, self._message(event))
-        except (BusUnavailable, TimeoutError):
+        except (Unavailable, TimeoutError):
             # Perhaps it has it after all. The same id again is the same task.
             raise refuse("Kafka does not answer; send the same again, with the same messageId", retry_after=5) from None
         except Reject:
@@ -363,7 +361,7 @@ class Ingestion(RequestHandler):
     def _redis(self) -> Iterator[None]:
         try:
             yield
-        except StateUnavailable:
+        except Unavailable:
             raise refuse("Redis does not answer", retry_after=5) from None
 
     @contextlib.contextmanager

@@ -12,12 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from agentstack_runtime.bus import Message
-from agentstack_runtime.bus import Unavailable as BusUnavailable
+from agentstack_runtime.bus import Message, Unavailable
 from agentstack_runtime.contract import Contract
 from agentstack_runtime.lifecycle import Process, problem
 from agentstack_runtime.state import State
-from agentstack_runtime.state import Unavailable as StateUnavailable
 from agentstack_services.assembly import Service
 from agentstack_services.domain.ids import conversation_of_task, task_name
 from agentstack_services.problems import HANDLERS, busy
@@ -62,7 +60,7 @@ class _Reader:
             saved = await self._state.get(conversation_of_task(task), task_name(task))
         except ValueError:
             saved = None
-        except StateUnavailable:
+        except Unavailable:
             return busy("Redis does not answer", retry_after=5)
         return JSONResponse(saved.value) if saved else problem(404, "no such task, or not any more")
 
@@ -74,7 +72,7 @@ class _Reader:
         events = self._archive.events(request.path_params["id"])
         try:
             first = await anext(events, None)
-        except BusUnavailable:
+        except Unavailable:
             self._readers.release()
             return busy("Kafka does not answer", retry_after=5)
         except BaseException:

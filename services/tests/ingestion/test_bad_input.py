@@ -90,6 +90,7 @@ RECURSIVE = b"[" * 100_000
         pytest.param(message(metadata={"workflow": 7}), 400, "INVALID_PARAMS", id="number-for-workflow"),
         pytest.param(message(metadata={"workflow": None}), 400, "INVALID_PARAMS", id="null-for-workflow"),
         pytest.param(message(parts=[{"text": "x" * 300_000}]), 400, "INVALID_PARAMS", id="long-text"),
+        pytest.param(message(parts=[{"text": "x" + "\x01" * 50_000}]), 400, "INVALID_PARAMS", id="long-when-escaped"),
         pytest.param(message(taskId=SECRET), 404, "TASK_NOT_FOUND", id="unknown-task"),
         pytest.param(
             {**message(), "configuration": {"historyLength": -1}}, 400, "INVALID_PARAMS", id="negative-history"
