@@ -28,8 +28,7 @@ What another member takes over is none of them."""
 POLL_SECONDS: Final = 0.1
 """How late, at most, a commit, a pause or the begin of a drain comes."""
 REVOKE_GRACE_SECONDS: Final = 5.0
-"""How long running handlers may go on in a partition that moves: the whole group waits for it, so not long, and less
-than the shortest session time-out that brokers allow (6 s)."""
+"""How long running handlers may go on in a partition that moves: the whole group waits for it, so not long."""
 CANCEL_GRACE_SECONDS: Final = 1.0
 """How long a cancelled handler may clean up. One that takes longer is not waited for."""
 LEAVE_SECONDS: Final = 2.0
@@ -342,8 +341,7 @@ class Consumer:
     async def _commit(self) -> None:
         marks = {partition: progress.low_watermark() for partition, progress in self._progress.items()}
         new = {p: mark for p, mark in marks.items() if mark is not None and mark != self._progress[p].committed}
-        if new:
-            await self._subscription.commit(new)
+        if new and await self._subscription.commit(new):
             for partition, mark in new.items():
                 self._progress[partition].committed = mark
 

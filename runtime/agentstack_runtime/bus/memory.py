@@ -184,10 +184,11 @@ class MemorySubscription:
         """See `Subscription.pause`."""
         self.paused = frozenset(partitions)
 
-    async def commit(self, offsets: Mapping[Partition, int]) -> None:
+    async def commit(self, offsets: Mapping[Partition, int]) -> bool:
         """See `Subscription.commit`."""
         self._bus._answer()
         self._commit(offsets)
+        return True
 
     def _commit(self, offsets: Mapping[Partition, int]) -> None:
         for partition, offset in offsets.items():

@@ -36,11 +36,14 @@ class Subscription(Protocol):
         """Return no records of exactly these, of those it has, until the next call."""
         ...
 
-    async def commit(self, offsets: Mapping[Partition, int]) -> None:
+    async def commit(self, offsets: Mapping[Partition, int]) -> bool:
         """Note for each partition the offset of the first record that is not done.
 
+        Returns:
+            False where the group is changing its members and notes nothing: try again after the next `poll`.
+
         Raises:
-            Unavailable: it is not noted.
+            Unavailable: the broker did not note it.
         """
         ...
 

@@ -1,0 +1,375 @@
+"""The bus over a real Kafka: nothing is lost when a member or the broker dies, and leaving is at once."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
+from pydantic import SecretStr
+
+from agentstack_runtime.bus import Consumer, Message, Reject, Unavailable, original
+from agentstack_runtime.bus.kafka import KafkaBus
+
+from .kafka_server import PASSWORD, USER, Server, free_port
+from .settings import Limits, settings
+
+ROOT = Path(__file__).parents[2]
+_names = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    found = Server(tmp_path_factory.mktemp("kafka"))
+    found.format()
+    found.start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def topic(server: Server) -> str:
+    return created(server)
+
+
+def created(server: Server, partitions: int = 3, **config: str) -> str:
+    name = f"topic-{next(_names)}"
+    admin = AdminClient({"bootstrap.servers": server.address})
+    for future in admin.create_topics([NewTopic(name, partitions, 1, config=config)]).values():
+        future.result(30)
+    return name
+
+
+def bus_of(server: Server) -> KafkaBus:
+    return KafkaBus(settings(server.address), client_id="tests")
+
+
+def messages(count: int, keys: int = 7) -> list[Message]:
+    return [Message(type="t", data={"n": n}, key=f"k{n % keys}", id=str(n)) for n in range(count)]
+
+
+def consumer(bus: KafkaBus, topic: str, handler: Callable[[Message], Awaitable[None]], **changed: Any) -> Consumer:
+    given: dict[str, Any] = {"concurrency": 4, "queue_bound": 16, "retries": Limits(), "dead_letter_topic": None}
+    return Consumer(bus, [topic], f"group-of-{topic}", handler, **{**given, **changed})
+
+
+async def until(condition: Callable[[], bool], seconds: float = 40) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.05)
+
+
+async def test_what_is_published_is_read_and_consumed_whole(server: Server, topic: str) -> None:
+    bus, got = bus_of(server), []
+    sent = [
+        Message(
+            type="t",
+            data={"n": n, "text": "grüezi"},
+            key=f"k{n % 3}",
+            subject="s",
+            source="me",
+            correlation_id="c",
+            traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        )
+        for n in range(250)
+    ]
+
+    async def handle(message: Message) -> None:
+        got.append(message)
+
+    await bus.ping()
+    await bus.publish(topic, *sent)
+    read = [message async for message in bus.read(topic)]
+    tested = consumer(bus, topic, handle)
+    task = asyncio.create_task(tested.run())
+    await until(lambda: len(got) == 250)
+    assert tested.ready() is None
+    for found in (read, got):
+        for key in ("k0", "k1", "k2"):
+            assert [m for m in found if m.key == key] == [m for m in sent if m.key == key]
+    await tested.drain(10)
+    await task
+    await bus.close()
+
+
+async def test_reading_ends_at_what_was_the_end_even_where_it_was_compacted(server: Server) -> None:
+    topic = created(server, 1, **{"cleanup.policy": "compact", "segment.ms": "100", "min.cleanable.dirty.ratio": "0"})
+    bus = bus_of(server)
+    assert [m async for m in bus.read(topic)] == []
+    for n in range(20):
+        await bus.publish(topic, Message(type="t", data={"n": n}, key="k"))
+        await asyncio.sleep(0.05)
+    found = []
+    async for message in bus.read(topic):
+        if not found:
+            await bus.publish(topic, Message(type="t", data={"n": 20}, key="k"))
+        found.append(message.data["n"])
+    assert found[-1] == 19
+    await bus.close()
+
+
+async def test_a_killed_member_loses_nothing_and_keeps_the_order(server: Server, topic: str, tmp_path: Path) -> None:
+    bus, path, count = bus_of(server), tmp_path / "handled", 900
+    command = [sys.executable, "-m", "tests.real.member", server.address, topic, f"group-of-{topic}", str(path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    members = [subprocess.Popen(command, cwd=ROOT, env=environment) for _ in range(2)]
+
+    def lines() -> list[list[str]]:
+        whole = path.read_text().splitlines() if path.exists() else []
+        return [line.split() for line in whole]
+
+    try:
+        sent = messages(count)
+        await bus.publish(topic, *sent[:100])
+        await until(lambda: len({pid for pid, *_ in lines()}) == 2 or len(lines()) >= 100)
+        for begin in range(100, count, 100):
+            await bus.publish(topic, *sent[begin : begin + 100])
+        await until(lambda: len(lines()) > 250 and lines()[-1][0] == str(members[0].pid))
+        members[0].send_signal(signal.SIGKILL)
+        killed_at = len(lines())
+        assert killed_at < count, "killed too late to show anything"
+        await until(lambda: len({(key, n) for _, key, n in lines()}) == count, 90)
+        members[1].terminate()
+        assert members[1].wait(20) == 0
+    finally:
+        for member in members:
+            if member.poll() is None:
+                member.kill()
+            member.wait()
+    assert {pid for pid, *_ in lines()} == {str(member.pid) for member in members}
+    firsts = list(dict.fromkeys((key, int(n)) for _, key, n in lines()))
+    for key in {key for key, _ in firsts}:
+        assert [n for k, n in firsts if k == key] == [m.data["n"] for m in sent if m.key == key]
+    again = []
+
+    async def handle(message: Message) -> None:
+        again.append(message)
+
+    tested = consumer(bus, topic, handle)
+    task = asyncio.create_task(tested.run())
+    await until(lambda: tested.ready() is None)
+    await asyncio.sleep(1)
+    assert again == [], "the last member committed all that it did"
+    await tested.drain(5)
+    await task
+    await bus.close()
+
+
+async def test_a_member_that_drains_hands_over_at_once(server: Server, topic: str) -> None:
+    bus, got = bus_of(server), []
+
+    def handler(name: str) -> Callable[[Message], Awaitable[None]]:
+        async def handle(message: Message) -> None:
+            got.append((name, message.id))
+
+        return handle
+
+    first, second = consumer(bus, topic, handler("first")), consumer(bus, topic, handler("second"))
+    tasks = [asyncio.create_task(each.run()) for each in (first, second)]
+    await until(lambda: first.ready() is None and second.ready() is None)
+    begin = time.monotonic()
+    await first.drain(10)
+    await tasks[0]
+    assert time.monotonic() - begin < 3
+    await bus.publish(topic, *messages(30))
+    begin = time.monotonic()
+    await until(lambda: len(got) == 30)
+    assert time.monotonic() - begin < 5, "the session of the one that left would have run out after 10 s"
+    assert {name for name, _ in got} == {"second"}
+    await second.drain(10)
+    await tasks[1]
+    await bus.close()
+
+
+async def test_a_member_without_a_partition_is_ready(server: Server) -> None:
+    topic = created(server, 1)
+    bus = bus_of(server)
+
+    async def handle(message: Message) -> None: ...
+
+    both = [consumer(bus, topic, handle) for _ in range(2)]
+    tasks = [asyncio.create_task(each.run()) for each in both]
+    await until(lambda: all(each.ready() is None for each in both))
+    for each in both:
+        await each.drain(5)
+    await asyncio.gather(*tasks)
+    await bus.close()
+
+
+async def test_a_broker_that_is_away_is_waited_for(server: Server, topic: str) -> None:
+    bus, got = bus_of(server), []
+
+    async def handle(message: Message) -> None:
+        got.append(message.id)
+
+    tested = consumer(bus, topic, handle)
+    task = asyncio.create_task(tested.run())
+    await until(lambda: tested.ready() is None)
+    await bus.publish(topic, *messages(10))
+    await until(lambda: len(got) == 10)
+    server.stop()
+    try:
+        await until(lambda: tested.ready() is not None)
+        assert str(tested.ready()).startswith("kafka: ")
+        with pytest.raises(Unavailable, match="kafka"):
+            await bus.ping()
+        begin = time.monotonic()
+        with pytest.raises(Unavailable, match="not delivered"):
+            await bus.publish(topic, Message(type="t", data={}, key="lost"))
+        assert time.monotonic() - begin < 14
+        with pytest.raises(Unavailable):
+            [m async for m in bus.read(topic)]
+        assert not task.done()
+    finally:
+        server.start()
+    await until(lambda: tested.ready() is None)
+    more = [Message(type="t", data={}, key=f"k{n}", id=f"later-{n}") for n in range(10)]
+    await bus.publish(topic, *more)
+    await until(lambda: {m.id for m in more} <= set(got), 60)
+    await tested.drain(10)
+    await task
+    await bus.close()
+
+
+async def test_draining_while_the_broker_is_away_ends_in_time(server: Server, topic: str) -> None:
+    bus, handled = bus_of(server), asyncio.Event()
+
+    async def handle(message: Message) -> None:
+        handled.set()
+
+    tested = consumer(bus, topic, handle)
+    task = asyncio.create_task(tested.run())
+    await until(lambda: tested.ready() is None)
+    server.stop()
+    try:
+        await until(lambda: tested.ready() is not None)
+        begin = time.monotonic()
+        await tested.drain(8)
+        await asyncio.wait([task], timeout=8)
+        assert time.monotonic() - begin < 10
+        assert task.done()
+    finally:
+        server.start()
+    await bus.close()
+
+
+async def test_what_the_broker_will_never_take_is_rejected(server: Server) -> None:
+    topic = created(server, 1, **{"max.message.bytes": "2000"})
+    bus = bus_of(server)
+    with pytest.raises(Reject, match=r"(?i)too large"):
+        await bus.publish(topic, Message(type="t", data={"text": os.urandom(4000).hex()}, key="k"))
+    with pytest.raises(Reject, match=r"(?i)too large"):
+        await bus.publish(topic, Message(type="t", data={"text": "x" * 2_000_000}, key="k"))
+    await bus.publish(topic, Message(type="t", data={}, key="k"))
+    await bus.close()
+
+
+async def test_a_record_of_a_foreign_producer_becomes_a_dead_letter(server: Server, topic: str) -> None:
+    from confluent_kafka import Producer
+
+    dead, bus, got = created(server, 1), bus_of(server), []
+    foreign = Producer({"bootstrap.servers": server.address})
+    foreign.produce(topic, b"\xff no event", b"k0", headers=[("x", b"\x00"), ("empty", None)])
+    assert foreign.flush(10) == 0
+
+    async def handle(message: Message) -> None:
+        got.append(message.id)
+
+    await bus.publish(topic, *messages(5))
+    tested = consumer(bus, topic, handle, dead_letter_topic=dead)
+    task = asyncio.create_task(tested.run())
+    await until(lambda: len(got) == 5)
+    await tested.drain(10)
+    await task
+    [letter] = [m async for m in bus.read(dead)]
+    record = original(letter)
+    assert (record.value, record.key) == (b"\xff no event", b"k0")
+    assert dict(record.headers) == {"x": b"\x00", "empty": None}
+    assert [m.id async for m in bus.read(topic) if m.key == "k0"] == ["0"]
+    await bus.close()
+
+
+async def test_an_agents_own_rights_are_enough_and_a_missing_one_is_said(server: Server) -> None:
+    topic, closed = created(server), created(server)
+    admin = AdminClient({"bootstrap.servers": server.address})
+    rights = [
+        (ResourceType.TOPIC, topic, AclOperation.READ),
+        (ResourceType.TOPIC, topic, AclOperation.WRITE),
+        (ResourceType.GROUP, f"group-of-{topic}", AclOperation.READ),
+    ]
+    literal, allow = ResourcePatternType.LITERAL, AclPermissionType.ALLOW
+    acls = [AclBinding(kind, name, literal, f"User:{USER}", "*", right, allow) for kind, name, right in rights]
+    for future in admin.create_acls(acls).values():
+        future.result(30)
+
+    def as_learner(password: str) -> KafkaBus:
+        login = {"sasl_mechanism": "SCRAM-SHA-512", "username": USER, "password": SecretStr(password)}
+        address = f"127.0.0.1:{server.secured}"
+        given = settings(address, security_protocol="SASL_PLAINTEXT", consumer_group=f"group-of-{topic}", **login)
+        return KafkaBus(given, client_id=USER)
+
+    bus, got = as_learner(PASSWORD), []
+
+    async def handle(message: Message) -> None:
+        got.append(message.id)
+
+    await bus.ping()
+    await bus.publish(topic, *messages(20))
+    assert len([m async for m in bus.read(topic)]) == 20
+    tested = consumer(bus, topic, handle)
+    task = asyncio.create_task(tested.run())
+    await until(lambda: len(got) == 20)
+    await tested.drain(10)
+    await task
+    with pytest.raises(Unavailable, match=r"(?i)authoriz"):
+        await bus.publish(closed, *messages(1))
+    with pytest.raises(Unavailable, match=r"(?i)authoriz"):
+        [m async for m in bus.read(closed)]
+    refused = consumer(bus, closed, handle)
+    task = asyncio.create_task(refused.run())
+    await until(lambda: "uthoriz" in str(refused.ready()))
+    await asyncio.sleep(1)
+    assert "uthoriz" in str(refused.ready())
+    await refused.drain(5)
+    await asyncio.wait([task], timeout=5)
+    await bus.close()
+    wrong = as_learner("not-it")
+    with pytest.raises(Unavailable) as caught:
+        await wrong.ping()
+    assert "not-it" not in str(caught.value)
+    await wrong.close()
+
+
+async def test_nobody_there_at_all() -> None:
+    bus = KafkaBus(settings(f"127.0.0.1:{free_port()}"), client_id="tests")
+    with pytest.raises(Unavailable, match="kafka"):
+        await bus.ping()
+
+    async def handle(message: Message) -> None: ...
+
+    tested = consumer(bus, "events", handle)
+    task = asyncio.create_task(tested.run())
+    await until(lambda: "not in the group" not in str(tested.ready()) and tested.ready() is not None)
+    begin = time.monotonic()
+    await tested.drain(5)
+    await asyncio.wait([task], timeout=5)
+    assert task.done()
+    assert time.monotonic() - begin < 7
+    await bus.close()
