@@ -88,7 +88,7 @@ def test_an_agent_may_differ_and_another_backend_inherits_nothing() -> None:
         (
             OPENAI,
             Inference(backend="onnx", model="/m", endpoint="http://x"),
-            "endpoint: an onnx model runs in the agent's process: remove it",
+            "endpoint: onnx runs in the agent's process: remove it",
         ),
         (VLLM, Inference(network="10.0.0.0/8"), "network: there is no endpoint that it could belong to: remove it"),
         (VLLM, Inference(api_key=AgentSecret()), "apiKey: the server that the stack runs comes with a key: remove it"),
