@@ -41,8 +41,8 @@ class Connection:
     files: Mapping[str, SecretRef] = field(default_factory=dict)
     """Environment variables that hold the path of a file with a Secret's value, such as a certificate authority's."""
     folders: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables that hold the path of a folder with the files of a ConfigMap, by the ConfigMap's name. A change
-    reaches the pods within about a minute, and replaces none."""
+    """Environment variables that hold the path of a folder with all files of the ConfigMap of this name. A change reaches
+    pods within about a minute, and replaces none."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Environment variables that hold a field of the pod itself, by its path."""
     login: Mapping[str, SecretRef] = field(default_factory=dict)
@@ -67,8 +67,9 @@ class MountedFiles(NamedTuple):
 
 
 def mounted_files(connections: Sequence[Connection]) -> MountedFiles:
-    """Return the variables, volumes and mounts of the connections' files: the named keys alone, a folder a Secret; and of
-    their ConfigMaps, each as a whole, since the kubelet renews no single file.
+    """Return the variables, volumes and mounts of the connections' files, a folder a Secret or ConfigMap.
+
+    Of Secrets the named keys alone; ConfigMaps as a whole: the kubelet renews no file that is mounted by itself.
     """
     keys: dict[str, set[str]] = {}
     paths: dict[str, str] = {}

@@ -89,8 +89,8 @@ class Inference(SetsVariables):
     )
 
     backend: Backend | None = None
-    """`openai` and `azure` are hosted, `vllm` and `ollama` are servers. `onnx` and `echo` run in the agent's own process;
-    `echo` repeats what it is asked and says so: it needs no model, no key and no account."""
+    """`openai` and `azure` are hosted, `vllm` and `ollama` are servers, `onnx` and `echo` run in the agent's own process:
+    `echo` repeats what it is asked, says so, and needs neither a model nor a key."""
     model: str | None = Field(default=None, min_length=1, max_length=256)
     """The model's name; with `azure` the deployment's, with `onnx` the path of the model in the container.
     `echo` needs none."""
@@ -143,8 +143,9 @@ class Inference(SetsVariables):
             for name in (name for name, value in given if value is not None):
                 yield Problem((name,), f"{self.backend} runs in the agent's process", "remove it")
         if self.gpus and self.backend != "onnx":
-            what = "echo computes nothing" if self.backend == "echo" else "the model does not run in the agent's process"
-            yield Problem(("gpus",), what, "remove it, or see `inference.server.gpus`")
+            yield Problem(
+                ("gpus",), "no model runs in the agent's process", "remove it, or see `inference.server.gpus`"
+            )
         if self.backend == "azure" and self.endpoint is None:
             yield Problem(("endpoint",), "is missing", "write `https://NAME.openai.azure.com`")
         if self.backend != "azure" and self.api_version is not None:

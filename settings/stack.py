@@ -40,8 +40,9 @@ def load(
     Raises `SettingsError` with one line per mistake.
     """
     files, unreadable = scan(agents_folder, "agent")
-    has_workflows = workflows_folder is not None and workflows_folder.is_dir()
-    declared_workflows, also_unreadable = scan(workflows_folder, "workflow") if has_workflows else ({}, [])
+    declared_workflows, also_unreadable = (
+        scan(workflows_folder, "workflow") if workflows_folder is not None and workflows_folder.is_dir() else ({}, [])
+    )
     overridden, secrets = _group(config, "agents"), _group(config, "secrets")
     changes = {name: _group(overridden, name) for name in overridden}
     mistakes = _Mistakes(stack_file, {"agents": files, "workflows": declared_workflows}, changes)
@@ -114,9 +115,7 @@ def _plain_secrets(secrets: Mapping[Any, Any]) -> Iterable[Problem]:
 class _Mistakes:
     """Collects problems as lines that begin with the file and line that a person has to change."""
 
-    def __init__(
-        self, stack_file: pathlib.Path, files: Mapping[str, Declarations], changes: Mapping[Any, Any]
-    ) -> None:
+    def __init__(self, stack_file: pathlib.Path, files: Mapping[str, Declarations], changes: Mapping[Any, Any]) -> None:
         self.lines: list[str] = []
         self._stack_file = stack_file
         self._files = files

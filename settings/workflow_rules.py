@@ -34,7 +34,7 @@ def workflow_mistakes(
     disabled: Collection[str],
     stack: Sections,
 ) -> Iterator[Problem]:
-    """Yield what does not fit, where some agent uses workflows: an environment without such an agent may have others."""
+    """Yield what does not fit, where some agent uses workflows: without one, nobody would do them."""
     users = [name for name, agent in agents.items() if "workflows" in agent.used_parts]
     if not users:
         return
@@ -103,9 +103,8 @@ class _Rules:
         elif called.kind != "service":
             what = f"`{wanted}` is of `kind: {called.kind}`, which has no Service"
             yield Problem(path, what, "name one that serves, or send it a message through Kafka")
-        elif (own := step.agent.workflow) is not None and "workflows" in called.used_parts:
-            if own not in self.workflows:
-                yield Problem(("agent", "workflow"), f"unknown workflow `{own}`", suggestion(own, self.workflows))
+        elif "workflows" in called.used_parts and (own := step.agent.workflow) not in (None, *self.workflows):
+            yield Problem(("agent", "workflow"), f"unknown workflow `{own}`", suggestion(own, self.workflows))
 
     def _done_by(self, name: str, doer: AgentSettings, step: Step) -> Iterator[Problem]:
         longest = doer.shutdown.longest_task

@@ -1,7 +1,8 @@
 """Workflows: what is done with a task, step by step; one file each in `workflows/`.
 
-From below: `references`, what stands in `${...}`; `steps`, one step; `workflow`, all of them and the rules between them;
-`compiled`, the form in which the services get it. What a workflow needs of the environment is in `workflow_rules`, above.
+From below: `references`, what stands in `${...}`; `steps`, one step; `workflow`, all of them and the rules between
+them; `compiled`, the form in which the services get it. Whether an environment has what a workflow needs is for
+`settings.workflow_rules` to say.
 """
 
 from .steps import AgentStep, CodeStep, HttpStep, ModelStep, Step

@@ -13,10 +13,11 @@ from manifests.problems import Path, Problem, ProblemError
 from manifests.secret_text import secret_in_plain_text
 from manifests.text import quoted
 
-from ..model import Model
-from ..resilience import Retries
-from ..types import AgentName, DnsLabel, Duration, TopicName
-from ..types.matching import Matching
+from settings.model import Model
+from settings.resilience import Retries
+from settings.types import AgentName, DnsLabel, Duration, TopicName
+from settings.types.matching import Matching
+
 from .references import INPUT, ITEM, Reference, Text, filled, name_of, references
 
 Kind = Literal["model", "agent", "http", "code"]
@@ -92,7 +93,10 @@ FunctionName = Annotated[
 
 
 class HttpStep(Model):
-    """Makes an HTTP request. An answer of 2xx is the output; the executor adds `Idempotency-Key`, the same at each try."""
+    """Makes an HTTP request, whose answer of 2xx is the output.
+
+    The executor adds `Idempotency-Key`, the same at each attempt.
+    """
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     url: Annotated[Text, AfterValidator(_url)]
@@ -132,8 +136,8 @@ class Step(Model):
     http: HttpStep | None = None
     code: CodeStep | None = None
     for_each: Reference | None = None
-    """A step whose output is a list: one command an item, done at the same time, which finds it as `${item}`. The output
-    is the list of the answers, in the order of the items."""
+    """A step whose output is a list: one command an item, all at once, each with its `${item}`. The output is the list of
+    the answers, in the order of the items."""
     output: Literal["text", "lines", "json"] = "text"
     """How the answer is read: as it is, as a list of its lines that are not empty, or as JSON."""
     limit: int = Field(default=10, ge=1, le=100)

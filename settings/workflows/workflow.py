@@ -13,8 +13,9 @@ from pydantic import AfterValidator, Field
 from manifests.problems import Problem, ProblemError
 from manifests.text import quoted, suggestion
 
-from ..model import Usable
-from ..types import DnsLabel, Duration, duration_text
+from settings.model import Usable
+from settings.types import DnsLabel, Duration, duration_text
+
 from .references import RESERVED, Reference, name_of
 from .steps import Step
 
