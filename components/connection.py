@@ -41,8 +41,8 @@ class Connection:
     files: Mapping[str, SecretRef] = field(default_factory=dict)
     """Environment variables that hold the path of a file with a Secret's value, such as a certificate authority's."""
     folders: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables that hold the path of a folder with all files of the ConfigMap of this name. A change reaches
-    pods within about a minute, and replaces none."""
+    """Environment variables that hold the path of a folder with all files of the ConfigMap of this name. A change
+    reaches pods within about a minute, and replaces none."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Environment variables that hold a field of the pod itself, by its path."""
     login: Mapping[str, SecretRef] = field(default_factory=dict)

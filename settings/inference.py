@@ -89,8 +89,8 @@ class Inference(SetsVariables):
     )
 
     backend: Backend | None = None
-    """`openai` and `azure` are hosted, `vllm` and `ollama` are servers, `onnx` and `echo` run in the agent's own process:
-    `echo` repeats what it is asked, says so, and needs neither a model nor a key."""
+    """`openai` and `azure` are hosted, `vllm` and `ollama` are servers, `onnx` and `echo` run in the agent's own
+    process: `echo` repeats what it is asked, says so, and needs neither a model nor a key."""
     model: str | None = Field(default=None, min_length=1, max_length=256)
     """The model's name; with `azure` the deployment's, with `onnx` the path of the model in the container.
     `echo` needs none."""

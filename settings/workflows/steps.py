@@ -12,7 +12,6 @@ from pydantic import AfterValidator, Field
 from manifests.problems import Path, Problem, ProblemError
 from manifests.secret_text import secret_in_plain_text
 from manifests.text import quoted
-
 from settings.model import Model
 from settings.resilience import Retries
 from settings.types import AgentName, DnsLabel, Duration, TopicName
@@ -136,8 +135,8 @@ class Step(Model):
     http: HttpStep | None = None
     code: CodeStep | None = None
     for_each: Reference | None = None
-    """A step whose output is a list: one command an item, all at once, each with its `${item}`. The output is the list of
-    the answers, in the order of the items."""
+    """A step whose output is a list: one command an item, all at once, each with its `${item}`. The output is the list
+    of the answers, in the order of the items."""
     output: Literal["text", "lines", "json"] = "text"
     """How the answer is read: as it is, as a list of its lines that are not empty, or as JSON."""
     limit: int = Field(default=10, ge=1, le=100)

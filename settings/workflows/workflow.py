@@ -12,7 +12,6 @@ from pydantic import AfterValidator, Field
 
 from manifests.problems import Problem, ProblemError
 from manifests.text import quoted, suggestion
-
 from settings.model import Usable
 from settings.types import DnsLabel, Duration, duration_text
 

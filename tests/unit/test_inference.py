@@ -84,7 +84,7 @@ def test_an_agent_may_differ_and_another_backend_inherits_nothing() -> None:
         (OPENAI, Inference(backend="azure", model="m"), "endpoint: is missing: write `https://NAME.openai.azure.com`"),
         (OPENAI, Inference(backend="vllm", model="m"), "endpoint: is missing: write the server's URL"),
         (OPENAI, Inference(api_version="2024-10-21"), "apiVersion: belongs to azure, not to openai: remove it"),
-        (OPENAI, Inference(gpus=1), "gpus: the model does not run in the agent's process"),
+        (OPENAI, Inference(gpus=1), "gpus: no model runs in the agent's process"),
         (
             OPENAI,
             Inference(backend="onnx", model="/m", endpoint="http://x"),
