@@ -45,7 +45,7 @@ from settings.stack import load
 
 assert any(demand.source == "store" for demand in Settings().demands()["data"][1])
 schema = TypeAdapter(AgentSettings).json_schema()
-assert schema["properties"]["uses"]["items"]["enum"] == ["redis", "store", "kafka"]
+assert schema["properties"]["uses"]["items"]["enum"] == ["redis", "store", "kafka", "workflows"]
 assert AgentSettings(image="x/y:1", uses=("store",)).used_parts == {"store"}
 AgentSettings(image="x/y:1", env={"STORE_URL": "x"})
 for given in ({"uses": ["store"], "env": {"STORE_URL": "x"}}, {"uses": ["stroe"]}):
