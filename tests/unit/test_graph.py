@@ -80,7 +80,7 @@ def test_what_only_some_environments_have() -> None:
     edges = {edge.key: edge.label for edge in graph.edges}
     assert edges["agent/executor", "external/search.example.com:8443", "egress"] == ""
     assert ("agent/executor", "external/203.0.113.0/24:5432", "egress") in edges
-    assert edges["agent/orchestrator", "model-server", "inference"] == "Qwen/Qwen3-8B"
+    assert edges["agent/executor", "model-server", "inference"] == "Qwen/Qwen3-8B"
     assert edges["agent/ingestion", "model/azure/acme.openai.azure.com", "inference"] == "gpt"
     # An ONNX model runs in the agent's own process.
     assert not any(key[0] == "agent/state-manager" and key[2] == "inference" for key in edges)
