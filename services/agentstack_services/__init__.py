@@ -1,0 +1,1 @@
+"""The five reference services of the stack, in one image."""

@@ -1,0 +1,203 @@
+"""The tasks of one conversation, one after another. Pure: the service around it loads, saves and publishes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from agentstack_runtime.bus import Message
+from pydantic import BaseModel, ConfigDict
+
+from agentstack_services.domain.messages import (
+    EVENTS,
+    PAYLOADS,
+    CancelRequested,
+    EndState,
+    Payload,
+    StepResult,
+    TaskExpired,
+    TaskFinished,
+    TaskStarted,
+    TaskSubmitted,
+    Trail,
+)
+from agentstack_services.workflows.model import Workflow
+
+from .run import TaskRun, begin
+
+REMEMBERED = 256
+"""Ids of ended tasks that a conversation keeps: a message that a client repeats later than that many tasks after it
+would be a new task."""
+
+Lookup = Callable[[str], Workflow | None]
+"""Returns the workflow of a name, or None."""
+
+
+class Waiting(BaseModel):
+    """A task that waits for those before it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    task: str
+    workflow: str
+    client_message_id: str
+    trail: Trail = Trail()
+
+
+class Outgoing(BaseModel):
+    """A message that has to be published, if it was not already: it stays until that is certain."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    topic: str
+    type: str
+    data: dict[str, object]
+    trail: Trail
+
+    def to_message(self, source: str) -> Message:
+        """Return the message."""
+        payload = PAYLOADS[self.type].model_validate(self.data)
+        return payload.to_message(source=source, trail=self.trail)
+
+
+class Conversation(BaseModel):
+    """What a checkpoint holds."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    running: TaskRun | None = None
+    waiting: list[Waiting] = []
+    ended: list[str] = []
+    """The ids of the last tasks that ended."""
+    outbox: list[Outgoing] = []
+
+    def handle(self, event: Payload, trail: Trail, lookup: Lookup, now: datetime) -> bool:
+        """Fold one event or result that came with `trail`, and put what follows from it into the outbox.
+
+        Returns:
+            Whether anything changed: what was seen before changes nothing.
+        """
+        before = len(self.outbox)
+        if isinstance(event, TaskSubmitted):
+            return self._submitted(event, trail, lookup, now)
+        if isinstance(event, StepResult):
+            return self._result(event, lookup, now)
+        if isinstance(event, CancelRequested):
+            self._end(event.task, event.conversation, "canceled", "canceled by the client", lookup, now)
+        elif isinstance(event, TaskExpired):
+            self._end(event.task, event.conversation, "failed", "the workflow's time is over", lookup, now)
+        return len(self.outbox) != before
+
+    def fail(self, task: str, conversation: str, reason: str, lookup: Lookup, now: datetime) -> bool:
+        """End a task that cannot go on; return whether there was one."""
+        before = len(self.outbox)
+        self._end(task, conversation, "failed", reason, lookup, now)
+        return len(self.outbox) != before
+
+    def _submitted(self, event: TaskSubmitted, trail: Trail, lookup: Lookup, now: datetime) -> bool:
+        known = [waiting.task for waiting in self.waiting] + self.ended
+        if event.task in known or (self.running and self.running.task == event.task):
+            return False
+        self.waiting.append(
+            Waiting(task=event.task, workflow=event.workflow, client_message_id=event.client_message_id, trail=trail)
+        )
+        self._next(event.conversation, lookup, now)
+        return True
+
+    def _result(self, result: StepResult, lookup: Lookup, now: datetime) -> bool:
+        running = self.running
+        if running is None or running.task != result.task or not running.expects(result):
+            return False
+        finished = running.take(result)
+        if finished is not None:
+            self._say(EVENTS, finished, running.trail)
+        self._go_on(result.conversation, lookup, now)
+        return True
+
+    def _next(self, conversation: str, lookup: Lookup, now: datetime) -> None:
+        """Begin the first task that waits, if none runs."""
+        while self.running is None and self.waiting:
+            first = self.waiting.pop(0)
+            workflow = lookup(first.workflow)
+            if workflow is None:
+                self._finished(first, conversation, "failed", "there is no such workflow")
+                continue
+            deadline = now + timedelta(seconds=workflow.timeout)
+            self.running = begin(first.task, first.client_message_id, workflow, deadline, first.trail)
+            self._say(
+                EVENTS,
+                TaskStarted(
+                    conversation=conversation,
+                    task=first.task,
+                    workflow=workflow.name,
+                    steps=tuple(workflow.steps),
+                    deadline=deadline,
+                ),
+                first.trail,
+            )
+            self._go_on(conversation, lookup, now)
+
+    def _go_on(self, conversation: str, lookup: Lookup, now: datetime) -> None:
+        """Give out the steps whose turn it is, or end the task."""
+        running = self.running
+        if running is None:
+            return
+        if running.failed is not None:
+            self._end(running.task, conversation, "failed", running.failed, lookup, now)
+            return
+        commands, started, finished = running.ready(conversation)
+        for event in (*started, *finished):
+            self._say(EVENTS, event, running.trail)
+        for command in commands:
+            self._say(command.definition.topic, command, running.trail)
+        if running.completed:
+            self._end(running.task, conversation, "completed", None, lookup, now)
+
+    def _end(
+        self, task: str, conversation: str, state: EndState, reason: str | None, lookup: Lookup, now: datetime
+    ) -> None:
+        running = self.running
+        if running is not None and running.task == task:
+            self.running = None
+            output = running.workflow.output if state == "completed" else None
+            ended = Waiting(
+                task=task,
+                workflow=running.workflow.name,
+                client_message_id=running.client_message_id,
+                trail=running.trail,
+            )
+            self._finished(ended, conversation, state, reason, output, running.steps[output].items if output else None)
+            self._next(conversation, lookup, now)
+            return
+        waiting = next((waiting for waiting in self.waiting if waiting.task == task), None)
+        if waiting is not None:
+            self.waiting.remove(waiting)
+            self._finished(waiting, conversation, state, reason)
+
+    def _finished(
+        self,
+        task: Waiting,
+        conversation: str,
+        state: EndState,
+        reason: str | None,
+        output: str | None = None,
+        items: int | None = None,
+    ) -> None:
+        self.ended = [*self.ended, task.task][-REMEMBERED:]
+        self._say(
+            EVENTS,
+            TaskFinished(
+                conversation=conversation,
+                task=task.task,
+                workflow=task.workflow,
+                state=state,
+                reason=reason,
+                output=output,
+                items=items,
+            ),
+            task.trail,
+        )
+
+    def _say(self, topic: str, payload: Payload, trail: Trail) -> None:
+        data = payload.model_dump(mode="json", exclude_none=True)
+        self.outbox.append(Outgoing(topic=topic, type=payload.TYPE, data=data, trail=trail))
