@@ -1,4 +1,4 @@
-"""Answers each question once by the environment's model, and keeps question and answer in the conversation."""
+"""Answers each question by the environment's model, once, and keeps question and answer in the conversation."""
 
 import asyncio
 
@@ -12,7 +12,8 @@ from agentstack_runtime.telemetry import configure_logging
 
 
 async def main() -> int:
-    found = load()  # or ContractError, with a line for all that is missing
+    """Run until SIGTERM, and return the exit code."""
+    found = load()  # or ContractError, with a line for each thing that is missing
     configure_logging(found.agent_name, pod=found.pod_name)
     bus, state = KafkaBus(found.kafka, client_id=found.pod_name), RedisState(found.redis)
     answering, limits = model(found), found.resilience
@@ -24,11 +25,14 @@ async def main() -> int:
         result = Message("com.example.answered", data, key=question.key, id=f"{question.id}:answer")
         await bus.publish(found.kafka.produce_topics[0], result)  # the offset is committed after it
 
+    async def ready() -> str | None:
+        return consumer.ready()
+
     consumer = Consumer(bus, found.kafka.consume_topics, found.kafka.consumer_group, handle,
                         concurrency=limits.concurrency, queue_bound=limits.queue_bound, retries=limits.retries,
                         dead_letter_topic="dead-letters")  # fmt: skip
     process = Process(found)
-    process.check("consumer", lambda: asyncio.sleep(0, consumer.ready()))
+    process.check("consumer", ready)
     process.task("consumer", consumer.run)
     process.on_shutdown(consumer.drain)
     return await process.run()

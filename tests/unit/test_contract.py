@@ -215,6 +215,11 @@ def test_a_process_knows_how_to_log_in(place: str, protocol: str, tmp_path: Path
     assert (kafka.password is None) == (kafka.ca_file is None) == (protocol == "PLAINTEXT")
 
 
+def test_the_page_has_the_example_as_it_is() -> None:
+    example = (ROOT / "examples" / "agent" / "agent.py").read_text()
+    assert f"```python\n{example}```\n" in (ROOT / "docs" / "write-an-agent.md").read_text()
+
+
 @pytest.mark.parametrize("name", [*VARIABLES, *PREFIXES])
 def test_the_page_has_every_variable(name: str) -> None:
     assert f"`{name}" in (ROOT / "docs" / "write-an-agent.md").read_text()
