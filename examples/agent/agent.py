@@ -1,4 +1,4 @@
-"""Answers each question by the environment's model, once, and keeps question and answer in the conversation."""
+"""Answers questions by the environment's model, and keeps each with its answer in the conversation, once."""
 
 import asyncio
 
