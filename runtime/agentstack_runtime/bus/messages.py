@@ -26,7 +26,7 @@ _REQUIRED: Final = ("ce_id", "ce_type", "ce_source", "ce_specversion")
 _FORMAT: Final = JSONFormat()
 
 
-class Reject(Exception):  # noqa: N818 (what a handler does, as in the AMQP method)
+class Reject(Exception):
     """This message can never be handled. The text is the reason: no secret, and nothing of the message's content."""
 
 

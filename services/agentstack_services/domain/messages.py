@@ -9,9 +9,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import ClassVar, Literal, Self
 
-from agentstack_runtime.bus import Message, Reject
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from agentstack_runtime.bus import Message, Reject
 from agentstack_services.workflows.model import Step
 
 EVENTS = "events"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from agentstack_runtime.bus import Message
 from pydantic import BaseModel, ConfigDict
 
+from agentstack_runtime.bus import Message
 from agentstack_services.domain.messages import (
     EVENTS,
     PAYLOADS,

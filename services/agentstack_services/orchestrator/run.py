@@ -118,7 +118,7 @@ class TaskRun(_Stored):
 
     def _command(self, conversation: str, name: str, item: int | None) -> RunStep:
         step = self.workflow.steps[name]
-        used = (step.references | {step.for_each}) & self.steps.keys()
+        used = {name for name in (*step.references, step.for_each) if name is not None and name in self.steps}
         return RunStep(
             id=command_id(self.task, name, item),
             conversation=conversation,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from itertools import groupby
 from typing import Final
 
 from agentstack_runtime.bus import Bus, Message
 from agentstack_runtime.state import Conflict, State
-
 from agentstack_services.domain.messages import (
     CancelRequested,
     Payload,
@@ -84,10 +84,9 @@ class Orchestrator:
                 continue
             await self._publish(conversation)
             conversation.outbox = []
-            try:
+            # On a conflict, another replica went on from our checkpoint. It publishes the same messages again, or has.
+            with suppress(Conflict):
                 await self._state.save(key, conversation.model_dump(mode="json"), expected=version)
-            except Conflict:
-                pass  # Another replica went on from our checkpoint. It publishes the same messages again, or has.
             return
 
     async def _keep_answers(self, conversation: Conversation) -> None:

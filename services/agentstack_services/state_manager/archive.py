@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from agentstack_runtime.bus import Bus, Message
-
 from agentstack_services.domain.messages import EVENTS
 
 

@@ -6,7 +6,6 @@ from typing import Final
 
 from agentstack_runtime.bus import Bus, Message
 from agentstack_runtime.state import Conflict, State
-
 from agentstack_services.domain.ids import task_name
 from agentstack_services.domain.messages import (
     STATE_CHANGES,
