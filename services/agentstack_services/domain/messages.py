@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from agentstack_services.workflows.model import Step
 
 EVENTS = "events"
+TASKS = "tasks"
 RESULTS = "results"
 STATE_CHANGES = "state-changes"
 DEAD_LETTERS = "dead-letters"
