@@ -64,7 +64,7 @@ class _Reader:
             saved = None
         except StateUnavailable:
             return busy("Redis does not answer", retry_after=5)
-        return JSONResponse(saved.value) if saved else Problem(404, "no such task, or it is older than its conversation")
+        return JSONResponse(saved.value) if saved else Problem(404, "no such task, or not any more")
 
     async def events(self, request: Request) -> Response:
         """Answer with all events of the task, a line each, the oldest first."""
