@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from agentstack_runtime.inference import InferenceError, Model, Prompt
 from pydantic import JsonValue
@@ -25,12 +26,11 @@ class ModelStep:
 
     async def run(self, call: ModelCall, work: Work) -> JsonValue:
         """Return what the model answers."""
-        prompt = Prompt.of(
+        asked = Prompt.of(
             render(call.prompt, work.values),
             system=None if call.system is None else render(call.system, work.values),
-            model=call.name,
-            max_output_tokens=call.max_output_tokens,
         )
+        prompt = replace(asked, model=call.name, max_output_tokens=call.max_output_tokens)
         async with self._in_use() as model:
             try:
                 answer = await model.complete(prompt)
