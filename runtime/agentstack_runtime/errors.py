@@ -1,0 +1,5 @@
+"""The error that rooms share."""
+
+
+class Unavailable(Exception):
+    """A dependency does not answer: wait and try again."""
