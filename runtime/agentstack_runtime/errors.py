@@ -1,5 +1,10 @@
-"""The error that rooms share."""
+"""What every room that talks to a server raises alike."""
+
+from __future__ import annotations
 
 
-class Unavailable(Exception):
-    """A dependency does not answer: wait and try again."""
+class Unavailable(Exception):  # noqa: N818 (a state of the world, as in ServiceUnavailable)
+    """The dependency does not answer. The work is not at fault: wait, and try again.
+
+    The text names the dependency and what is wrong; it holds no secret and no message's content.
+    """
