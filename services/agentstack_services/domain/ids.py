@@ -55,5 +55,15 @@ def output_name(task: str, step: str, item: int | None = None) -> str:
     return name if item is None else f"{name}.{item}"
 
 
+def input_name(task: str) -> str:
+    """Return under which name of its conversation the client's text is kept."""
+    return f"input.{task.rpartition('.')[2]}"
+
+
+def lock_name(task: str, step: str, item: int | None = None) -> str:
+    """Return the lock of its conversation that whoever does a step holds, or one item of it."""
+    return output_name(task, step, item).replace("output.", "step.", 1)
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]

@@ -15,6 +15,7 @@ from agentstack_runtime.bus import Message, Reject
 from agentstack_services.workflows.model import Step
 
 EVENTS = "events"
+TASKS = "tasks"
 RESULTS = "results"
 STATE_CHANGES = "state-changes"
 DEAD_LETTERS = "dead-letters"

@@ -88,21 +88,39 @@ class Conversation(BaseModel):
             self._end(event.task, event.conversation, "failed", "the workflow's time is over", lookup, now)
         return len(self.outbox) != before
 
-    def fail(self, task: str, conversation: str, reason: str, lookup: Lookup, now: datetime) -> bool:
-        """End a task that cannot go on; return whether there was one."""
+    def fail(
+        self,
+        task: str,
+        conversation: str,
+        reason: str,
+        lookup: Lookup,
+        now: datetime,
+        *,
+        lost: Waiting | None = None,
+    ) -> bool:
+        """End a task that cannot go on; return whether there was one.
+
+        `lost` is the task where the message that begins it is what cannot be handled.
+        """
         before = len(self.outbox)
-        self._end(task, conversation, "failed", reason, lookup, now)
+        if lost is not None and not self._knows(task):
+            self._finished(lost, conversation, "failed", reason)
+        else:
+            self._end(task, conversation, "failed", reason, lookup, now)
         return len(self.outbox) != before
 
     def _submitted(self, event: TaskSubmitted, trail: Trail, lookup: Lookup, now: datetime) -> bool:
-        known = [waiting.task for waiting in self.waiting] + self.ended
-        if event.task in known or (self.running and self.running.task == event.task):
+        if self._knows(event.task):
             return False
         self.waiting.append(
             Waiting(task=event.task, workflow=event.workflow, client_message_id=event.client_message_id, trail=trail)
         )
         self._next(event.conversation, lookup, now)
         return True
+
+    def _knows(self, task: str) -> bool:
+        waits = any(waiting.task == task for waiting in self.waiting)
+        return waits or task in self.ended or (self.running is not None and self.running.task == task)
 
     def _result(self, result: StepResult, lookup: Lookup, now: datetime) -> bool:
         running = self.running
@@ -142,15 +160,15 @@ class Conversation(BaseModel):
         running = self.running
         if running is None:
             return
+        if running.failed is None:
+            commands, started, finished = running.ready(conversation)
+            for event in (*started, *finished):
+                self._say(EVENTS, event, running.trail)
+            for command in commands:
+                self._say(command.definition.topic, command, running.trail)
         if running.failed is not None:
             self._end(running.task, conversation, "failed", running.failed, lookup, now)
-            return
-        commands, started, finished = running.ready(conversation)
-        for event in (*started, *finished):
-            self._say(EVENTS, event, running.trail)
-        for command in commands:
-            self._say(command.definition.topic, command, running.trail)
-        if running.completed:
+        elif running.completed:
             self._end(running.task, conversation, "completed", None, lookup, now)
 
     def _end(

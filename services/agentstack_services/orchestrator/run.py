@@ -58,7 +58,13 @@ class TaskRun(_Stored):
                     continue
                 begun = True
                 run.state = "running"
-                run.items = self._items(step.for_each)
+                source = step.for_each
+                if source is not None and self.steps[source].produced is None:
+                    run.failed = f"the output of step {source} is no list"
+                    started.append(StepStarted(conversation=conversation, task=self.task, step=name))
+                    finished.append(self._finish(conversation, name))
+                    return commands, started, finished
+                run.items = None if source is None else self.steps[source].produced
                 started.append(StepStarted(conversation=conversation, task=self.task, step=name, items=run.items))
                 items = [None] if run.items is None else list(range(run.items))
                 commands += (self._command(conversation, name, item) for item in items)
@@ -112,9 +118,6 @@ class TaskRun(_Stored):
             input_tokens=run.input_tokens,
             output_tokens=run.output_tokens,
         )
-
-    def _items(self, source: str | None) -> int | None:
-        return None if source is None else self.steps[source].produced or 0
 
     def _command(self, conversation: str, name: str, item: int | None) -> RunStep:
         step = self.workflow.steps[name]

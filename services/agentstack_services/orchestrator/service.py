@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 from itertools import groupby
 from typing import Final
 
-from agentstack_runtime.bus import Bus, Message
+from agentstack_runtime.bus import Bus, Message, Reject
 from agentstack_runtime.state import Conflict, State
+from agentstack_services.domain.ids import conversation_of_task, input_name
 from agentstack_services.domain.messages import (
     CancelRequested,
-    Payload,
     StepResult,
     TaskExpired,
     TaskFinished,
@@ -22,7 +22,7 @@ from agentstack_services.domain.messages import (
     payload_of,
 )
 
-from .conversation import Conversation, Lookup
+from .conversation import Conversation, Lookup, Waiting
 
 SOURCE: Final = "orchestrator"
 _DECIDES: Final = (TaskSubmitted, CancelRequested, TaskExpired, StepResult)
@@ -53,23 +53,35 @@ class Orchestrator:
             # Before anything refers to it. By the client's id, so that the copy that ingestion wrote is this one.
             said = {"role": "user", "task": event.task, "text": event.text}
             await self._state.append(event.conversation, event.client_message_id, said)
-        trail = Trail.of(message)
-        await self._change(event, lambda conversation: conversation.handle(event, trail, self._lookup, self._clock()))
+            with contextlib.suppress(Conflict):  # For the steps: a history is long to search. It is there already.
+                await self._state.put(event.conversation, input_name(event.task), event.text, expected=0)
+        trail, at = Trail.of(message), self._clock()
+        await self._change(event.conversation, lambda conversation: conversation.handle(event, trail, self._lookup, at))
 
     async def give_up(self, message: Message, reason: str) -> None:
         """End the task of a message that cannot be handled, so that its client learns of it."""
-        event = payload_of(message)
-        if event is not None:
-            why = f"internal error: {reason}"
-            await self._change(
-                event,
-                lambda conversation: conversation.fail(
-                    event.task, event.conversation, why, self._lookup, self._clock()
-                ),
-            )
+        try:
+            key = conversation_of_task(message.subject)
+        except ValueError:
+            return  # Nobody's: no service of the stack sends such a message.
+        try:
+            event = payload_of(message)
+        except Reject:
+            event = None
+        why, at = f"internal error: {reason}", self._clock()
+        # What was just submitted is not in the conversation yet, and has to end all the same.
+        begun = Waiting(
+            task=message.subject,
+            workflow=event.workflow if isinstance(event, TaskSubmitted) else "",
+            client_message_id=event.client_message_id if isinstance(event, TaskSubmitted) else "",
+            trail=Trail.of(message),
+        )
+        lost = begun if message.type == TaskSubmitted.TYPE else None
+        await self._change(
+            key, lambda conversation: conversation.fail(message.subject, key, why, self._lookup, at, lost=lost)
+        )
 
-    async def _change(self, event: Payload, change: Callable[[Conversation], bool]) -> None:
-        key = event.conversation
+    async def _change(self, key: str, change: Callable[[Conversation], bool]) -> None:
         while True:
             saved = await self._state.load(key)
             conversation = Conversation.model_validate(saved.value) if saved else Conversation()
@@ -84,9 +96,10 @@ class Orchestrator:
                 continue
             await self._publish(conversation)
             conversation.outbox = []
-            # On a conflict, another replica went on from our checkpoint. It publishes the same messages again, or has.
-            with suppress(Conflict):
+            try:
                 await self._state.save(key, conversation.model_dump(mode="json"), expected=version)
+            except Conflict:
+                pass  # Another replica went on from our checkpoint. It publishes the same messages again, or has.
             return
 
     async def _keep_answers(self, conversation: Conversation) -> None:

@@ -1,0 +1,1 @@
+"""Turns results into running success rates and durations, per workflow and step."""
