@@ -38,7 +38,8 @@ CONCLUSIONS = {
 }
 """What a run ended with, which is GitHub's word and not the artifact's, and what the check says then."""
 DECLARATIONS = (
-    *("agents/*", "Pulumi.*.yaml", "policies/prices.yaml", "policies/waivers.yaml", "policies/config/*.json"),
+    *("agents/*", "workflows/*", "Pulumi.*.yaml"),
+    *("policies/prices.yaml", "policies/waivers.yaml", "policies/config/*.json"),
     *("docs/*", "examples/*", "tests/*", "*.md"),
 )
 """What `agentstack diff` only reads, or does not need. A change to anything else may change what the report says."""

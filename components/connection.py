@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from .network import NetworkEdge
 from .pods import read_only_mount, secret_files
 
 _FILES_DIR = "/etc/agentstack"
+_FOLDERS_DIR = "/etc/agent"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class Connection:
     """Those values, as far as the stack makes them: pods roll when they change."""
     files: Mapping[str, SecretRef] = field(default_factory=dict)
     """Environment variables that hold the path of a file with a Secret's value, such as a certificate authority's."""
+    folders: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables that hold the path of a folder with all files of the ConfigMap of this name. A change
+    reaches pods within about a minute, and replaces none."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Environment variables that hold a field of the pod itself, by its path."""
     login: Mapping[str, SecretRef] = field(default_factory=dict)
@@ -62,8 +66,11 @@ class MountedFiles(NamedTuple):
     mounts: list[k8s.core.v1.VolumeMountArgs]
 
 
-def mounted_files(connections: Iterable[Connection]) -> MountedFiles:
-    """Return the variables, volumes and mounts of the connections' files: the named keys alone, a folder a Secret."""
+def mounted_files(connections: Sequence[Connection]) -> MountedFiles:
+    """Return the variables, volumes and mounts of the connections' files, a folder a Secret or ConfigMap.
+
+    Of Secrets the named keys alone; ConfigMaps as a whole: the kubelet renews no file that is mounted by itself.
+    """
     keys: dict[str, set[str]] = {}
     paths: dict[str, str] = {}
     for connection in connections:
@@ -75,4 +82,10 @@ def mounted_files(connections: Iterable[Connection]) -> MountedFiles:
         for number, (secret, wanted) in enumerate(keys.items())
     ]
     mounts = [read_only_mount(f"connection-{number}", f"{_FILES_DIR}/{secret}") for number, secret in enumerate(keys)]
+    folders = {variable: name for connection in connections for variable, name in connection.folders.items()}
+    for variable, name in folders.items():
+        paths[variable] = f"{_FOLDERS_DIR}/{name}"
+        source = k8s.core.v1.ConfigMapVolumeSourceArgs(name=name)
+        volumes.append(k8s.core.v1.VolumeArgs(name=name, config_map=source))
+        mounts.append(read_only_mount(name, paths[variable]))
     return MountedFiles(paths, volumes, mounts)

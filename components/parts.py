@@ -14,6 +14,7 @@ _ROOMS: Final = (
     "redis",
     "kafka",
     "inference",
+    "workflows",
     "agent",
     "gateway",
 )

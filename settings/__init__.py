@@ -2,7 +2,8 @@
 
 From below: `types` and `model`; a module for each part of the stack and each group of an agent's settings, with the
 rules within it; `sections`, the list of the parts; `agent_fields`, `agent_rules` and `agents`; `release_rules`,
-`demands` and `stack_rules`, which hold the parts against each other; `root`, all of it; `stack` and `engine`, which
+`demands`, `workflow_rules` and
+`stack_rules`, which hold the parts against each other; `root`, all of it; `stack` and `engine`, which
 load it.
 """
 
@@ -40,11 +41,13 @@ from .scaling import Fallback, Queue, Scaling
 from .secrets import AgentSecret, ExternalKey, ExternalSecrets
 from .tls import Certificates, ExternalTls
 from .types import Cpu, Memory
+from .workflows import AgentStep, CodeStep, HttpStep, ModelStep, Step, Workflow
 
 __all__ = [
     "AgentFile",
     "AgentSecret",
     "AgentSettings",
+    "AgentStep",
     "AlertmanagerSettings",
     "Amounts",
     "Analysis",
@@ -55,6 +58,7 @@ __all__ = [
     "BackupClaim",
     "Certificates",
     "CircuitBreaker",
+    "CodeStep",
     "Cpu",
     "Cron",
     "Demand",
@@ -74,6 +78,7 @@ __all__ = [
     "GcpIdentity",
     "Gpu",
     "GrafanaSettings",
+    "HttpStep",
     "Identity",
     "Inference",
     "InferenceServer",
@@ -83,6 +88,7 @@ __all__ = [
     "Keda",
     "Memory",
     "Metrics",
+    "ModelStep",
     "NamespaceSettings",
     "NamespacesSettings",
     "NetworkSettings",
@@ -112,6 +118,8 @@ __all__ = [
     "SettingsError",
     "Shutdown",
     "StateFormats",
+    "Step",
     "Toleration",
     "TopicSettings",
+    "Workflow",
 ]

@@ -23,7 +23,7 @@ from .resilience import Resilience
 from .rollout import Release, Rollout, RolloutSetting, StateFormats
 from .scaling import Queue, Scaling
 from .secrets import AgentSecret
-from .sections import SECTIONS, USABLE
+from .sections import CONNECTED, USABLE
 from .types import (
     AgentName,
     DnsLabel,
@@ -42,7 +42,7 @@ from .types import (
 )
 
 UsablePart = Annotated[str, OneOf(USABLE)]
-"""The name of a section that agents can use."""
+"""The name of a part that agents can use."""
 
 _SERVES = timedelta(minutes=5)
 # The default of Kubernetes.
@@ -203,11 +203,11 @@ class AgentFields(Model):
 
     @property
     def used_parts(self) -> frozenset[str]:
-        """The sections whose parts the agent connects to: those in `uses`, and those that other fields imply."""
+        """The parts that the agent connects to: those in `uses`, and those that other fields imply."""
         return frozenset(
             name
-            for name, section in SECTIONS.items()
-            if name in self.uses or any(getattr(self, field) not in (None, ()) for field in section.implied_by)
+            for name, part in CONNECTED.items()
+            if name in self.uses or any(getattr(self, field) not in (None, ()) for field in part.implied_by)
         )
 
     @property

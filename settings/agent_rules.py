@@ -12,10 +12,10 @@ from .agent_fields import AgentFields
 from .kinds import NO_RELEASE, REFUSED
 from .model import SetsVariables
 from .rollout import incompatible
-from .sections import SECTIONS
+from .sections import CONNECTED
 from .types import duration_text
 
-_ALWAYS_SET = {"AGENT_NAME", "POD_NAME", "PORT"}
+_ALWAYS_SET = {"AGENT_NAME", "LONGEST_TASK_SECONDS", "METRICS_PORT", "POD_NAME", "PORT"}
 _NEEDED = {"fleet": "{devices: [a, b]}", "cron": "{schedule: '0 3 * * *'}"}
 
 
@@ -107,7 +107,7 @@ def _release(agent: AgentFields) -> Iterator[Problem]:
 
 
 def _variables(agent: AgentFields) -> Iterator[Problem]:
-    taken = _ALWAYS_SET.union(*(SECTIONS[name].variables for name in agent.used_parts))
+    taken = _ALWAYS_SET.union(*(CONNECTED[name].variables for name in agent.used_parts))
     for field in type(agent).model_fields:
         if isinstance(given := getattr(agent, field), SetsVariables):
             taken |= given.variables

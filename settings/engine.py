@@ -20,8 +20,8 @@ _PREFIX = "agentstack:"
 def load_stack(project: pathlib.Path) -> Settings:
     """Load the current stack's settings from Pulumi's configuration and the project's agent files.
 
-    A preview in-process names other files than the project's own by `preview:agentsFolder` and
-    `preview:settingsFile`.
+    A preview in-process names other files than the project's own by `preview:agentsFolder`,
+    `preview:workflowsFolder` and `preview:settingsFile`.
 
     Raises `SettingsError` with one line per mistake.
     """
@@ -36,7 +36,12 @@ def load_stack(project: pathlib.Path) -> Settings:
         raise SettingsError("\n".join(f"{stack_file}: {_PREFIX}{key}: {what}: {remedy}" for key in exposed))
     if isinstance(config.get("secrets"), dict):
         config["secrets"] = _as_written(config["secrets"], stack_file)
-    return load(config, stack_file=stack_file, agents_folder=project / texts.get("preview:agentsFolder", "agents"))
+    return load(
+        config,
+        stack_file=stack_file,
+        agents_folder=project / texts.get("preview:agentsFolder", "agents"),
+        workflows_folder=project / texts.get("preview:workflowsFolder", "workflows"),
+    )
 
 
 def _as_written(secrets: dict[str, Any], stack_file: pathlib.Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import pathlib
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -76,29 +76,31 @@ def environment_file(project: pathlib.Path, environment: str) -> pathlib.Path:
     return project / f"Pulumi.{environment}.yaml"
 
 
-AgentFiles = dict[str, tuple[pathlib.Path, dict[str, Any]]]
-"""The agents' files: path and content by the agent's name."""
+Declarations = dict[str, tuple[pathlib.Path, dict[str, Any]]]
+"""The files of a folder that declare one thing each: path and content by the name within."""
 
 
-def read_agents(folder: pathlib.Path) -> AgentFiles:
+def read_agents(folder: pathlib.Path) -> Declarations:
     """Read every `*.yaml` below a folder.
 
     Raises `SettingsError` if the folder or a file cannot be read, a name is missing, or stands in two files.
     """
-    agents, mistakes = scan_agents(folder)
+    agents, mistakes = scan(folder, "agent")
     if mistakes:
         raise SettingsError("\n".join(mistakes))
     return agents
 
 
-def scan_agents(folder: pathlib.Path) -> tuple[AgentFiles, list[str]]:
+def scan(folder: pathlib.Path, noun: Literal["agent", "workflow"]) -> tuple[Declarations, list[str]]:
     """Read every `*.yaml` below a folder that can be read; return as well a line for each mistake in the others.
+
+    `noun` is what each of them declares.
 
     Raises `SettingsError` if there is no such folder.
     """
     if not folder.is_dir():
-        raise SettingsError(f"{folder}: is not a folder: name the folder that holds one YAML file per agent")
-    agents: AgentFiles = {}
+        raise SettingsError(f"{folder}: is not a folder: name the folder that holds one YAML file per {noun}")
+    found: Declarations = {}
     mistakes: list[str] = []
     for path in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")]):
         try:
@@ -109,9 +111,9 @@ def scan_agents(folder: pathlib.Path) -> tuple[AgentFiles, list[str]]:
         name = content.get("name")
         if not isinstance(name, str):
             mistakes.append(f"{path}: name: is missing: write `name: {path.stem}`")
-        elif name in agents:
+        elif name in found:
             line = line_of(path, ("name",))
-            mistakes.append(f"{path}:{line}: name: {agents[name][0]} has the agent {quoted(name)} already: rename one")
+            mistakes.append(f"{path}:{line}: name: {found[name][0]} has the {noun} {quoted(name)} already: rename one")
         else:
-            agents[name] = path, content
-    return agents, mistakes
+            found[name] = path, content
+    return found, mistakes

@@ -19,8 +19,10 @@ from .model import Demand, Model, Resources, SecretKey, Section, SetsVariables
 from .secrets import AgentSecret
 from .types import HOST_PATTERN, Cidr, Duration, GpuResource, ImageRef, Memory
 
-Backend = Literal["openai", "azure", "vllm", "ollama", "onnx"]
+Backend = Literal["openai", "azure", "vllm", "ollama", "onnx", "echo"]
 _SERVERS: tuple[Backend, ...] = ("vllm", "ollama")
+IN_PROCESS: tuple[Backend, ...] = ("onnx", "echo")
+"""What answers in the agent's own process: no endpoint, no key, no network."""
 
 KEY_VARIABLES: dict[Backend, str] = {
     "openai": "OPENAI_API_KEY",
@@ -87,9 +89,11 @@ class Inference(SetsVariables):
     )
 
     backend: Backend | None = None
-    """`openai` and `azure` are hosted, `vllm` and `ollama` are servers, `onnx` runs in the agent's own process."""
+    """`openai` and `azure` are hosted, `vllm` and `ollama` are servers, `onnx` and `echo` run in the agent's own
+    process: `echo` repeats what it is asked, says so, and needs neither a model nor a key."""
     model: str | None = Field(default=None, min_length=1, max_length=256)
-    """The model's name; with `azure` the deployment's, with `onnx` the path of the model in the container."""
+    """The model's name; with `azure` the deployment's, with `onnx` the path of the model in the container.
+    `echo` needs none."""
     endpoint: Url | None = None
     """The base URL as the backend's client takes it: with `/v1` for `openai` and `vllm`, without it for the others.
 
@@ -114,6 +118,11 @@ class Inference(SetsVariables):
         return {KEY_VARIABLES[self.backend]: key} if key is not None and self.backend in KEY_VARIABLES else {}
 
     @property
+    def model_name(self) -> str | None:
+        """The model; `echo` is its own."""
+        return self.model or ("echo" if self.backend == "echo" else None)
+
+    @property
     def url(self) -> str | None:
         """The endpoint, where it is not a server that the stack runs."""
         return self.endpoint or (OPENAI_ENDPOINT if self.backend == "openai" else None)
@@ -127,15 +136,16 @@ class Inference(SetsVariables):
         if self.backend is None:
             yield Problem(("backend",), "is missing", elsewhere)
             return
-        if self.model is None:
+        if self.model_name is None:
             yield Problem(("model",), "is missing", elsewhere)
-        if self.backend == "onnx":
+        if self.backend in IN_PROCESS:
             given = (("endpoint", self.endpoint), ("network", self.network), ("apiKey", self.api_key))
             for name in (name for name, value in given if value is not None):
-                yield Problem((name,), "an onnx model runs in the agent's process", "remove it")
-        elif self.gpus:
-            what = "the model does not run in the agent's process"
-            yield Problem(("gpus",), what, "remove it, or see `inference.server.gpus`")
+                yield Problem((name,), f"{self.backend} runs in the agent's process", "remove it")
+        if self.gpus and self.backend != "onnx":
+            yield Problem(
+                ("gpus",), "no model runs in the agent's process", "remove it, or see `inference.server.gpus`"
+            )
         if self.backend == "azure" and self.endpoint is None:
             yield Problem(("endpoint",), "is missing", "write `https://NAME.openai.azure.com`")
         if self.backend != "azure" and self.api_version is not None:

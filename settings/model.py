@@ -147,13 +147,17 @@ class SetsVariables(Model):
     """Their names: an agent that has these settings cannot declare them itself."""
 
 
-class Section(SetsVariables):
-    """What Pulumi.ENV.yaml says of one part of the stack, behind `agentstack:`."""
+class Usable(SetsVariables):
+    """Settings of something that agents may connect to."""
 
     usable: ClassVar[bool] = False
-    """Whether agents may name the section in `uses`; they get its `variables`."""
+    """Whether agents may name it in `uses`; they get its `variables`."""
     implied_by: ClassVar[tuple[str, ...]] = ()
     """The fields of an agent that say, once they are set, that it connects to the part."""
+
+
+class Section(Usable):
+    """What Pulumi.ENV.yaml says of one part of the stack, behind `agentstack:`."""
 
     def demands(self) -> dict[str, list[Demand]]:
         """Return what its pods ask for, by the key of their namespace in `namespaces`."""

@@ -62,7 +62,6 @@ class Resilience(SetsVariables):
             "CIRCUIT_BREAKER_FAILURES",
             "CIRCUIT_BREAKER_WINDOW_SECONDS",
             "CIRCUIT_BREAKER_COOLDOWN_SECONDS",
-            "LONGEST_TASK_SECONDS",
         }
     )
 

@@ -13,7 +13,8 @@ from .demands import Demands, demands
 from .inference import InferenceSettings
 from .sections import Sections
 from .stack_rules import mistakes
-from .types import AgentName, EnvName
+from .types import AgentName, DnsLabel, EnvName
+from .workflows import Workflow
 
 
 class Settings(Sections):
@@ -26,6 +27,8 @@ class Settings(Sections):
     """The agents that are deployed, by name."""
     disabled: dict[AgentName, AgentSettings] = {}
     """The agents that this environment does without."""
+    workflows: dict[DnsLabel, Workflow] = {}
+    """What is done with tasks, by name."""
     secrets: frozenset[EnvName] = frozenset()
     """The names of the secrets that are given; their values never enter the settings."""
 
@@ -42,7 +45,7 @@ class Settings(Sections):
 
     def problems(self) -> Iterator[Problem]:
         """The parts fit each other."""
-        return mistakes(self, self.agents, self.disabled, self.secrets)
+        return mistakes(self, self.agents, self.disabled, self.workflows, self.secrets)
 
     def demands(self) -> Demands:
         """Return what the pods of each namespace ask for."""

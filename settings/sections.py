@@ -10,10 +10,11 @@ from typing import Final
 
 from .inference import InferenceSettings
 from .kafka import KafkaSettings
-from .model import Model, Section
+from .model import Model, Section, Usable
 from .observability import ObservabilitySettings
 from .platform import GatewaySettings, NamespacesSettings, PlatformSettings
 from .redis import RedisSettings
+from .workflows import Workflow
 
 
 class Sections(Model):
@@ -40,5 +41,8 @@ SECTIONS: Final[dict[str, type[Section]]] = {
 }
 """What each of them is, by its key in Pulumi.ENV.yaml behind `agentstack:`."""
 
-USABLE: Final = tuple(name for name, section in SECTIONS.items() if section.usable)
+CONNECTED: Final[dict[str, type[Usable]]] = {**SECTIONS, "workflows": Workflow}
+"""What agents can connect to, by the name of the part: the sections, and what has files of its own."""
+
+USABLE: Final = tuple(name for name, part in CONNECTED.items() if part.usable)
 """The keys that agents can name in `uses`."""

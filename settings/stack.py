@@ -1,4 +1,4 @@
-"""From configuration and agent files to the validated `Settings` of one stack."""
+"""From configuration and the files of agents and workflows to the validated `Settings` of one stack."""
 
 from __future__ import annotations
 
@@ -13,30 +13,40 @@ from manifests.text import escaped, quoted, suggestion
 
 from .agents import AgentFile
 from .errors import SettingsError, problems
-from .files import AgentFiles, line_of, scan_agents
+from .files import Declarations, line_of, scan
 from .fleet import FOLDER
 from .model import merge, overrides
 from .root import Settings
 from .sections import SECTIONS
+from .workflows import WorkflowFile
 
 _GROUPS = (*SECTIONS, "agents", "secrets")
 _NO_GROUP = "must be a group of `key: value` lines"
 
 
-def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: pathlib.Path) -> Settings:
-    """Validate the configuration of a stack together with its agents.
+def load(
+    config: Mapping[str, Any],
+    *,
+    stack_file: pathlib.Path,
+    agents_folder: pathlib.Path,
+    workflows_folder: pathlib.Path | None = None,
+) -> Settings:
+    """Validate the configuration of a stack together with its agents and workflows.
 
     `config` maps the sections to plain values as they stand in `Pulumi.STACK.yaml` behind `agentstack:`, such as
     `{"redis": {"shards": 3}}`; a secret is a mapping with the key `secure`, and its value is never looked at.
-    Messages point into `stack_file` and into the agents' files.
+    Messages point into `stack_file` and into the files of both folders; that of the workflows need not be there.
 
     Raises `SettingsError` with one line per mistake.
     """
-    files, unreadable = scan_agents(agents_folder)
+    files, unreadable = scan(agents_folder, "agent")
+    declared_workflows, also_unreadable = (
+        scan(workflows_folder, "workflow") if workflows_folder is not None and workflows_folder.is_dir() else ({}, [])
+    )
     overridden, secrets = _group(config, "agents"), _group(config, "secrets")
     changes = {name: _group(overridden, name) for name in overridden}
-    mistakes = _Mistakes(stack_file, files, changes)
-    mistakes.lines += unreadable
+    mistakes = _Mistakes(stack_file, {"agents": files, "workflows": declared_workflows}, changes)
+    mistakes.lines += [*unreadable, *also_unreadable]
     mistakes.add(_unknown_groups(config))
     # An agent whose file cannot be read may be any of those that are overridden.
     mistakes.add(_overrides(overridden, files, complete=not unreadable))
@@ -52,10 +62,16 @@ def load(config: Mapping[str, Any], *, stack_file: pathlib.Path, agents_folder: 
             mistakes.add(problem.below("agents", name) for problem in problems(error, AgentFile))
         else:
             (agents if agent.enabled else disabled)[name] = agent
+    workflows: dict[str, WorkflowFile] = {}
+    for name, (_, content) in declared_workflows.items():
+        try:
+            workflows[name] = WorkflowFile.model_validate(content, by_name=False)
+        except ValidationError as error:
+            mistakes.add(problem.below("workflows", name) for problem in problems(error, WorkflowFile))
     whole = {key: config[key] for key in SECTIONS if key in config}
     # The rules between the parts need all agents: of one that is left out, others would seem to call what is not there.
     if not mistakes.lines:
-        whole |= {"agents": agents, "disabled": disabled, "secrets": frozenset(secrets)}
+        whole |= {"agents": agents, "disabled": disabled, "workflows": workflows, "secrets": frozenset(secrets)}
     try:
         settings = Settings.model_validate(whole, by_name=False)
     except ValidationError as error:
@@ -78,7 +94,7 @@ def _unknown_groups(config: Mapping[str, Any]) -> Iterable[Problem]:
             yield Problem((key,), _NO_GROUP)
 
 
-def _overrides(overridden: Mapping[Any, Any], files: AgentFiles, *, complete: bool) -> Iterable[Problem]:
+def _overrides(overridden: Mapping[Any, Any], files: Declarations, *, complete: bool) -> Iterable[Problem]:
     for name, override in overridden.items():
         if name not in files:
             if complete:
@@ -99,7 +115,7 @@ def _plain_secrets(secrets: Mapping[Any, Any]) -> Iterable[Problem]:
 class _Mistakes:
     """Collects problems as lines that begin with the file and line that a person has to change."""
 
-    def __init__(self, stack_file: pathlib.Path, files: AgentFiles, changes: Mapping[Any, Any]) -> None:
+    def __init__(self, stack_file: pathlib.Path, files: Mapping[str, Declarations], changes: Mapping[Any, Any]) -> None:
         self.lines: list[str] = []
         self._stack_file = stack_file
         self._files = files
@@ -111,9 +127,10 @@ class _Mistakes:
     def _line(self, problem: Problem) -> str:
         path = problem.path
         file, keys, prefix = self._stack_file, ("config", f"agentstack:{path[0]}", *path[1:]), "agentstack:"
-        in_agent = path[0] == "agents" and len(path) > 1 and path[1] in self._files
-        if in_agent and not overrides(self._changes, path[1:]):
-            file, keys, prefix = self._files[str(path[1])][0], path[2:], ""
+        declared = self._files.get(str(path[0]), {}) if len(path) > 1 else {}
+        overridden = path[0] == "agents" and overrides(self._changes, path[1:])
+        if path[1:2] and path[1] in declared and not overridden:
+            file, keys, prefix = declared[str(path[1])][0], path[2:], ""
         line = line_of(file, keys)
         return f"{file}{f':{line}' if line else ''}: {prefix}{problem}"
 

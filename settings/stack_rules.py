@@ -14,11 +14,19 @@ from .placement import Pool
 from .release_rules import candidate_names, partitions, shared_state
 from .sections import Sections
 from .types import duration_text
+from .workflow_rules import workflow_mistakes
+from .workflows import Workflow
 
 _Agents = Mapping[str, AgentSettings]
 
 
-def mistakes(stack: Sections, agents: _Agents, disabled: _Agents, secrets: Collection[str]) -> Iterator[Problem]:
+def mistakes(
+    stack: Sections,
+    agents: _Agents,
+    disabled: _Agents,
+    workflows: Mapping[str, Workflow],
+    secrets: Collection[str],
+) -> Iterator[Problem]:
     """Yield every mistake between parts that are valid, each by itself: rules between them need all their values."""
     if stack.kafka.mode != "external":
         yield from _topics(agents, stack.kafka.topics)
@@ -29,6 +37,7 @@ def mistakes(stack: Sections, agents: _Agents, disabled: _Agents, secrets: Colle
     yield from candidate_names(agents)
     yield from _routes(agents, stack)
     yield from _inference(agents, stack)
+    yield from workflow_mistakes(workflows, agents, disabled, stack)
     yield from _unused_secrets(agents, disabled, secrets)
     yield from _missing_secrets(agents, stack, secrets)
     yield from _placements(agents, stack.platform.all_pools)

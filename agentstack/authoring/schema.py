@@ -26,6 +26,7 @@ from settings.agents import AgentFile, AgentSettings
 from settings.model import Model
 from settings.root import Settings
 from settings.sections import SECTIONS
+from settings.workflows import WorkflowFile
 
 from .policy_docs import MARKS, between
 
@@ -46,7 +47,12 @@ _PRINTED: Final[Mapping[str, Any]] = {
 def schemas() -> dict[str, Schema]:
     """Return the schemas by file name: of the files that people write, and of what each command prints with --json."""
     printed = {f"{command}.schema.json": _printed(command, content) for command, content in _PRINTED.items()}
-    return {"agent.schema.json": _agent(), "environment.schema.json": _environment(), **printed}
+    written = {
+        "agent.schema.json": _file("AgentFile", "One agent of Agent Stack"),
+        "environment.schema.json": _environment(),
+        "workflow.schema.json": _file("WorkflowFile", "One workflow of Agent Stack"),
+    }
+    return written | printed
 
 
 def generated(project: pathlib.Path) -> dict[pathlib.Path, str]:
@@ -83,11 +89,9 @@ def _printed(command: str, content: Any) -> Schema:
     return {**schema, "$schema": _DRAFT, "title": f"What `agentstack {command} --json` prints"}
 
 
-def _agent() -> Schema:
+def _file(model: str, title: str) -> Schema:
     definitions = _Definitions()
-    root = definitions.completed("AgentFile", None)
-    # For editors: a file may name its schema.
-    return definitions.document("One agent of Agent Stack", {"$ref": root})
+    return definitions.document(title, {"$ref": definitions.completed(model, None)})
 
 
 def _environment() -> Schema:
@@ -135,7 +139,8 @@ class _Definitions:
     """
 
     def __init__(self) -> None:
-        models = [(Settings, "validation"), (AgentSettings, "validation"), (AgentFile, "validation")]
+        written = (Settings, AgentSettings, AgentFile, WorkflowFile)
+        models = [(model, "validation") for model in written]
         _, top = models_json_schema(models)  # type: ignore[arg-type]
         self.all: dict[str, Schema] = top["$defs"]
         for model in _models(Model):

@@ -11,7 +11,7 @@ from .objects import roles
 if TYPE_CHECKING:
     from agentstack.rendering.manifests import RenderedObject
 
-_FOLDER: Final = "/etc/agent/"
+_FOLDERS: Final = ("/etc/agent/config", "/etc/agent/secrets")
 """Where an agent with `reload: file` finds its variables."""
 
 
@@ -49,7 +49,7 @@ def variables(agent: str, own: Sequence[RenderedObject]) -> list[Variable]:
 def _files(container: Mapping[str, Any], volumes: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[Variable]:
     for mount in container.get("volumeMounts", []):
         folder, volume = mount["mountPath"], volumes[mount["name"]]
-        if not folder.startswith(_FOLDER):
+        if folder not in _FOLDERS:
             continue
         if "configMap" in volume:
             name = volume["configMap"]["name"]

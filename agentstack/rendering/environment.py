@@ -66,6 +66,11 @@ class Environment:
         found = environment_file(project, name) if file is None else file
         return cls(project, name, found, project / "agents" if agents is None else agents)
 
+    @property
+    def workflows_folder(self) -> pathlib.Path:
+        """Where the workflows' files are, if there are any."""
+        return self.project / "workflows"
+
     @cached_property
     def project_name(self) -> str:
         """The name of the Pulumi project."""
@@ -98,7 +103,8 @@ class Environment:
                 secret_keys.append(key)
         # Messages point into these files; relative paths are easier to read.
         here = self.project == pathlib.Path()
-        for key, path in (("agentsFolder", self.agents_folder), ("settingsFile", self.file)):
+        folders = (("agentsFolder", self.agents_folder), ("workflowsFolder", self.workflows_folder))
+        for key, path in (*folders, ("settingsFile", self.file)):
             config[f"preview:{key}"] = str(path if here else path.absolute())
         return config, secret_keys
 
@@ -108,7 +114,12 @@ class Environment:
         Raises `SettingsError` with one line per mistake.
         """
         own = {key.removeprefix(_PREFIX): value for key, value in self.config.items() if key.startswith(_PREFIX)}
-        return load({**own, **sections}, stack_file=self.file, agents_folder=self.agents_folder)
+        return load(
+            {**own, **sections},
+            stack_file=self.file,
+            agents_folder=self.agents_folder,
+            workflows_folder=self.workflows_folder,
+        )
 
     @property
     def platform(self) -> PlatformSettings:

@@ -14,10 +14,20 @@ from .declaration import Declaration
 from .external_secrets import external_name
 
 
+def fixed_variables(agent: Declaration) -> dict[str, str]:
+    """What stays the same while a pod runs."""
+    settings = agent.settings
+    fixed = {"AGENT_NAME": agent.name, "PORT": str(settings.port)}
+    if settings.metrics is not None and settings.metrics.port is not None:
+        fixed["METRICS_PORT"] = str(settings.metrics.port)
+    return fixed
+
+
 def plain_variables(agent: Declaration) -> dict[str, str]:
     """The data of the agent's ConfigMap."""
     settings = agent.settings
-    config = {"AGENT_NAME": agent.name, "PORT": str(settings.port)}
+    config = fixed_variables(agent)
+    config["LONGEST_TASK_SECONDS"] = str(int(settings.shutdown.longest_task.total_seconds()))
     for connection in agent.connections:
         config |= connection.environment
     config |= mounted_files(agent.connections).paths
@@ -28,8 +38,7 @@ def plain_variables(agent: Declaration) -> dict[str, str]:
         config |= {"KAFKA_PRODUCE_TOPICS": ",".join(settings.produces)}
     config |= {f"AGENT_URL_{called.replace('-', '_').upper()}": f"http://{called}" for called in settings.calls}
     if settings.resilience is not None:
-        longest = int(settings.shutdown.longest_task.total_seconds())
-        config |= settings.resilience.environment() | {"LONGEST_TASK_SECONDS": str(longest)}
+        config |= settings.resilience.environment()
     return config | settings.env
 
 

@@ -10,7 +10,7 @@ import pulumi_kubernetes as k8s
 from components.pods import config_hash, read_only_mount, variables
 from manifests.labels import CONFIG_HASH, SECRET_HASH
 
-from .configuration import own_secrets, plain_variables, secret_files, secret_variables
+from .configuration import fixed_variables, own_secrets, plain_variables, secret_files, secret_variables
 from .declaration import Declaration
 
 _CONFIG, _SECRETS = "/etc/agent/config", "/etc/agent/secrets"
@@ -53,5 +53,4 @@ def _as_files(agent: Declaration) -> Inputs:
         projected = k8s.core.v1.ProjectedVolumeSourceArgs(sources=sources)
         volumes.append(k8s.core.v1.VolumeArgs(name="secrets", projected=projected))
         mounts.append(read_only_mount("secrets", _SECRETS))
-    fixed = variables({key: value for key, value in plain_variables(agent).items() if key in ("AGENT_NAME", "PORT")})
-    return Inputs([], fixed, volumes, mounts, {})
+    return Inputs([], variables(fixed_variables(agent)), volumes, mounts, {})

@@ -31,7 +31,7 @@ def connect(spec: Inference) -> Connection:
 
 def environment(spec: Inference, url: str | None) -> dict[str, str]:
     """Return the variables of an agent: those of the stack, and those that the backend's official SDKs read."""
-    found = {"INFERENCE_BACKEND": str(spec.backend), "INFERENCE_MODEL": str(spec.model)}
+    found = {"INFERENCE_BACKEND": str(spec.backend), "INFERENCE_MODEL": str(spec.model_name)}
     if url is None:
         return found
     found["INFERENCE_ENDPOINT"] = url

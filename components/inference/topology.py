@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from components.topology import INFERENCE, MODEL, Edge, Node, NodeKind, agent_node, count, scraped
+from settings.inference import IN_PROCESS
 
 if TYPE_CHECKING:
     from settings import Inference, Settings
@@ -26,7 +27,7 @@ def topology(settings: Settings) -> Iterator[Node | Edge]:
         yield scraped(NODE)
     for name, agent in settings.agents.items():
         used = agent.inference
-        if used is None or used.backend == "onnx":  # in its own process
+        if used is None or used.backend in IN_PROCESS:
             continue
         model = str(used.model)
         if own.runs is not None and (used.backend, used.endpoint) == (own.backend, None):

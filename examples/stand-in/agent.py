@@ -1,7 +1,8 @@
 """A stand-in for an agent's image, to try the stack before there are agents: standard library only.
 
 Serves the contract that every agent has with the platform, on PORT: `/health` (the process lives), `/ready` (what it
-depends on answers), `/metrics` (Prometheus text), and echoes every other path. Ends at once on SIGTERM.
+depends on answers), `/metrics` (Prometheus text; also on METRICS_PORT, where that is set), and echoes every other path.
+Ends at once on SIGTERM.
 """
 
 from __future__ import annotations
@@ -72,5 +73,8 @@ class Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     server = ThreadingHTTPServer(("0.0.0.0", int(os.environ.get("PORT", "8080"))), Handler)
+    if "METRICS_PORT" in os.environ:
+        metrics = ThreadingHTTPServer(("0.0.0.0", int(os.environ["METRICS_PORT"])), Handler)
+        threading.Thread(target=metrics.serve_forever, daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     server.serve_forever()

@@ -1,9 +1,7 @@
 """What every room that talks to a server raises alike."""
 
-from __future__ import annotations
 
-
-class Unavailable(Exception):  # noqa: N818 (a state of the world, as in ServiceUnavailable)
+class Unavailable(Exception):
     """The dependency does not answer. The work is not at fault: wait, and try again.
 
     The text names the dependency and what is wrong; it holds no secret and no message's content.

@@ -22,7 +22,7 @@ from settings import AgentSettings, Resources, Scaling
 
 scaling = Scaling(min=1, max=3, cpu=60, scale_down_after=timedelta(seconds={PATIENCE.total_seconds():.0f}))
 small = Resources.of("50m", "32Mi", "200m", "128Mi")
-settings = AgentSettings(image="ghcr.io/agentstack/learner:1.0.0", resources=small, scaling=scaling)
+settings = AgentSettings(image="ghcr.io/agentstack/stand-in:1.0.0", resources=small, scaling=scaling)
 Agent("busy", settings, AgentEnvironment(namespace=Namespace.existing("{NAMESPACE}")))
 """
 BUSY = "while :; do :; done"

@@ -19,7 +19,7 @@ import yaml
 from .conftest import ROOT, Cluster, eventually
 
 NAMESPACE = "declarations-agents"
-IMAGE = "ghcr.io/agentstack/executor:1.0.0"
+IMAGE = "ghcr.io/agentstack/stand-in:1.0.0"
 SMALL = {"requests": {"cpu": "20m", "memory": "32Mi"}, "limits": {"cpu": "500m", "memory": "128Mi"}}
 SETTINGS = {
     "platform": {"safeguards": {"protectData": False, "requireSecrets": False}},

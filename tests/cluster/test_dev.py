@@ -95,9 +95,9 @@ REACH = "import socket,sys; socket.create_connection((sys.argv[1], int(sys.argv[
     ("agent", "host", "port", "open_"),
     [
         ("orchestrator", "redis.data.svc.cluster.local", "6379", True),
-        ("executor", "redis.data.svc.cluster.local", "6379", False),
+        ("executor", "redis.data.svc.cluster.local", "6379", True),
         ("executor", "kafka.data.svc.cluster.local", "9092", True),
-        ("executor", "state-manager", "80", True),
+        ("executor", "state-manager", "80", False),
         ("executor", "learner", "80", False),
         ("orchestrator", "redis-0.redis-headless.data.svc.cluster.local", "16379", False),
         ("learner", "prometheus.observability.svc.cluster.local", "9090", False),

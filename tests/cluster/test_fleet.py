@@ -35,7 +35,7 @@ class Fleet(Cluster):
         quick = {"probes": {"startup": {"period": "5s"}}, "resources": SMALL, "shutdown": {"longestTask": "0s"}}
         watchdog = {
             "kind": "fleet",
-            "image": f"ghcr.io/agentstack/executor:{version}",
+            "image": f"ghcr.io/agentstack/stand-in:{version}",
             "fleet": {"file": "devices.csv"},
             # Volumes that the controller's admission policy must let through.
             "identity": {"token": True},

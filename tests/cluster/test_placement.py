@@ -26,7 +26,7 @@ for name, placement in {{
     "elsewhere": Placement(pool="elsewhere"),
     "modeller": Placement(gpu=Gpu(count=2)),
 }}.items():
-    image, small = "ghcr.io/agentstack/learner:1.0.0", Resources.of("10m", "32Mi", "200m", "128Mi")
+    image, small = "ghcr.io/agentstack/stand-in:1.0.0", Resources.of("10m", "32Mi", "200m", "128Mi")
     Agent(name, AgentSettings(image=image, resources=small, placement=placement), environment)
 """
 

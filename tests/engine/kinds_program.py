@@ -20,7 +20,7 @@ settings = NamespacesSettings.model_validate({name: {"name": f"kinds-{name}", "q
 opts = pulumi.ResourceOptions(provider=k8s.Provider("cluster", enable_config_map_mutable=True))
 environment = AgentEnvironment(namespace=Namespaces("namespaces", settings, protect=False, opts=opts).namespaces.agents)
 devices = (config.get("devices") or "a,b,c,d,e").split(",")
-watchdog = {"kind": "fleet", "image": "ghcr.io/agentstack/executor:1.0.0", "resources": SMALL}
+watchdog = {"kind": "fleet", "image": "ghcr.io/agentstack/stand-in:1.0.0", "resources": SMALL}
 for name, agent in {
     "watchdog": {**watchdog, "fleet": {"devices": devices}, "shutdown": {"longestTask": "0s"}},
     "once": {**ENDS, "kind": "job"},

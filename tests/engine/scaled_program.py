@@ -23,7 +23,7 @@ Agent(
     "worker",
     AgentSettings.model_validate(
         # An image that every cluster of these tests has, which begins at once.
-        {"image": "ghcr.io/agentstack/executor:1.0.0", "resources": small, "consumes": ["tasks"]}
+        {"image": "ghcr.io/agentstack/stand-in:1.0.0", "resources": small, "consumes": ["tasks"]}
         | json.loads(pulumi.Config().require("agent"))
     ),
     AgentEnvironment(

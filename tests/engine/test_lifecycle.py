@@ -37,6 +37,9 @@ def deployed(project: Project) -> Project:
     if "KUBECONFIG" not in os.environ:
         pytest.skip("KUBECONFIG is not set: export the path of a kubeconfig for a cluster that may be changed")
     assert objects() == [], "these tests need a cluster without the stack"
+    # dev answers by `echo`, which has no key.
+    for key, value in (("backend", "openai"), ("model", "gpt-5-mini")):
+        project.pulumi("config", "set", "--path", f"agentstack:inference.{key}", value)
     project.pulumi("config", "set", "--secret", "--path", "agentstack:secrets.OPENAI_API_KEY", "hunter2")
     # With its preview: what a new stack does not know yet must not leave a rule undecided.
     project.pulumi("up", "--yes", "--policy-pack", "policies")

@@ -17,7 +17,8 @@ from .test_manifests import VERSIONS
 RELEASES = {
     "executor": {"rollout": "canary", "release": {"version": "next", "share": 30}},
     "ingestion": {"rollout": "canary", "release": {"version": "next", "share": 10}, "reload": "file"},
-    "state-manager": {"rollout": "blueGreen", "release": {"version": "next", "share": 100}},
+    # blueGreen is for agents that consume nothing.
+    "state-manager": {"consumes": [], "rollout": "blueGreen", "release": {"version": "next", "share": 100}},
     "learner": {"release": {"version": "next", "share": 100}},
 }
 

@@ -46,7 +46,7 @@ def test_keys_stay_with_the_nodes_and_every_secret_is_somebodys(stack: list[Mani
             assert place in certified | made
             if place in certified:
                 readers[manifest["metadata"]["name"]] = keys
-    agents = {"orchestrator", "ingestion", "learner", "state-manager"}
+    agents = {"orchestrator", "ingestion", "executor", "learner", "state-manager"}
     assert readers.keys() == agents | {"redis", "redis-keeper"}
     assert readers.pop("redis") == {"ca.crt", "tls.crt", "tls.key"}
     assert set.union(*readers.values()) == {"ca.crt"}

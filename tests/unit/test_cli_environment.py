@@ -53,6 +53,7 @@ def test_configuration_as_the_engine_hands_it_over(project: pathlib.Path) -> Non
     config, secret = Environment.find(pathlib.Path(), "dev").runtime_config()
     assert config == {
         "preview:agentsFolder": "agents",
+        "preview:workflowsFolder": "workflows",
         "preview:settingsFile": "Pulumi.dev.yaml",
         "agentstack:short": "text",
         "agentstack:n": "3",

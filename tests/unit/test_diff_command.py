@@ -27,6 +27,7 @@ PARTS = (
     "manifests",
     "policies",
     "settings",
+    "workflows",
     "__main__.py",
     "requirements.txt",
     "Pulumi*.yaml",
@@ -88,7 +89,7 @@ def test_nothing_changes(project: pathlib.Path) -> None:
 
 
 def test_a_change_in_all_environments(project: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    edit(project / "agents/executor.yaml", "executor:1.0.0", "executor:1.1.0")
+    edit(project / "agents/executor.yaml", "services:1.0.0", "services:1.1.0")
     edit(project / "Pulumi.prod.yaml", "storage: 20Gi", "storage: 40Gi")
     (project / "notes.txt").write_text("untracked")
     status = git(project, "status", "--porcelain")
@@ -97,8 +98,8 @@ def test_a_change_in_all_environments(project: pathlib.Path, tmp_path: pathlib.P
     assert (code, errors) == (0, "")
     for name in ("dev", "staging", "prod"):
         assert name in text
-    assert "-   spec.template.spec.containers[executor].image: ghcr.io/agentstack/executor:1.0.0" in text
-    assert "+   spec.template.spec.containers[executor].image: ghcr.io/agentstack/executor:1.1.0" in text
+    assert "-   spec.template.spec.containers[executor].image: ghcr.io/agentstack/services:1.0.0" in text
+    assert "+   spec.template.spec.containers[executor].image: ghcr.io/agentstack/services:1.1.0" in text
 
     found = json.loads((out / "diff.json").read_text())
     assert found["base"] == {
@@ -127,7 +128,7 @@ def test_a_change_in_all_environments(project: pathlib.Path, tmp_path: pathlib.P
 
     comment = (out / "comment.md").read_text()
     assert comment.startswith("<!-- agentstack diff -->\n")
-    assert "ghcr.io/agentstack/executor:1.1.0" in comment
+    assert "ghcr.io/agentstack/services:1.1.0" in comment
     assert git(project, "status", "--porcelain") == status, "the project is not written to"
     assert not (project / "build").exists()
     assert len(git(project, "worktree", "list").splitlines()) == 1
@@ -331,6 +332,6 @@ def test_ctrl_c_leaves_nothing_behind(project: pathlib.Path, tmp_path: pathlib.P
 
 
 def test_markdown_is_what_out_writes(project: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    edit(project / "agents/executor.yaml", "executor:1.0.0", "executor:1.1.0")
+    edit(project / "agents/executor.yaml", "services:1.0.0", "services:1.1.0")
     _, text, _ = diff(project, "dev", "--base", "main", "--markdown", "--out", str(tmp_path))
     assert text == (tmp_path / "comment.md").read_text()

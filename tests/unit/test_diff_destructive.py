@@ -40,11 +40,11 @@ def allowing(*resources: str, until: str = "2026-12-01") -> dict[str, Any]:
 # --- what is ordinary ---
 
 EXECUTOR = {
-    "image": "ghcr.io/agentstack/executor:1.1.0",
+    "image": "ghcr.io/agentstack/services:1.1.0",
     "scaling": {"min": 4, "max": 10},
     "resources": {"limits": {"cpu": "2"}},
     "env": {"LOG_LEVEL": "debug"},
-    "shutdown": {"longestTask": "1m"},
+    "shutdown": {"longestTask": "8m"},
 }
 RELEASE = {"rollout": "canary", "release": {"version": "1.1.0", "share": 10}}
 RESEARCHER = {"image": "ghcr.io/acme/researcher:2.3.0", "uses": ["redis"], "produces": ["events"]}
@@ -122,7 +122,7 @@ def test_an_agent_less_ends_its_pods_and_needs_no_approval() -> None:
     before = revision("prod")
     after = revision("prod", {"agents": {"learner": {"enabled": False}}})
     named = found(before, after)
-    assert named.keys() == {"Deployment/agents/learner", "Job/data/kafka-topics-473835876d"} | {
+    assert named.keys() == {"Deployment/agents/learner", "Job/data/kafka-topics-d2073f6b16"} | {
         name for name in named if name.startswith("Job/")
     }
     assert named["Deployment/agents/learner"].consequence == "its pods end"
@@ -131,7 +131,7 @@ def test_an_agent_less_ends_its_pods_and_needs_no_approval() -> None:
 
 def test_the_end_of_a_release_is_harmless() -> None:
     running = {"agents": {"executor": {"rollout": "canary", "release": {"version": "1.1.0", "share": 10}}}}
-    over = {"agents": {"executor": {"rollout": "canary", "image": "ghcr.io/agentstack/executor:1.1.0"}}}
+    over = {"agents": {"executor": {"rollout": "canary", "image": "ghcr.io/agentstack/services:1.1.0"}}}
     named = found(revision("prod", running), revision("prod", over))
     assert named["Deployment/agents/executor-canary"].severity == "harmless"
     assert all(destroyed.approved for destroyed in named.values())

@@ -38,7 +38,7 @@ def test_nothing_rolls_where_nothing_changes() -> None:
 
 
 def test_an_image_is_the_cause_and_its_version_label_is_not() -> None:
-    rollout = found(revision("prod"), agents(executor={"image": "ghcr.io/agentstack/executor:1.1.0"}))
+    rollout = found(revision("prod"), agents(executor={"image": "ghcr.io/agentstack/services:1.1.0"}))
     assert rollout.keys() == {EXECUTOR}
     assert rollout[EXECUTOR].causes == ("image 1.0.0 -> 1.1.0",)
     assert rollout[EXECUTOR].action == "restarts"
@@ -272,7 +272,7 @@ def test_a_candidate_starts_beside_the_stable_version() -> None:
     rollout = found(before, after)
     assert rollout["Deployment/agents/executor-canary"].action == "starts"
     assert rollout[EXECUTOR].action == "scales"
-    plain = agents(executor={"rollout": "canary", "image": "ghcr.io/agentstack/executor:1.1.0"})
+    plain = agents(executor={"rollout": "canary", "image": "ghcr.io/agentstack/services:1.1.0"})
     assert "`agentstack release executor`" in found(before, plain)[EXECUTOR].note
 
 

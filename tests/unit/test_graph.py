@@ -58,12 +58,13 @@ def test_prod_is_drawn_as_its_files_declare_it() -> None:
     }
     found = {edge.key for edge in graph.edges if "agent/orchestrator" in (edge.source, edge.target)}
     assert found == {
-        ("agent/orchestrator", "agent/state-manager", "calls"),
         ("agent/orchestrator", "topic/tasks", "produces"),
+        ("agent/orchestrator", "topic/events", "produces"),
+        ("agent/orchestrator", "topic/dead-letters", "produces"),
         ("topic/events", "agent/orchestrator", "consumes"),
         ("topic/results", "agent/orchestrator", "consumes"),
         ("agent/orchestrator", "redis", "uses"),
-        ("agent/orchestrator", "model/openai/api.openai.com", "inference"),
+        ("agent/orchestrator", "workflows", "uses"),
         ("prometheus", "agent/orchestrator", "scrapes"),
     }
     details = {node.id: node.detail for node in graph.nodes}
@@ -79,7 +80,7 @@ def test_what_only_some_environments_have() -> None:
     edges = {edge.key: edge.label for edge in graph.edges}
     assert edges["agent/executor", "external/search.example.com:8443", "egress"] == ""
     assert ("agent/executor", "external/203.0.113.0/24:5432", "egress") in edges
-    assert edges["agent/orchestrator", "model-server", "inference"] == "Qwen/Qwen3-8B"
+    assert edges["agent/executor", "model-server", "inference"] == "Qwen/Qwen3-8B"
     assert edges["agent/ingestion", "model/azure/acme.openai.azure.com", "inference"] == "gpt"
     # An ONNX model runs in the agent's own process.
     assert not any(key[0] == "agent/state-manager" and key[2] == "inference" for key in edges)
@@ -378,7 +379,7 @@ def test_svg_is_well_formed_self_contained_and_the_same_each_time() -> None:
     assert "parts and" in (root.findtext(f"{SVG}desc") or "")
     labels = {item.text for item in root.iter(f"{SVG}text") if item.get("class") == "label"}
     assert labels >= {"orchestrator", "state-changes", "Redis", "Kafka", "Prometheus"}
-    assert len([item for item in root.iter(f"{SVG}path") if "data-source" in item.attrib]) == 22
+    assert len([item for item in root.iter(f"{SVG}path") if "data-source" in item.attrib]) == 28
     assert "prefers-color-scheme: dark" in text
     assert not re.search(r"@import|url\((?!#head-)|(?:href|src)=|<(?:image|script|foreignObject|use)\b", text)
     assert set(re.findall(r"https?://[^\"' ]+", text)) == {"http://www.w3.org/2000/svg"}

@@ -146,7 +146,7 @@ def test_a_part_shows_its_capacity_cost_and_objects(browser: Browser, dev: pathl
     assert "consumes events" in text
     assert "uses Redis conversation:*, checkpoint:*" in text
     yaml = open_object(browser, "Deployment").find_element(By.TAG_NAME, "pre").text
-    assert "image: ghcr.io/agentstack/orchestrator:1.0.0" in yaml
+    assert "image: ghcr.io/agentstack/services:1.0.0" in yaml
     assert_quiet(browser)
 
 

@@ -84,11 +84,17 @@ def test_an_agent_may_differ_and_another_backend_inherits_nothing() -> None:
         (OPENAI, Inference(backend="azure", model="m"), "endpoint: is missing: write `https://NAME.openai.azure.com`"),
         (OPENAI, Inference(backend="vllm", model="m"), "endpoint: is missing: write the server's URL"),
         (OPENAI, Inference(api_version="2024-10-21"), "apiVersion: belongs to azure, not to openai: remove it"),
-        (OPENAI, Inference(gpus=1), "gpus: the model does not run in the agent's process"),
+        (OPENAI, Inference(gpus=1), "gpus: no model runs in the agent's process"),
+        (
+            InferenceSettings(backend="echo"),
+            Inference(api_key=AgentSecret()),
+            "apiKey: echo runs in the agent's process: remove it",
+        ),
+        (InferenceSettings(backend="echo"), Inference(gpus=1), "gpus: no model runs in the agent's process"),
         (
             OPENAI,
             Inference(backend="onnx", model="/m", endpoint="http://x"),
-            "endpoint: an onnx model runs in the agent's process: remove it",
+            "endpoint: onnx runs in the agent's process: remove it",
         ),
         (VLLM, Inference(network="10.0.0.0/8"), "network: there is no endpoint that it could belong to: remove it"),
         (VLLM, Inference(api_key=AgentSecret()), "apiKey: the server that the stack runs comes with a key: remove it"),
@@ -221,6 +227,18 @@ def test_a_backend_gives_variables_key_edge_and_label(
     assert [port["port"] for port in rule.get("ports", [])] == ports
 
 
+def test_echo_needs_nothing(render: Render) -> None:
+    settings = of(InferenceSettings(backend="echo"))
+    assert settings.agents["a"].all_secrets == {}
+    seen = agent_of(render, Inference(backend="echo")).seen
+    data = seen["ConfigMap", "a"]["data"]
+    found = {name: value for name, value in data.items() if name in Inference.variables}
+    assert found == {"INFERENCE_BACKEND": "echo", "INFERENCE_MODEL": "echo"}
+    assert "egress" not in seen["NetworkPolicy", "a"]["spec"]
+    pod = seen["Deployment", "a"]["spec"]["template"]
+    assert pod["metadata"]["labels"]["agentstack.dev/inference-backend"] == "echo"
+
+
 def test_an_onnx_model_needs_no_network_and_may_need_gpus(render: Render) -> None:
     seen = agent_of(render, Inference(backend="onnx", model="/models/m.onnx", gpus=1)).seen
     assert "egress" not in seen["NetworkPolicy", "a"]["spec"]
@@ -315,7 +333,7 @@ def test_a_mistake_points_to_where_it_can_be_mended(tmp_path: Path) -> None:
     stack = tmp_path / "Pulumi.x.yaml"
     stack.write_text("config:\n  agentstack:inference: {backend: openai, model: m}\n")
     config = {"inference": {"backend": "openai", "model": "m"}, "platform": {"safeguards": {"requireSecrets": False}}}
-    with pytest.raises(SettingsError, match=r"a\.yaml:4: agents\.a\.inference\.gpus: the model does not run"):
+    with pytest.raises(SettingsError, match=r"a\.yaml:4: agents\.a\.inference\.gpus: no model runs in"):
         load(config, stack_file=stack, agents_folder=tmp_path / "agents")
 
 

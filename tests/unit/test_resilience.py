@@ -44,7 +44,7 @@ def test_it_reaches_the_process(render: Render) -> None:
 
 def test_no_group_no_variables(render: Render) -> None:
     seen = render(lambda: Agent("a", AgentSettings(image="x/y:1"))).seen
-    assert seen["ConfigMap", "a"]["data"] == {"AGENT_NAME": "a", "PORT": "8080"}
+    assert seen["ConfigMap", "a"]["data"] == {"AGENT_NAME": "a", "PORT": "8080", "LONGEST_TASK_SECONDS": "30"}
     breakerless = agent(circuitBreaker=None).resilience
     assert breakerless is not None
     assert not [name for name in breakerless.environment() if name.startswith("CIRCUIT")]

@@ -45,7 +45,7 @@ from settings.stack import load
 
 assert any(demand.source == "store" for demand in Settings().demands()["data"][1])
 schema = TypeAdapter(AgentSettings).json_schema()
-assert schema["properties"]["uses"]["items"]["enum"] == ["redis", "store", "kafka"]
+assert schema["properties"]["uses"]["items"]["enum"] == ["redis", "store", "kafka", "workflows"]
 assert AgentSettings(image="x/y:1", uses=("store",)).used_parts == {"store"}
 AgentSettings(image="x/y:1", env={"STORE_URL": "x"})
 for given in ({"uses": ["store"], "env": {"STORE_URL": "x"}}, {"uses": ["stroe"]}):
@@ -91,7 +91,7 @@ def test_the_parts_that_an_agent_uses() -> None:
     assert AgentSettings(image="x/y:1").used_parts == frozenset()
     assert AgentSettings(image="x/y:1", uses=("redis",), produces=("t",)).used_parts == {"redis", "kafka"}
     assert AgentSettings(image="x/y:1", inference=Inference()).used_parts == {"inference"}
-    assert USABLE == ("redis", "kafka")
+    assert USABLE == ("redis", "kafka", "workflows")
 
 
 def test_sections_ask_for_room_in_namespaces_that_there_are() -> None:
@@ -103,4 +103,4 @@ def test_sections_ask_for_room_in_namespaces_that_there_are() -> None:
 
 def test_resilience_reserves_the_variables_that_it_sets() -> None:
     given = Resilience.model_validate({"concurrency": 1, "queueBound": 1, "requestTimeout": "1s"})
-    assert given.environment().keys() | {"LONGEST_TASK_SECONDS"} == Resilience.variables
+    assert given.environment().keys() == Resilience.variables

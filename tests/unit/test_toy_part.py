@@ -18,7 +18,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 TOY = ROOT / "tests" / "toy"
-COPIED = ("agents", "agentstack", "components", "costs", "manifests", "policies", "settings")
+COPIED = ("agents", "agentstack", "components", "costs", "manifests", "policies", "settings", "workflows")
 LISTS = {
     "settings/sections.py": (
         ("from .redis import RedisSettings\n", "from .redis import RedisSettings\nfrom .toy import ToySettings\n"),
@@ -102,9 +102,9 @@ def test_its_settings_are_a_section(answers: Any) -> None:
 
 
 def test_agents_use_it_by_its_name(answers: Any) -> None:
-    assert answers["uses"] == ["redis", "kafka", "toy"]
+    assert answers["uses"] == ["redis", "kafka", "toy", "workflows"]
     assert answers["unknown"] == ["uses.0: unknown value `toyy`, did you mean `toy`?"]
-    assert answers["used"] == ["kafka", "toy"]
+    assert answers["used"] == ["inference", "kafka", "toy"]
     container = named(answers, "Deployment", "agents", "executor")["spec"]["template"]["spec"]["containers"][0]
     assert {"name": "TOY_KEY", "valueFrom": {"secretKeyRef": {"name": "executor.toy", "key": "TOY_KEY"}}} in (
         container["env"]

@@ -12,7 +12,7 @@ import concurrent.futures
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka import Message as KafkaRecord
@@ -36,6 +36,8 @@ ANSWER_SECONDS: Final = 5
 """How long a question to the broker may take."""
 PROBE_SECONDS: Final = 1
 """How long a consumer that lost all brokers waits for a sign of life, in each poll."""
+FINISH_SECONDS: Final = 15
+"""How long a rebalance waits for what is in flight, which the consumer bounds itself."""
 SESSION_SECONDS: Final = 10
 """How long a member may be silent before others take its partitions; librdkafka sends its heartbeats, not Python."""
 FETCHED_KIB: Final = 4096
@@ -120,7 +122,7 @@ class KafkaBus:
 
 
 class KafkaSubscription:
-    """A member of a Kafka group. All calls of its client are made in one thread, callbacks of rebalances within them."""
+    """A member of a Kafka group. One thread makes all calls of its client, and rebalances happen within them."""
 
     def __init__(self, settings: Settings, topics: Sequence[str]) -> None:
         self.assigned: frozenset[Partition] = frozenset()
@@ -228,7 +230,10 @@ class KafkaSubscription:
         leaving = _partitions(places)
         self._batch[:] = [record for record in self._batch if record.partition not in leaving]
         asked = asyncio.run_coroutine_threadsafe(self._finish(leaving, lost), self._loop)
-        offsets = asked.result()
+        try:
+            offsets = asked.result(FINISH_SECONDS)
+        except (concurrent.futures.CancelledError, TimeoutError):
+            offsets = {}  # the process ends: what is not committed comes again
         if offsets and not lost:
             try:
                 self._commit(offsets)
@@ -271,7 +276,7 @@ class _Deliveries:
                 error: KafkaError | None, _: KafkaRecord, done: asyncio.Future[KafkaError | None] = done
             ) -> None:
                 if not loop.is_closed():
-                    loop.call_soon_threadsafe(lambda: done.done() or done.set_result(error))
+                    loop.call_soon_threadsafe(_settle, done, error)
 
             try:
                 self._producer.produce(topic, value, key, headers=list(headers.items()), on_delivery=report)
@@ -319,6 +324,11 @@ class _Thread:
         if last is not None:
             self._pool.submit(last)
         self._pool.shutdown(wait=False)
+
+
+def _settle(done: asyncio.Future[T], result: T) -> None:
+    if not done.done():  # its publish may have been cancelled
+        done.set_result(result)
 
 
 def _settings(config: Kafka, client_id: str) -> Settings:
@@ -381,9 +391,7 @@ def _batch(consumer: Consumer, topic: str) -> list[KafkaRecord]:
 
 
 def _record(found: KafkaRecord) -> Record:
-    headers = tuple(
-        (name, value.encode() if isinstance(value, str) else value) for name, value in found.headers() or ()
-    )
+    headers = tuple(cast("list[tuple[str, bytes | None]]", found.headers() or ()))
     place = Partition(found.topic() or "", found.partition() or 0)
     return Record(place, found.offset() or 0, found.key(), found.value(), headers)
 

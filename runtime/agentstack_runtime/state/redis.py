@@ -281,7 +281,7 @@ class RedisState:
             return client
         await single.aclose()
         cluster: Any = RedisCluster.from_url(
-            self._url, require_full_coverage=False, max_connections=64, cluster_error_retry_attempts=3, **self._options
+            self._url, require_full_coverage=False, max_connections=64, **self._options
         )
         await cluster.initialize()
         return cluster  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""One Kafka node for the tests: broker and controller, with a plain listener for all and one that asks for a password."""
+"""One Kafka node for the tests, with a plain listener for everybody and one that asks for a password."""
 
 from __future__ import annotations
 
