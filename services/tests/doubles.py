@@ -93,10 +93,6 @@ RESEARCH = workflow(
 )
 
 
-def lookup(*workflows: Workflow) -> Callable[[str], Workflow | None]:
-    return {workflow.name: workflow for workflow in workflows}.get
-
-
 def clock(seconds: float = 0) -> Callable[[], datetime]:
     return lambda: START + timedelta(seconds=seconds)
 

@@ -23,6 +23,7 @@ from agentstack_services.domain.ids import task_name, task_of_message
 from agentstack_services.domain.messages import TaskSubmitted, Trail
 from agentstack_services.orchestrator.main import build as build_orchestrator
 from agentstack_services.state_manager.main import build as build_state_manager
+from tests.doubles import RESEARCH
 
 TASK = task_of_message("c1", "m1")
 
@@ -76,7 +77,7 @@ async def test_a_service_works_until_sigterm(name, tmp_path: Path):
     given = service("events", workflows_dir=tmp_path)
     build = {"orchestrator": build_orchestrator, "state-manager": build_state_manager}[name]
     process = build(given.contract, given)
-    event = TaskSubmitted(conversation="c1", task=TASK, workflow="w", client_message_id="m1", text="hello")
+    event = TaskSubmitted(conversation="c1", task=TASK, definition=RESEARCH, client_message_id="m1", text="hello")
     await given.bus.publish("events", event.to_message(source="ingestion", trail=Trail()))
     running = asyncio.ensure_future(process.run())
 

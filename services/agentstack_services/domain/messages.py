@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agentstack_runtime.bus import Message, Reject
-from agentstack_services.workflows.model import Step
+from agentstack_services.workflows.model import Step, Workflow
 
 EVENTS = "events"
 TASKS = "tasks"
@@ -90,7 +90,8 @@ class TaskSubmitted(Payload):
 
     TYPE: ClassVar[str] = "dev.agentstack.task.submitted"
 
-    workflow: str
+    definition: Workflow
+    """The workflow as it was then: whoever gives out the steps may not have read a file that is new, or has newer ones."""
     client_message_id: str
     text: str
     """What the client asks. It stands in the log, since the log is what a task can be made again from."""

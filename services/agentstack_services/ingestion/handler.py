@@ -225,7 +225,7 @@ class Ingestion(RequestHandler):
             raise PushNotificationNotSupportedError
         if params.message.task_id:
             await self._refuse_more(params.message.task_id)
-        rules = Rules(self._catalogue.names, self._default_workflow, self._text_bytes)
+        rules = Rules(self._catalogue.workflows, self._default_workflow, self._text_bytes)
         event = submission(params.message, rules)
         known = await self._peek(event.task)
         if known is not None and known.state != "submitted":

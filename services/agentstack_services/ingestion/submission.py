@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ from a2a.utils.errors import ContentTypeNotSupportedError, InvalidParamsError
 
 from agentstack_services.domain.ids import CONVERSATION_LENGTH, conversation_of_message, task_of_message
 from agentstack_services.domain.messages import TaskSubmitted
+from agentstack_services.workflows.model import Workflow
 
 TEXT_BYTES: Final = 256 * 1024
 """Bytes of a message's text, as JSON in UTF-8. Kafka's form of it, ASCII alone, has at most three times as many, which
@@ -28,7 +29,7 @@ WORKFLOW: Final = "workflow"
 class Rules:
     """What is accepted."""
 
-    workflows: Sequence[str]
+    workflows: Mapping[str, Workflow]
     default_workflow: str | None = None
     text_bytes: int = TEXT_BYTES
 
@@ -53,7 +54,7 @@ def submission(message: Message, rules: Rules) -> TaskSubmitted:
     return TaskSubmitted(
         conversation=conversation,
         task=task_of_message(conversation, message_id),
-        workflow=_workflow(message, rules),
+        definition=_workflow(message, rules),
         client_message_id=message_id,
         text=_text(message, rules.text_bytes),
     )
@@ -71,8 +72,8 @@ def _text(message: Message, limit: int) -> str:
     return text
 
 
-def _workflow(message: Message, rules: Rules) -> str:
-    known = ", ".join(rules.workflows) or "none"
+def _workflow(message: Message, rules: Rules) -> Workflow:
+    known = ", ".join(sorted(rules.workflows)) or "none"
     if WORKFLOW not in message.metadata:
         if rules.default_workflow is None:
             raise InvalidParamsError(f"message.metadata.{WORKFLOW}: missing; known are: {known}")
@@ -85,4 +86,4 @@ def _workflow(message: Message, rules: Rules) -> str:
         nearest = difflib.get_close_matches(name[:100], rules.workflows, n=1)
         guess = f" did you mean {nearest[0]}?" if nearest else ""
         raise InvalidParamsError(f"message.metadata.{WORKFLOW}: there is no such workflow;{guess} known are: {known}")
-    return name
+    return rules.workflows[name]

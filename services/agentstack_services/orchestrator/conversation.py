@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
@@ -29,9 +28,6 @@ REMEMBERED = 256
 """Ids of ended tasks that a conversation keeps: a message that a client repeats later than that many tasks after it
 would be a new task."""
 
-Lookup = Callable[[str], Workflow | None]
-"""Returns the workflow of a name, or None."""
-
 
 class Waiting(BaseModel):
     """A task that waits for those before it."""
@@ -39,7 +35,7 @@ class Waiting(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     task: str
-    workflow: str
+    definition: Workflow
     client_message_id: str
     trail: Trail = Trail()
 
@@ -71,7 +67,7 @@ class Conversation(BaseModel):
     """The ids of the last tasks that ended."""
     outbox: list[Outgoing] = []
 
-    def handle(self, event: Payload, trail: Trail, lookup: Lookup, now: datetime) -> bool:
+    def handle(self, event: Payload, trail: Trail, now: datetime) -> bool:
         """Fold one event or result that came with `trail`, and put what follows from it into the outbox.
 
         Returns:
@@ -79,67 +75,61 @@ class Conversation(BaseModel):
         """
         before = len(self.outbox)
         if isinstance(event, TaskSubmitted):
-            return self._submitted(event, trail, lookup, now)
+            return self._submitted(event, trail, now)
         if isinstance(event, StepResult):
-            return self._result(event, lookup, now)
+            return self._result(event, now)
         if isinstance(event, CancelRequested):
-            self._end(event.task, event.conversation, "canceled", "canceled by the client", lookup, now)
+            self._end(event.task, event.conversation, "canceled", "canceled by the client", now)
         elif isinstance(event, TaskExpired):
-            self._end(event.task, event.conversation, "failed", "the workflow's time is over", lookup, now)
+            self._end(event.task, event.conversation, "failed", "the workflow's time is over", now)
         return len(self.outbox) != before
 
-    def fail(
-        self,
-        task: str,
-        conversation: str,
-        reason: str,
-        lookup: Lookup,
-        now: datetime,
-        *,
-        lost: Waiting | None = None,
-    ) -> bool:
+    def fail(self, task: str, conversation: str, reason: str, now: datetime, *, lost: Trail | None = None) -> bool:
         """End a task that cannot go on; return whether there was one.
 
-        `lost` is the task where the message that begins it is what cannot be handled.
+        `lost` is the trail of the message that begins the task, where that is what cannot be handled.
         """
         before = len(self.outbox)
         if lost is not None and not self._knows(task):
-            self._finished(lost, conversation, "failed", reason)
+            end = TaskFinished(conversation=conversation, task=task, workflow="", state="failed", reason=reason)
+            self._finished(end, lost)
         else:
-            self._end(task, conversation, "failed", reason, lookup, now)
+            self._end(task, conversation, "failed", reason, now)
         return len(self.outbox) != before
 
-    def _submitted(self, event: TaskSubmitted, trail: Trail, lookup: Lookup, now: datetime) -> bool:
+    def _submitted(self, event: TaskSubmitted, trail: Trail, now: datetime) -> bool:
         if self._knows(event.task):
             return False
         self.waiting.append(
-            Waiting(task=event.task, workflow=event.workflow, client_message_id=event.client_message_id, trail=trail)
+            Waiting(
+                task=event.task,
+                definition=event.definition,
+                client_message_id=event.client_message_id,
+                trail=trail,
+            )
         )
-        self._next(event.conversation, lookup, now)
+        self._next(event.conversation, now)
         return True
 
     def _knows(self, task: str) -> bool:
         waits = any(waiting.task == task for waiting in self.waiting)
         return waits or task in self.ended or (self.running is not None and self.running.task == task)
 
-    def _result(self, result: StepResult, lookup: Lookup, now: datetime) -> bool:
+    def _result(self, result: StepResult, now: datetime) -> bool:
         running = self.running
         if running is None or running.task != result.task or not running.expects(result):
             return False
         finished = running.take(result)
         if finished is not None:
             self._say(EVENTS, finished, running.trail)
-        self._go_on(result.conversation, lookup, now)
+        self._go_on(result.conversation, now)
         return True
 
-    def _next(self, conversation: str, lookup: Lookup, now: datetime) -> None:
+    def _next(self, conversation: str, now: datetime) -> None:
         """Begin the first task that waits, if none runs."""
         while self.running is None and self.waiting:
             first = self.waiting.pop(0)
-            workflow = lookup(first.workflow)
-            if workflow is None:
-                self._finished(first, conversation, "failed", "there is no such workflow")
-                continue
+            workflow = first.definition
             deadline = now + timedelta(seconds=workflow.timeout)
             self.running = begin(first.task, first.client_message_id, workflow, deadline, first.trail)
             self._say(
@@ -153,9 +143,9 @@ class Conversation(BaseModel):
                 ),
                 first.trail,
             )
-            self._go_on(conversation, lookup, now)
+            self._go_on(conversation, now)
 
-    def _go_on(self, conversation: str, lookup: Lookup, now: datetime) -> None:
+    def _go_on(self, conversation: str, now: datetime) -> None:
         """Give out the steps whose turn it is, or end the task."""
         running = self.running
         if running is None:
@@ -167,54 +157,37 @@ class Conversation(BaseModel):
             for command in commands:
                 self._say(command.definition.topic, command, running.trail)
         if running.failed is not None:
-            self._end(running.task, conversation, "failed", running.failed, lookup, now)
+            self._end(running.task, conversation, "failed", running.failed, now)
         elif running.completed:
-            self._end(running.task, conversation, "completed", None, lookup, now)
+            self._end(running.task, conversation, "completed", None, now)
 
-    def _end(
-        self, task: str, conversation: str, state: EndState, reason: str | None, lookup: Lookup, now: datetime
-    ) -> None:
+    def _end(self, task: str, conversation: str, state: EndState, reason: str | None, now: datetime) -> None:
         running = self.running
         if running is not None and running.task == task:
             self.running = None
             output = running.workflow.output if state == "completed" else None
-            ended = Waiting(
+            end = TaskFinished(
+                conversation=conversation,
                 task=task,
                 workflow=running.workflow.name,
-                client_message_id=running.client_message_id,
-                trail=running.trail,
+                state=state,
+                reason=reason,
+                output=output,
+                items=running.steps[output].items if output else None,
             )
-            self._finished(ended, conversation, state, reason, output, running.steps[output].items if output else None)
-            self._next(conversation, lookup, now)
+            self._finished(end, running.trail)
+            self._next(conversation, now)
             return
         waiting = next((waiting for waiting in self.waiting if waiting.task == task), None)
         if waiting is not None:
             self.waiting.remove(waiting)
-            self._finished(waiting, conversation, state, reason)
+            name = waiting.definition.name
+            end = TaskFinished(conversation=conversation, task=task, workflow=name, state=state, reason=reason)
+            self._finished(end, waiting.trail)
 
-    def _finished(
-        self,
-        task: Waiting,
-        conversation: str,
-        state: EndState,
-        reason: str | None,
-        output: str | None = None,
-        items: int | None = None,
-    ) -> None:
-        self.ended = [*self.ended, task.task][-REMEMBERED:]
-        self._say(
-            EVENTS,
-            TaskFinished(
-                conversation=conversation,
-                task=task.task,
-                workflow=task.workflow,
-                state=state,
-                reason=reason,
-                output=output,
-                items=items,
-            ),
-            task.trail,
-        )
+    def _finished(self, end: TaskFinished, trail: Trail) -> None:
+        self.ended = [*self.ended, end.task][-REMEMBERED:]
+        self._say(EVENTS, end, trail)
 
     def _say(self, topic: str, payload: Payload, trail: Trail) -> None:
         data = payload.model_dump(mode="json", exclude_none=True)

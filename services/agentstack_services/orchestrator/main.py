@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentstack_runtime.contract import Contract
 from agentstack_runtime.lifecycle import Process
-from agentstack_services.assembly import Service, workflows
+from agentstack_services.assembly import Service
 
 from .service import Orchestrator
 
@@ -15,10 +15,7 @@ def build(contract: Contract, service: Service | None = None) -> Process:
     Raises:
         ContractError: something that it needs is missing.
     """
-    catalogue = workflows(contract)
     service = service or Service.connect(contract)
-    orchestrator = Orchestrator(service.state, service.bus, catalogue.lookup)
+    orchestrator = Orchestrator(service.state, service.bus)
     consumer = service.consumer(orchestrator.handle, on_dead_letter=orchestrator.give_up)
-    process = service.process(consumers=[consumer])
-    process.task("workflows", catalogue.watch)
-    return process
+    return service.process(consumers=[consumer])

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Final
 
-from agentstack_runtime.bus import Bus, Message, Reject
+from agentstack_runtime.bus import Bus, Message
 from agentstack_runtime.state import Conflict, State
 from agentstack_services.domain.ids import conversation_of_task, input_name
 from agentstack_services.domain.messages import (
@@ -22,7 +22,7 @@ from agentstack_services.domain.messages import (
     payload_of,
 )
 
-from .conversation import Conversation, Lookup, Waiting
+from .conversation import Conversation
 
 SOURCE: Final = "orchestrator"
 _DECIDES: Final = (TaskSubmitted, CancelRequested, TaskExpired, StepResult)
@@ -36,8 +36,8 @@ class Orchestrator:
     between, the next replica publishes what the checkpoint still has in its outbox: twice perhaps, with the same ids.
     """
 
-    def __init__(self, state: State, bus: Bus, lookup: Lookup, *, clock: Callable[[], datetime] = now) -> None:
-        self._state, self._bus, self._lookup, self._clock = state, bus, lookup, clock
+    def __init__(self, state: State, bus: Bus, *, clock: Callable[[], datetime] = now) -> None:
+        self._state, self._bus, self._clock = state, bus, clock
 
     async def handle(self, message: Message) -> None:
         """Act on one message of `events` or `results`.
@@ -56,7 +56,7 @@ class Orchestrator:
             with contextlib.suppress(Conflict):  # For the steps: a history is long to search. It is there already.
                 await self._state.put(event.conversation, input_name(event.task), event.text, expected=0)
         trail, at = Trail.of(message), self._clock()
-        await self._change(event.conversation, lambda conversation: conversation.handle(event, trail, self._lookup, at))
+        await self._change(event.conversation, lambda conversation: conversation.handle(event, trail, at))
 
     async def give_up(self, message: Message, reason: str) -> None:
         """End the task of a message that cannot be handled, so that its client learns of it."""
@@ -64,22 +64,10 @@ class Orchestrator:
             key = conversation_of_task(message.subject)
         except ValueError:
             return  # Nobody's: no service of the stack sends such a message.
-        try:
-            event = payload_of(message)
-        except Reject:
-            event = None
         why, at = f"internal error: {reason}", self._clock()
         # What was just submitted is not in the conversation yet, and has to end all the same.
-        begun = Waiting(
-            task=message.subject,
-            workflow=event.workflow if isinstance(event, TaskSubmitted) else "",
-            client_message_id=event.client_message_id if isinstance(event, TaskSubmitted) else "",
-            trail=Trail.of(message),
-        )
-        lost = begun if message.type == TaskSubmitted.TYPE else None
-        await self._change(
-            key, lambda conversation: conversation.fail(message.subject, key, why, self._lookup, at, lost=lost)
-        )
+        lost = Trail.of(message) if message.type == TaskSubmitted.TYPE else None
+        await self._change(key, lambda conversation: conversation.fail(message.subject, key, why, at, lost=lost))
 
     async def _change(self, key: str, change: Callable[[Conversation], bool]) -> None:
         while True:
@@ -96,10 +84,9 @@ class Orchestrator:
                 continue
             await self._publish(conversation)
             conversation.outbox = []
-            try:
+            # On a conflict, another replica went on from our checkpoint. It publishes the same messages again, or has.
+            with contextlib.suppress(Conflict):
                 await self._state.save(key, conversation.model_dump(mode="json"), expected=version)
-            except Conflict:
-                pass  # Another replica went on from our checkpoint. It publishes the same messages again, or has.
             return
 
     async def _keep_answers(self, conversation: Conversation) -> None:

@@ -81,7 +81,7 @@ def fold(view: TaskView, event: Payload, at: datetime) -> TaskView:
     """Return `view` after `event`, which happened at `at`; `view` itself where it says nothing new."""
     folded = view.model_copy(deep=True)
     if isinstance(event, TaskSubmitted):
-        folded.workflow, folded.client_message_id = event.workflow, event.client_message_id
+        folded.workflow, folded.client_message_id = event.definition.name, event.client_message_id
         folded.submitted = min(folded.submitted or at, at)
     elif isinstance(event, TaskStarted):
         folded.started, folded.deadline = min(folded.started or at, at), event.deadline

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -34,6 +35,11 @@ class Catalogue:
     def lookup(self, name: str) -> Workflow | None:
         """Return the workflow of that name, or None."""
         return self._workflows.get(name)
+
+    @property
+    def workflows(self) -> Mapping[str, Workflow]:
+        """All of them, by name."""
+        return self._workflows
 
     @property
     def names(self) -> tuple[str, ...]:

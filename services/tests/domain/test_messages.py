@@ -21,8 +21,7 @@ from agentstack_services.domain.ids import (
 )
 from agentstack_services.domain.messages import PAYLOADS, RunStep, StepResult, TaskSubmitted, Trail, payload_of
 from agentstack_services.workflows.model import REFERENCE, render
-
-from ..doubles import CONVERSATION, RESEARCH, START
+from tests.doubles import CONVERSATION, RESEARCH, START
 
 TASK = task_of_message(CONVERSATION, "m1")
 

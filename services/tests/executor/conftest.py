@@ -17,8 +17,7 @@ from agentstack_services.executor.inputs import Inputs
 from agentstack_services.executor.service import Executor
 from agentstack_services.executor.steps import Work
 from agentstack_services.workflows.model import CodeCall, Step
-
-from ..doubles import CONVERSATION, Published
+from tests.doubles import CONVERSATION, Published
 
 TASK = task_of_message(CONVERSATION, "m1")
 TEXT = "the client's text"

@@ -14,8 +14,8 @@ from agentstack_services.domain.ids import output_name, task_name
 from agentstack_services.domain.messages import StepResult, now
 from agentstack_services.executor import service
 from agentstack_services.executor.steps import StepFailed, Work
+from tests.doubles import CONVERSATION, Crash, CrashAt, Faulty
 
-from ..doubles import CONVERSATION, Crash, CrashAt, Faulty
 from .conftest import TASK, TEXT, Acting, Bench, command, message, until
 
 

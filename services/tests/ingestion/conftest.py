@@ -105,7 +105,7 @@ class World:
             (directory / f"{name}.json").write_text(json.dumps(workflow))
         self.state, self.bus, self.catalogue = MemoryState(), MemoryBus(), Catalogue(directory)
         self.executor = Executor(self.state, self.bus)
-        self.orchestrator = Orchestrator(self.state, self.bus, self.catalogue.lookup)
+        self.orchestrator = Orchestrator(self.state, self.bus)
         self.state_manager = StateManager(self.state, self.bus)
 
     def handler(self, state=None, **options) -> Ingestion:

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from agentstack_services.domain.messages import StepFinished, StepStarted, TaskFinished, TaskStarted, TaskSubmitted
 from agentstack_services.ingestion import view as words
 from agentstack_services.state_manager.projection import TaskView, fold
+from tests.doubles import RESEARCH
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 OF = {"conversation": "c1", "task": "c1.x"}
 EVENTS = [
-    TaskSubmitted(**OF, workflow="w", client_message_id="m1", text="hello"),
+    TaskSubmitted(**OF, definition=RESEARCH, client_message_id="m1", text="hello"),
     TaskStarted(**OF, workflow="w", steps=("a", "b"), deadline=START + timedelta(minutes=1)),
     StepStarted(**OF, step="a"),
     StepFinished(**OF, step="a", outcome="completed", duration_seconds=2),

@@ -24,18 +24,17 @@ from agentstack_services.domain.messages import (
 )
 from agentstack_services.orchestrator.conversation import REMEMBERED, Conversation
 from agentstack_services.workflows.model import Workflow
-
-from ..doubles import CONVERSATION, RESEARCH, START, lookup, pick, workflow
+from tests.doubles import CONVERSATION, RESEARCH, START, pick, workflow
 
 CHOICES = st.lists(st.integers(0, 10_000), max_size=60)
 
 
-def submitted(number: int = 1, workflow: str = "research") -> TaskSubmitted:
+def submitted(number: int = 1, definition: Workflow = RESEARCH) -> TaskSubmitted:
     message = f"m{number}"
     return TaskSubmitted(
         conversation=CONVERSATION,
         task=task_of_message(CONVERSATION, message),
-        workflow=workflow,
+        definition=definition,
         client_message_id=message,
         text="?",
     )
@@ -62,15 +61,15 @@ def result(command: RunStep, failing: frozenset[str] = frozenset(), items: int =
 class Run:
     """A conversation, and an environment that answers its commands in an order that is drawn."""
 
-    def __init__(self, *workflows: Workflow, failing: frozenset[str] = frozenset(), items: int = 3) -> None:
-        self.lookup, self.failing, self.items = lookup(*workflows), failing, items
+    def __init__(self, *, failing: frozenset[str] = frozenset(), items: int = 3) -> None:
+        self.failing, self.items = failing, items
         self.conversation = Conversation()
         self.said: list[Any] = []
 
     def handle(self, event: Any) -> bool:
         # As another replica would find it.
         self.conversation = Conversation.model_validate(self.conversation.model_dump(mode="json"))
-        changed = self.conversation.handle(event, Trail(), self.lookup, START)
+        changed = self.conversation.handle(event, Trail(), START)
         self.said += (PAYLOADS[entry.type].model_validate(entry.data) for entry in self.conversation.outbox)
         self.conversation.outbox = []
         return changed
@@ -100,7 +99,7 @@ class Run:
 
 @given(CHOICES)
 def test_any_order_of_results_ends_the_task_the_same_way(choices: list[int]) -> None:
-    run, plain = Run(RESEARCH).drive(choices, submitted()), Run(RESEARCH).drive([], submitted())
+    run, plain = Run().drive(choices, submitted()), Run().drive([], submitted())
     assert run.of(TaskFinished) == plain.of(TaskFinished)
     assert [(end.state, end.output, end.items) for end in run.of(TaskFinished)] == [("completed", "sum", None)]
     by_step = {end.step: end for end in run.of(StepFinished)}
@@ -110,13 +109,13 @@ def test_any_order_of_results_ends_the_task_the_same_way(choices: list[int]) -> 
 
 @given(CHOICES, st.sampled_from(sorted(RESEARCH.steps)))
 def test_a_failed_step_ends_the_task_and_says_which(choices: list[int], failing: str) -> None:
-    run = Run(RESEARCH, failing=frozenset({failing})).drive(choices, submitted())
+    run = Run(failing=frozenset({failing})).drive(choices, submitted())
     assert [(end.state, end.reason) for end in run.of(TaskFinished)] == [("failed", f"step {failing}: no")]
 
 
 @given(CHOICES, st.integers(0, 4))
 def test_the_commands_of_a_step_are_given_out_once(choices: list[int], items: int) -> None:
-    run = Run(RESEARCH, items=items).drive(choices, submitted())
+    run = Run(items=items).drive(choices, submitted())
     counted = Counter(command.id for command in run.of(RunStep))
     assert set(counted.values()) == {1}
     assert sum(command.step == "look" for command in run.of(RunStep)) == items
@@ -139,8 +138,8 @@ def workflows(draw: st.DrawFn) -> Workflow:
 def test_every_accepted_task_ends_once_and_in_their_order(
     drawn: Workflow, choices: list[int], items: int, failing: frozenset[str], tasks: int
 ) -> None:
-    asked = [submitted(number, "drawn" if number != 2 else "unknown") for number in range(tasks)]
-    run = Run(drawn, failing=failing, items=items).drive(choices, *asked)
+    asked = [submitted(number, drawn) for number in range(tasks)]
+    run = Run(failing=failing, items=items).drive(choices, *asked)
     ends = run.of(TaskFinished)
     assert [end.task for end in ends] == [event.task for event in asked]
     assert run.conversation.running is None
@@ -150,7 +149,7 @@ def test_every_accepted_task_ends_once_and_in_their_order(
 
 @given(CHOICES, st.integers(0, 8), st.sampled_from([CancelRequested, TaskExpired]))
 def test_a_task_that_is_ended_from_outside_stays_so(choices: list[int], after: int, end: type) -> None:
-    run = Run(RESEARCH)
+    run = Run()
     first, second = submitted(1), submitted(2)
     run.handle(first)
     run.handle(second)
@@ -168,7 +167,7 @@ def test_a_task_that_is_ended_from_outside_stays_so(choices: list[int], after: i
 
 
 def test_a_waiting_task_can_be_cancelled_before_its_turn() -> None:
-    run = Run(RESEARCH)
+    run = Run()
     run.handle(submitted(1))
     run.handle(submitted(2))
     run.handle(CancelRequested(conversation=CONVERSATION, task=submitted(2).task))
@@ -181,43 +180,42 @@ def test_a_fan_out_over_what_is_no_list_fails_and_says_so() -> None:
         "plan": {"http": {"method": "GET", "url": "http://x"}, "output": "json"},
         "look": {"model": {"prompt": "${item}"}, "forEach": "plan", "needs": ["plan"]},
     }
-    run = Run(workflow(steps, output="look")).drive([], submitted())
+    run = Run().drive([], submitted(definition=workflow(steps, output="look")))
     assert [end.reason for end in run.of(TaskFinished)] == ["step look: the output of step plan is no list"]
     assert [end.outcome for end in run.of(StepFinished)] == ["completed", "failed"]
 
 
 def test_a_changed_workflow_is_for_the_tasks_after_it() -> None:
-    run = Run(RESEARCH)
+    run = Run()
     run.handle(submitted(1))
     shorter = workflow({"only": {"model": {"prompt": "p"}}}, output="only")
-    run.lookup = lookup(shorter)
-    run.drive([], submitted(2))
+    run.drive([], submitted(2, shorter))
     assert [end.output for end in run.of(TaskFinished)] == ["sum", "only"]
 
 
 def test_deadlines_begin_with_the_task_and_not_with_its_message() -> None:
-    run = Run(RESEARCH)
+    run = Run()
     run.handle(submitted(1))
     assert run.of(RunStep)[0].deadline == START + timedelta(seconds=RESEARCH.timeout)
 
 
 def test_only_the_last_ended_tasks_are_remembered() -> None:
-    run = Run()
-    for number in range(REMEMBERED + 5):
-        run.handle(submitted(number, "unknown"))
-    assert len(run.conversation.ended) == REMEMBERED
-    assert not run.handle(submitted(REMEMBERED + 4, "unknown"))
+    run, conversation = Run(), Conversation()
+    lost = [submitted(number) for number in range(REMEMBERED + 5)]
+    for event in lost:
+        assert conversation.fail(event.task, CONVERSATION, "why", START, lost=Trail())
+    assert len(conversation.ended) == REMEMBERED
+    conversation.outbox = []
+    run.conversation = conversation
+    assert not run.handle(lost[-1])
 
 
 @pytest.mark.parametrize("known", [False, True])
 def test_a_submission_that_cannot_be_handled_ends_its_task(known: bool) -> None:
-    from agentstack_services.orchestrator.conversation import Waiting
-
     event, conversation = submitted(), Conversation()
     if known:
-        conversation.handle(event, Trail(), lookup(RESEARCH), START)
-    lost = Waiting(task=event.task, workflow="research", client_message_id="m1")
+        conversation.handle(event, Trail(), START)
     conversation.outbox = []
-    assert conversation.fail(event.task, CONVERSATION, "why", lookup(RESEARCH), START, lost=lost)
+    assert conversation.fail(event.task, CONVERSATION, "why", START, lost=Trail())
     assert [(entry.type, entry.data["state"]) for entry in conversation.outbox] == [(TaskFinished.TYPE, "failed")]
-    assert not conversation.fail(event.task, CONVERSATION, "why", lookup(RESEARCH), START, lost=lost)
+    assert not conversation.fail(event.task, CONVERSATION, "why", START, lost=Trail())

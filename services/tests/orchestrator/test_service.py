@@ -18,8 +18,8 @@ from agentstack_services.domain.messages import RunStep, TaskFinished, TaskSubmi
 from agentstack_services.orchestrator.service import Orchestrator
 from agentstack_services.state_manager.projection import TaskView
 from agentstack_services.state_manager.service import StateManager
+from tests.doubles import CONVERSATION, RESEARCH, Crash, CrashAt, Faulty, Published, clock, pick
 
-from ..doubles import CONVERSATION, RESEARCH, Crash, CrashAt, Faulty, Published, clock, lookup, pick
 from .test_conversation import result, submitted
 
 
@@ -29,7 +29,7 @@ class World:
     def __init__(self, fault: Any = lambda place: None, *, replicas: int = 1, pause: Any = lambda: 0) -> None:
         self.state, self.log = MemoryState(), Published()
         state, bus = Faulty(self.state, fault, pause), Faulty(self.log, fault, pause)
-        self.replicas = [Orchestrator(state, bus, lookup(RESEARCH), clock=clock()) for _ in range(replicas)]
+        self.replicas = [Orchestrator(state, bus, clock=clock()) for _ in range(replicas)]
         self.handled: dict[str, int] = defaultdict(int)
 
     def waiting(self) -> list[Message]:
@@ -171,7 +171,7 @@ async def test_a_submission_that_fails_again_and_again_ends_its_task(readable: b
 
 async def test_the_whole_over_the_bus_in_memory() -> None:
     state, bus = MemoryState(), MemoryBus()
-    orchestrator = Orchestrator(state, bus, lookup(RESEARCH), clock=clock())
+    orchestrator = Orchestrator(state, bus, clock=clock())
     await orchestrator.handle(submitted().to_message(source="ingestion", trail=Trail()))
     commands = [message async for message in bus.read("tasks")]
     assert sorted(message.data["step"] for message in commands) == ["aside", "plan"]

@@ -15,6 +15,7 @@ from agentstack_runtime.state.memory import MemoryState
 from agentstack_services.domain.ids import task_name, task_of_message
 from agentstack_services.domain.messages import TaskSubmitted, Trail
 from agentstack_services.state_manager.main import READERS, application
+from tests.doubles import RESEARCH
 
 TASK = task_of_message("c1", "m1")
 
@@ -34,7 +35,7 @@ class Kept:
 
 
 def event() -> Message:
-    submitted = TaskSubmitted(conversation="c1", task=TASK, workflow="w", client_message_id="m1", text="Grüße")
+    submitted = TaskSubmitted(conversation="c1", task=TASK, definition=RESEARCH, client_message_id="m1", text="Grüße")
     return submitted.to_message(source="ingestion", trail=Trail())
 
 

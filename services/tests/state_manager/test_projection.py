@@ -20,9 +20,8 @@ from agentstack_services.domain.messages import (
 from agentstack_services.state_manager.archive import LogArchive
 from agentstack_services.state_manager.projection import TaskView, fold
 from agentstack_services.state_manager.service import StateManager
-
-from ..doubles import CONVERSATION, START, Published
-from ..orchestrator.test_conversation import submitted
+from tests.doubles import CONVERSATION, START, Published
+from tests.orchestrator.test_conversation import submitted
 
 SUBMITTED = submitted()
 OF = {"conversation": CONVERSATION, "task": SUBMITTED.task}
