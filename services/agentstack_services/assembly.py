@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from agentstack_runtime.bus import Bus, Consumer, Message, Unavailable
@@ -29,8 +30,10 @@ class Service:
     bus: Bus
 
     @classmethod
-    def connect(cls, contract: Contract) -> Service:
+    def connect(cls, contract: Contract, *, prefix: str = "conversation", ttl: timedelta | None = None) -> Service:
         """Return the service with Redis and Kafka. Nothing is sent yet: readiness tells whether they answer.
+
+        `prefix` is what the keys in Redis begin with, `ttl` how long values live; a conversation's time if absent.
 
         Raises:
             ContractError: the stack injected no Redis or no Kafka.
@@ -48,7 +51,7 @@ class Service:
 
         return cls(
             contract=contract,
-            state=RedisState(contract.redis),
+            state=RedisState(contract.redis, prefix=prefix, ttl=ttl),
             bus=KafkaBus(contract.kafka, client_id=contract.pod_name),
         )
 

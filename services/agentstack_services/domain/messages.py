@@ -91,7 +91,7 @@ class TaskSubmitted(Payload):
     TYPE: ClassVar[str] = "dev.agentstack.task.submitted"
 
     definition: Workflow
-    """The workflow as it was then: whoever gives out the steps may not have read a file that is new, or has newer ones."""
+    """The workflow as it was then. Whoever gives out the steps may not have a new file yet, or has a newer one."""
     client_message_id: str
     text: str
     """What the client asks. It stands in the log, since the log is what a task can be made again from."""

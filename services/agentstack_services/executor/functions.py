@@ -28,4 +28,5 @@ def pick_lines(arguments: Mapping[str, str]) -> JsonValue:
     wanted = arguments.get("containing", "").lower()
     lines = dict.fromkeys(line.strip() for line in arguments["text"].splitlines() if wanted in line.lower())
     lines.pop("", None)
-    return list(lines)[: int(first) if first else None]
+    kept: list[JsonValue] = [*lines]
+    return kept[: int(first) if first else None]

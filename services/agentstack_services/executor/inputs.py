@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from typing import Final
+from typing import Final, cast
 
 from pydantic import JsonValue
 
@@ -76,7 +76,6 @@ class Inputs:
         for _ in range(max(1, round(self._patience / LOOK))):
             saved = await self._state.get(command.conversation, name)
             if saved is not None:
-                value: JsonValue = saved.value
-                return value
+                return cast(JsonValue, saved.value)
             await asyncio.sleep(LOOK)
         raise StepFailed(f"{what} is missing in Redis", retryable=False)

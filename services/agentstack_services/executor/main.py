@@ -14,6 +14,7 @@ from .steps.agent import AgentStep
 from .steps.code import CodeStep, registered
 from .steps.http import HttpStep
 from .steps.model import ModelStep
+from .steps.work import Kinds
 
 log = get_logger(__name__)
 
@@ -29,7 +30,7 @@ def build(contract: Contract, service: Service | None = None) -> Process:
     asks_agents = AgentStep(contract.agents)
     calls_urls = HttpStep()
     calls_code = CodeStep(registered(), threads=contract.resilience.concurrency)
-    kinds = {ModelCall: asks_models, AgentCall: asks_agents, HttpCall: calls_urls, CodeCall: calls_code}
+    kinds: Kinds = {ModelCall: asks_models, AgentCall: asks_agents, HttpCall: calls_urls, CodeCall: calls_code}
     executor = Executor(service.state, service.bus, kinds)
     consumer = service.consumer(executor.handle, on_dead_letter=executor.give_up)
     process = service.process(

@@ -32,7 +32,8 @@ def shaped(said: JsonValue, definition: Step, *, retryable: bool) -> JsonValue:
     if definition.output == "lines":
         lines = map(as_text, said) if isinstance(said, list) else as_text(said).splitlines()
         stripped = (_MARKER.sub("", line.strip()).strip() for line in lines)
-        return [line for line in stripped if line][: definition.limit]
+        kept: list[JsonValue] = [line for line in stripped if line]
+        return kept[: definition.limit]
     if definition.output == "json":
         value = _parsed(said, retryable) if isinstance(said, str) else said
         if not isinstance(value, list | dict):

@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from agentstack_runtime.bus import Bus, Message, Reject, Unavailable
 from agentstack_runtime.state import Conflict, Fenced, Lease, State
-from agentstack_runtime.telemetry import bind, get_logger
+from agentstack_runtime.telemetry import bind, continue_trace, current_traceparent, get_logger
 from agentstack_services.domain.ids import conversation_of_task, lock_name, output_name, task_name
 from agentstack_services.domain.messages import RESULTS, RunStep, StepResult, Trail, now, payload_of
 from agentstack_services.state_manager.projection import ENDED
@@ -66,8 +66,8 @@ class Executor:
         command = payload_of(message)
         if not isinstance(command, RunStep):
             return
-        with bind(correlation_id=message.correlation_id, task_id=command.task):
-            result = await self._result(command, message.traceparent)
+        with continue_trace(message.traceparent), bind(correlation_id=message.correlation_id, task_id=command.task):
+            result = await self._result(command)
             if result is not None:
                 await self._publish(result, message)
 
@@ -85,7 +85,7 @@ class Executor:
         if result is not None:
             await self._publish(result, message)
 
-    async def _result(self, command: RunStep, traceparent: str) -> StepResult | None:
+    async def _result(self, command: RunStep) -> StepResult | None:
         kept = await self._kept(command)
         if kept is not None:
             return kept
@@ -98,11 +98,11 @@ class Executor:
             kept = await self._kept(command)  # By whoever had the lock before.
             if kept is not None:
                 return kept
-            return await self._once(command, traceparent, lease)
+            return await self._once(command, lease)
 
-    async def _once(self, command: RunStep, traceparent: str, lease: Lease) -> StepResult | None:
+    async def _once(self, command: RunStep, lease: Lease) -> StepResult | None:
         """Do the step while the lock is held, the task runs and its time is not over."""
-        work = Work(command.id, {}, traceparent)
+        work = Work(command.id, {}, current_traceparent() or "")
         began = time.monotonic()
         step = asyncio.create_task(self._attempts(command, work))
         lost = asyncio.create_task(lease.lost.wait())

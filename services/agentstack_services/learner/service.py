@@ -39,10 +39,13 @@ class Learner:
         event = payload_of(message)
         if isinstance(event, StepResult) and event.workflow:
             await self._count(event.workflow, event.step, event.id, event.outcome, event.duration_seconds)
-        elif isinstance(event, TaskChanged) and event.workflow and event.state in ENDED:
-            # Without a duration the projection has not seen the beginning yet: a version that has follows.
-            if event.duration_seconds is not None:
-                await self._count(event.workflow, None, event.task, event.state, event.duration_seconds)
+        # Without a duration the projection has not seen the beginning yet: a version that has follows.
+        elif isinstance(event, TaskChanged) and event.workflow and event.duration_seconds is not None:
+            await self._count_end(event, event.duration_seconds)
+
+    async def _count_end(self, event: TaskChanged, seconds: float) -> None:
+        if event.state in ENDED:
+            await self._count(event.workflow, None, event.task, event.state, seconds)
 
     async def rates(self) -> Mapping[str, WorkflowRates]:
         """Return what is known of every workflow, by name.

@@ -62,7 +62,7 @@ def test_what_is_wrong_is_refused_by_its_place_and_never_repeated() -> None:
     data = {"conversation": CONVERSATION, "task": TASK, "workflow": 7, "client_message_id": "m1", "text": ["hunter2"]}
     with pytest.raises(Reject) as refused:
         payload_of(Message(type=TaskSubmitted.TYPE, data=data, key="k"))
-    assert str(refused.value) == f"{TaskSubmitted.TYPE}: wrong or missing: text, workflow"
+    assert str(refused.value) == f"{TaskSubmitted.TYPE}: wrong or missing: definition, text"
 
 
 def test_a_newer_version_may_say_more() -> None:

@@ -20,6 +20,7 @@ from agentstack_services.workflows.model import CodeCall, Step
 from tests.doubles import CONVERSATION, Published
 
 TASK = task_of_message(CONVERSATION, "m1")
+TRACE = f"00-{'1' * 32}-{'2' * 16}-01"
 TEXT = "the client's text"
 
 
@@ -88,7 +89,7 @@ class Bench:
 
 
 def message(command: RunStep) -> Message:
-    return command.to_message(source="orchestrator", trail=Trail(correlation_id="k", traceparent="00-t"))
+    return command.to_message(source="orchestrator", trail=Trail(correlation_id="k", traceparent=TRACE))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from agentstack_services.executor import service
 from agentstack_services.executor.steps import StepFailed, Work
 from tests.doubles import CONVERSATION, Crash, CrashAt, Faulty
 
-from .conftest import TASK, TEXT, Acting, Bench, command, message, until
+from .conftest import TASK, TEXT, TRACE, Acting, Bench, command, message, until
 
 
 async def test_a_step_is_done_kept_and_said(bench: Bench) -> None:
@@ -25,7 +25,7 @@ async def test_a_step_is_done_kept_and_said(bench: Bench) -> None:
     [result] = bench.results()
     assert (result.id, result.outcome, result.reason, result.items) == (run.id, "completed", None, None)
     assert kind.works[0].values == {"input": TEXT}
-    assert (kind.works[0].id, kind.works[0].traceparent) == (run.id, "00-t")
+    assert (kind.works[0].id, kind.works[0].traceparent) == (run.id, TRACE)
     assert await bench.kept(run) == {"output": "done", "result": result.model_dump(mode="json", exclude_none=True)}
     [said] = bench.bus.on("results")
     assert (said.id, said.key, said.correlation_id) == (run.id, CONVERSATION, "k")

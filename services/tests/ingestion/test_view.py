@@ -18,15 +18,15 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 OF = {"conversation": "c1", "task": "c1.x"}
 EVENTS = [
     TaskSubmitted(**OF, definition=RESEARCH, client_message_id="m1", text="hello"),
-    TaskStarted(**OF, workflow="w", steps=("a", "b"), deadline=START + timedelta(minutes=1)),
+    TaskStarted(**OF, workflow="research", steps=("a", "b"), deadline=START + timedelta(minutes=1)),
     StepStarted(**OF, step="a"),
     StepFinished(**OF, step="a", outcome="completed", duration_seconds=2),
     StepStarted(**OF, step="b", items=3),
     StepFinished(**OF, step="b", outcome="failed", reason="no luck"),
-    TaskFinished(**OF, workflow="w", state="failed", reason="step b: no luck"),
+    TaskFinished(**OF, workflow="research", state="failed", reason="step b: no luck"),
 ]
 TOLD = [
-    "workflow w began",
+    "workflow research began",
     "step a began",
     "step a completed after 2.0 s",
     "step b began, 3 times",
@@ -51,7 +51,7 @@ def test_whatever_a_stream_sees_of_the_way_it_tells_everything_once(order, again
     looked = [views[0], *(views[number] for number in sorted(seen) if number < len(views)), views[-1]]
     said = told(looked)
     # Where the events of the steps come before that of the task, its name is not known yet.
-    assert sorted(text.replace("workflow  began", "workflow w began") for text in said) == sorted(TOLD)
+    assert sorted(text.replace("workflow  began", "workflow research began") for text in said) == sorted(TOLD)
 
 
 def test_what_came_at_one_look_is_told_in_the_order_of_its_times():

@@ -15,6 +15,7 @@ from agentstack_runtime.bus.memory import MemoryBus
 from agentstack_runtime.state.memory import MemoryState
 from agentstack_services.domain.ids import input_name, task_name
 from agentstack_services.domain.messages import RunStep, TaskFinished, TaskSubmitted, Trail, payload_of
+from agentstack_services.orchestrator.conversation import Conversation
 from agentstack_services.orchestrator.service import Orchestrator
 from agentstack_services.state_manager.projection import TaskView
 from agentstack_services.state_manager.service import StateManager
@@ -148,17 +149,20 @@ async def test_what_ends_is_projected_and_a_second_time_changes_nothing() -> Non
 
 
 @pytest.mark.parametrize("readable", [True, False])
-async def test_a_submission_that_fails_again_and_again_ends_its_task(readable: bool) -> None:
+async def test_a_submission_that_fails_again_and_again_ends_its_task(
+    readable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bus, event = Published(), submitted()
 
-    def broken(name: str) -> None:
+    def broken(*_: Any) -> None:
         raise RuntimeError("a bug")
 
-    orchestrator = Orchestrator(MemoryState(), bus, broken, clock=clock())
+    orchestrator = Orchestrator(MemoryState(), bus, clock=clock())
     message = event.to_message(source="ingestion", trail=Trail(correlation_id="k"))
     if not readable:
         message = Message(type=message.type, data={}, key=message.key, id=message.id, subject=message.subject)
-    with pytest.raises(Exception, match="a bug" if readable else "missing"):
+    with monkeypatch.context() as patched, pytest.raises(Exception, match="a bug" if readable else "missing"):
+        patched.setattr(Conversation, "handle", broken)
         await orchestrator.handle(message)
     await orchestrator.give_up(message, "RuntimeError")
     [end] = bus.on("events")
