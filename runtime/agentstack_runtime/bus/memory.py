@@ -146,6 +146,7 @@ class MemorySubscription:
         self.assigned: frozenset[Partition] = frozenset()
         self.paused: frozenset[Partition] = frozenset()
         self._bus = bus
+        self._leaving: frozenset[Partition] = frozenset()
         self._positions: dict[Partition, int] = {}
         self._revoked: Revoked | None = None
 
@@ -166,7 +167,7 @@ class MemorySubscription:
         return self._take(limit)
 
     def _open(self) -> list[Partition]:
-        return [] if self._bus.down else sorted(self.assigned - self.paused)
+        return [] if self._bus.down else sorted(self.assigned - self.paused - self._leaving)
 
     def _any(self) -> bool:
         return any(self._positions[p] < len(self._bus.records(p)) for p in self._open())
@@ -198,7 +199,10 @@ class MemorySubscription:
     async def lose(self, partitions: frozenset[Partition]) -> None:
         """Take `partitions` from this member, which may commit what it did."""
         if partitions and self._revoked and not self.gone:
+            # A member polls no more while it gives up partitions.
+            self._leaving = partitions
             self._commit(await self._revoked(partitions, False))
+            self._leaving = frozenset()
         self.assigned -= partitions
 
     def gain(self, partitions: frozenset[Partition]) -> None:
@@ -210,8 +214,7 @@ class MemorySubscription:
     async def close(self) -> None:
         """See `Subscription.close`."""
         if not self.gone:
-            if self.assigned and self._revoked:
-                self._commit(await self._revoked(self.assigned, False))
+            await self.lose(self.assigned)
             self.gone = True
             await self._bus._rebalance(self.group)
 

@@ -34,6 +34,8 @@ class Watched(dict[tuple[str, Partition], int]):
 
     def __setitem__(self, key: tuple[str, Partition], offset: int) -> None:
         self.world.look(key[1], offset)
+        if offset < self.get(key, 0):
+            self.world.passed.append(f"{key[1]}: back from {self[key]} to {offset}")
         super().__setitem__(key, offset)
 
 
@@ -112,7 +114,7 @@ class World:
             await task
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     keys=st.lists(st.sampled_from("abcd"), min_size=1, max_size=24),
     attempts=st.lists(ATTEMPTS, max_size=24),
