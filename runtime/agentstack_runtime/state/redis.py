@@ -54,6 +54,7 @@ _TRANSIENT: Final = (
     errors.OutOfMemoryError,
     OSError,
     TimeoutError,
+    IndexError,  # From inside redis-py, where no node of the cluster has slots yet.
 )
 _TRANSIENT_CODES: Final = ("CLUSTERDOWN", "MASTERDOWN", "LOADING", "MISCONF", "NOREPLICAS", "UNBLOCKED", "FAILOVER")
 
@@ -247,11 +248,13 @@ class RedisState:
 
     async def _ask(self, call: Callable[[_Client], Awaitable[T]]) -> T:
         """Return what `call` does, tried again for a while where Redis does not answer."""
-        end = time.monotonic() + self._patience
+        end, reason = time.monotonic() + self._patience, ""
         while True:
             try:
                 async with asyncio.timeout(max(0.0, end - time.monotonic())):
                     return await call(await self._connected())
+            except TimeoutError as error:  # Ours: what was wrong before says more.
+                reason = reason or _reason(error)
             except _TRANSIENT as error:
                 reason = _reason(error)
             except errors.ResponseError as error:
@@ -340,5 +343,7 @@ def _reason(error: Exception) -> str:
         return "it has no memory left"
     if isinstance(error, TimeoutError | errors.TimeoutError):
         return "it does not answer in time"
+    if isinstance(error, IndexError):
+        return "the cluster is not formed yet"
     code = str(error).partition(" ")[0]
     return code if code in _TRANSIENT_CODES else f"it cannot be reached ({type(error).__name__})"

@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from socket import socket
@@ -196,19 +196,34 @@ async def test_thousands_listen_over_one_connection(cluster: Cluster, state: Sta
     assert sorted(woken) == sorted(names)
 
 
-async def test_a_single_redis_will_do(tmp_path: Path) -> None:
+@contextmanager
+def server(folder: Path, *flags: str) -> Iterator[RedisState]:
     with closing(socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        ["redis-server", "--port", str(port), "--dir", str(tmp_path), "--save", ""], stdout=subprocess.DEVNULL
+    if "--cluster-enabled" in flags:
+        flags += ("--cluster-port", str(port + 1))
+    running = subprocess.Popen(
+        ["redis-server", "--port", str(port), "--dir", str(folder), "--save", "", *flags], stdout=subprocess.DEVNULL
     )
     try:
-        state = RedisState(Redis(url=SecretStr(f"redis://127.0.0.1:{port}"), host="127.0.0.1", port=port))
+        login = Redis(url=SecretStr(f"redis://127.0.0.1:{port}"), host="127.0.0.1", port=port)
+        yield RedisState(login, patience=timedelta(seconds=3))
+    finally:
+        running.kill()
+        running.wait()
+
+
+async def test_a_single_redis_will_do(tmp_path: Path) -> None:
+    with server(tmp_path) as state:
         assert await state.append("c", "a", 1) == 1
         async with state.lock("c", "l", lease=timedelta(seconds=2)) as lease:
             assert await state.put("c", "x", 1, fence=lease, expected=0) == 1
         await state.close()
-    finally:
-        server.kill()
-        server.wait()
+
+
+async def test_a_cluster_that_is_not_formed_yet_is_waited_for(tmp_path: Path) -> None:
+    with server(tmp_path, "--cluster-enabled", "yes") as state:
+        with pytest.raises(Unavailable, match=r"not formed yet|CLUSTERDOWN"):
+            await state.get("c", "x")
+        await state.close()
