@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from .protocol import JSON, VALUE_BYTES, Conflict, Fenced, Lease, Versioned, checked, encoded
+from .protocol import JSON, VALUE_BYTES, Changes, Conflict, Fenced, Lease, Versioned, checked, encoded
 
 
 @dataclass
@@ -133,13 +133,13 @@ class MemoryState:
                 del self._locks[key]
 
     @asynccontextmanager
-    async def changes(self, conversation: str) -> AsyncIterator[_Changes]:
+    async def changes(self, conversation: str) -> AsyncIterator[Changes]:
         """See `State.changes`."""
         checked(conversation)
         changed = asyncio.Event()
         self._listeners[conversation].add(changed)
         try:
-            yield _Changes(changed)
+            yield Changes(changed)
         finally:
             self._listeners[conversation].discard(changed)
 
@@ -178,18 +178,3 @@ class MemoryState:
             raise Conflict(f"version {kept.version}, not {expected}")
         self._values[key] = _Value(text, kept.version + 1, token, now + ttl)
         return kept.version + 1
-
-
-class _Changes:
-    def __init__(self, changed: asyncio.Event) -> None:
-        self._changed = changed
-
-    async def wait(self, seconds: float) -> bool:
-        """See `Changes.wait`."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        except TimeoutError:
-            return False
-        self._changed.clear()
-        return True

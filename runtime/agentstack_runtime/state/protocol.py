@@ -47,15 +47,24 @@ class Lease:
     """Set as soon as it is known, or has to be feared, that the lock is no longer held."""
 
 
-class Changes(Protocol):
+class Changes:
     """Wakes whoever waits for values of one conversation that are written with `notify`."""
+
+    def __init__(self, changed: asyncio.Event) -> None:
+        self._changed = changed
 
     async def wait(self, seconds: float) -> bool:
         """Wait for a change since the last call, at most so long; return whether there was one.
 
         A hint: a change may be missed while the connection is down, so look at the value from time to time anyway.
         """
-        ...
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        self._changed.clear()
+        return True
 
 
 class State(Protocol):

@@ -30,7 +30,7 @@ from redis.backoff import ExponentialBackoff
 
 from agentstack_runtime.errors import Unavailable
 
-from .protocol import JSON, VALUE_BYTES, Conflict, Fenced, Lease, Versioned, checked, encoded
+from .protocol import JSON, VALUE_BYTES, Changes, Conflict, Fenced, Lease, Versioned, checked, encoded
 from .wakeups import Wakeups
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class RedisState:
                 await self._run(_RELEASE, keys[:1], me)
 
     @asynccontextmanager
-    async def changes(self, conversation: str) -> AsyncIterator[_Changes]:
+    async def changes(self, conversation: str) -> AsyncIterator[Changes]:
         """See `State.changes`."""
         checked(conversation)
         if self._wakeups is None:
@@ -185,7 +185,7 @@ class RedisState:
         channel = self._channel(conversation)
         changed = await self._wakeups.add(channel)
         try:
-            yield _Changes(changed)
+            yield Changes(changed)
         finally:
             await self._wakeups.remove(channel, changed)
 
@@ -310,21 +310,6 @@ class RedisState:
 
     def _channel(self, conversation: str) -> str:
         return self._key(conversation, "changes")
-
-
-class _Changes:
-    def __init__(self, changed: asyncio.Event) -> None:
-        self._changed = changed
-
-    async def wait(self, seconds: float) -> bool:
-        """See `Changes.wait`."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        except TimeoutError:
-            return False
-        self._changed.clear()
-        return True
 
 
 def _checkpoint(conversation: str) -> str:
