@@ -11,7 +11,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from .protocol import JSON, VALUE_BYTES, Conflict, Fenced, Lease, Versioned, checked, encoded
+from .protocol import (
+    JSON,
+    VALUE_BYTES,
+    Changed,
+    Conflict,
+    Fenced,
+    Lease,
+    Versioned,
+    checked,
+    checked_fence,
+    checked_id,
+    checked_lease,
+    checked_range,
+    encoded,
+)
 
 
 @dataclass
@@ -53,11 +67,12 @@ class MemoryState:
         self._values: dict[tuple[str, str], _Value] = {}
         self._locks: dict[tuple[str, str], _Held] = {}
         self._tokens: dict[tuple[str, str], int] = defaultdict(int)
-        self._listeners: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._listeners: dict[str, set[Changed]] = defaultdict(set)
 
     async def append(self, conversation: str, message_id: str, message: JSON, *, expected: int | None = None) -> int:
         """See `State.append`."""
         checked(conversation)
+        checked_id(message_id)
         text, now = encoded(message, self._value_bytes), self._clock()
         kept = self._messages.get(conversation)
         if kept is None or kept.until <= now:
@@ -75,6 +90,7 @@ class MemoryState:
     async def messages(self, conversation: str, *, after: int = 0, limit: int | None = None) -> list[JSON]:
         """See `State.messages`."""
         checked(conversation)
+        checked_range(after, limit)
         kept = self._messages.get(conversation)
         if kept is None or kept.until <= self._clock():
             return []
@@ -92,10 +108,11 @@ class MemoryState:
     ) -> int:
         """See `State.put`."""
         checked(conversation, name)
+        checked_fence(conversation, fence)
         version = self._write((conversation, f"value {name}"), value, expected, fence, self._conversation_ttl)
         if notify:
-            for listener in self._listeners[conversation]:
-                listener.set()
+            for listener in self._listeners.get(conversation, ()):
+                listener.event.set()
         return version
 
     async def get(self, conversation: str, name: str) -> Versioned | None:
@@ -106,6 +123,7 @@ class MemoryState:
     async def save(self, conversation: str, checkpoint: JSON, *, expected: int, fence: Lease | None = None) -> int:
         """See `State.save`."""
         checked(conversation)
+        checked_fence(conversation, fence)
         return self._write((conversation, "checkpoint"), checkpoint, expected, fence, self._checkpoint_ttl)
 
     async def load(self, conversation: str) -> Versioned | None:
@@ -117,6 +135,7 @@ class MemoryState:
     async def lock(self, conversation: str, name: str, *, lease: timedelta) -> AsyncIterator[Lease]:
         """See `State.lock`."""
         checked(conversation, name)
+        checked_lease(lease)
         key = (conversation, name)
         while (held := self._locks.get(key)) is not None and held.until > self._clock():
             await asyncio.sleep(0.001)
@@ -133,15 +152,17 @@ class MemoryState:
                 del self._locks[key]
 
     @asynccontextmanager
-    async def changes(self, conversation: str) -> AsyncIterator[_Changes]:
+    async def changes(self, conversation: str) -> AsyncIterator[Changed]:
         """See `State.changes`."""
         checked(conversation)
-        changed = asyncio.Event()
+        changed = Changed()
         self._listeners[conversation].add(changed)
         try:
-            yield _Changes(changed)
+            yield changed
         finally:
             self._listeners[conversation].discard(changed)
+            if not self._listeners[conversation]:
+                del self._listeners[conversation]
 
     async def ping(self) -> None:
         """See `State.ping`."""
@@ -151,13 +172,15 @@ class MemoryState:
 
     async def _renew(self, got: Lease, seconds: float) -> None:
         key = (got.conversation, got.name)
-        while True:
-            await asyncio.sleep(seconds / 3)
-            held = self._locks.get(key)
-            if held is None or held.token != got.token or held.until <= self._clock():
-                got.lost.set()
-                return
-            held.until = self._clock() + seconds
+        try:
+            while True:
+                await asyncio.sleep(seconds / 3)
+                held = self._locks.get(key)
+                if held is None or held.token != got.token or held.until <= self._clock():
+                    return
+                held.until = self._clock() + seconds
+        finally:
+            got.lost.set()
 
     def _read(self, key: tuple[str, str]) -> Versioned | None:
         kept = self._values.get(key)
@@ -178,18 +201,3 @@ class MemoryState:
             raise Conflict(f"version {kept.version}, not {expected}")
         self._values[key] = _Value(text, kept.version + 1, token, now + ttl)
         return kept.version + 1
-
-
-class _Changes:
-    def __init__(self, changed: asyncio.Event) -> None:
-        self._changed = changed
-
-    async def wait(self, seconds: float) -> bool:
-        """See `Changes.wait`."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        except TimeoutError:
-            return False
-        self._changed.clear()
-        return True
