@@ -147,6 +147,7 @@ class MemoryState:
             yield got
         finally:
             renewing.cancel()
+            got.lost.set()
             held = self._locks.get(key)
             if held is not None and held.token == got.token:
                 del self._locks[key]

@@ -155,6 +155,7 @@ class RedisState:
             yield held
         finally:
             renewing.cancel()
+            held.lost.set()
             await self._release(keys, me)
 
     @asynccontextmanager

@@ -94,6 +94,11 @@ class Cluster:
                         return int(address.partition("@")[0].rpartition(":")[2])
         raise AssertionError("no master has the slot")
 
+    def replica_of(self, port: int) -> int:
+        """Return the port of the one replica of the master at `port`."""
+        line = self.cli(port, "info", "replication").partition("slave0:")[2].splitlines()[0]
+        return int(dict(part.split("=") for part in line.split(","))["port"])
+
     def kill(self, port: int) -> None:
         self.nodes[port].kill()
         self.nodes[port].wait()
