@@ -10,7 +10,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-u
 ENGINE_AND_CLUSTER := $(patsubst %,tests/engine/test_%.py,lifecycle protection replicas kinds release live)
 
 .DEFAULT_GOAL := help
-.PHONY: help preview test lint unit test-cluster chaos bench schema lock clean
+.PHONY: help preview test lint unit services test-cluster demo chaos bench schema lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,7 +18,7 @@ help: ## List the targets
 preview: $(VENV)/runtime ## Compute, check and sum up the whole stack: make preview ENV=dev|staging|prod
 	@$(BIN)/agentstack preview $(ENV)
 
-test: lint unit ## Lint, check types, and run every test that needs no cluster
+test: lint unit services ## Lint, check types, and run every test that needs no cluster
 
 lint: $(VENV)/dev ## ruff, mypy --strict, which room imports which, and whether generated files are current
 	$(BIN)/ruff check .
@@ -31,6 +31,15 @@ lint: $(VENV)/dev ## ruff, mypy --strict, which room imports which, and whether 
 unit: $(VENV)/dev ## The tests alone
 	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder --durations=20 \
 		$(addprefix --ignore=,tests/cluster tests/chaos $(ENGINE_AND_CLUSTER))
+
+services: ## The same for the runtime library and the services, which have requirements of their own
+	$(MAKE) --directory=services test
+	$(MAKE) --directory=runtime test VENV=../services/.venv
+
+demo: $(VENV)/runtime ## Deploy dev to the cluster of KUBECONFIG (DEPLOY=no: it is there), send it a task, show what becomes of it
+	@$(MAKE) --silent --directory=services .venv/dev
+	@$(if $(filter no,$(DEPLOY)),,$(BIN)/agentstack preview dev --with-dev-secrets >/dev/null)
+	@services/.venv/bin/python services/demo.py $(if $(filter no,$(DEPLOY)),,build/dev)
 
 test-cluster: $(VENV)/dev ## Deploy dev to the cluster of KUBECONFIG (by kubectl, and by pulumi if on PATH), test it, remove it
 	$(BIN)/python -m pytest --durations=20 tests/cluster
@@ -48,9 +57,11 @@ schema: $(VENV)/runtime ## Write the JSON Schemas that editors read, and the rul
 lock: $(VENV)/dev ## Pin the newest allowed versions of all dependencies, with hashes
 	$(COMPILE) --upgrade --build-deps-for=editable --output-file=requirements.txt pyproject.toml
 	$(COMPILE) --upgrade --extra=dev --constraint=requirements.txt --output-file=requirements-dev.txt pyproject.toml
+	$(MAKE) --directory=runtime lock
+	$(MAKE) --directory=services lock
 
 clean: ## Remove everything that these targets made
-	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) {runtime,services}/.venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
 $(VENV)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -24,6 +24,8 @@ OBJECT: Final = "workflows"
 # https://kubernetes.io/docs/concepts/configuration/configmap/#motivation
 _LARGEST: Final = 1024 * 1024
 """Bytes that a ConfigMap holds."""
+_LONGEST: Final = 256 * 1024
+"""Bytes of one workflow. It goes with each task into Kafka, whose messages have 1 MiB, beside the client's text."""
 _SERVICE_PORT: Final = 80
 """The port of every agent's Service."""
 
@@ -44,7 +46,7 @@ def workflow_mistakes(
         for name in users:
             path = ("agents", name, "uses", agents[name].uses.index("workflows"))
             yield Problem(path, "there are no workflows", "write `workflows/NAME.yaml`, or remove it")
-    rules = _Rules(workflows, agents, disabled, stack, users)
+    rules = _Rules(workflows, agents, disabled, stack)
     for name, workflow in workflows.items():
         if workflow.timeout > stack.redis.checkpoint_ttl:
             yield Problem(
@@ -56,8 +58,12 @@ def workflow_mistakes(
         for step, content in workflow.steps.items():
             yield from (problem.below("workflows", name, "steps", step) for problem in rules.of(content))
     sizes = {name: len(document(name, workflow).encode()) for name, workflow in workflows.items()}
-    if (total := sum(sizes.values())) > _LARGEST:
-        largest = max(sizes, key=lambda name: sizes[name])
+    largest = max(sizes, key=lambda name: sizes[name], default="")
+    too_long = [name for name, size in sizes.items() if size > _LONGEST]
+    for name in too_long:
+        what = f"has {sizes[name]:,} bytes, and {_LONGEST:,} fit into the event that begins a task"
+        yield Problem(("workflows", name), what, "shorten its texts")
+    if (total := sum(sizes.values())) > _LARGEST and not too_long:
         what = f"all workflows together have {total:,} bytes, and a ConfigMap holds {_LARGEST:,}"
         yield Problem(("workflows", largest), what, "shorten this one, which is the largest")
 
@@ -70,8 +76,6 @@ class _Rules:
     agents: Mapping[str, AgentSettings]
     disabled: Collection[str]
     stack: Sections
-    users: Collection[str]
-    """The agents that use workflows: those that give out the steps are among them."""
 
     def of(self, step: Step) -> Iterator[Problem]:
         """Yield the mistakes of one step, with paths that begin at it."""
@@ -80,9 +84,9 @@ class _Rules:
             remedy = suggestion(step.topic, kafka.topics, "declare it under `kafka.topics`")
             yield Problem(("topic",), f"unknown topic `{step.topic}`", remedy)
             return
-        if not any(step.topic in self.agents[user].produces for user in self.users):
-            what = f"no agent with `uses: [workflows]` produces `{step.topic}`, so that nobody would give the step out"
-            yield Problem(("topic",), what, "add it to `produces` of the one that does")
+        if not any(step.topic in agent.produces for agent in self.agents.values()):
+            what = f"no agent produces `{step.topic}`, so that nobody would give the step out"
+            yield Problem(("topic",), what, "add it to `produces` of the one that does, such as the orchestrator")
         doers = {name: agent for name, agent in self.agents.items() if step.topic in agent.consumes}
         if not doers:
             consumed = {topic for agent in self.agents.values() for topic in agent.consumes}

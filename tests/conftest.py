@@ -14,21 +14,27 @@ SPREAD = (
 )
 """Long modules whose tests share hardly anything, so that each may run anywhere.
 
-Not those of Redis: they load servers, and miss their times beside each other; each restore of a backup starts a server
-whose bus port is 10000, as in a pod of its own.
+Not those of Redis' backups: each restore starts a server whose bus port is 10000, as in a pod of its own.
 """
 
 
-class Scheduling(LoadScopeScheduling):
-    """Keeps a module's tests in one process, which starts its servers and renders its stacks once for all of them.
+TOGETHER = (
+    r"tests/manifests/.*\[(dev|staging|prod|everything)\b",
+    r"tests/binaries/test_redis\.py::.*\[([\w.-]+)\]",
+)
+"""What shares more than a module does: an environment's manifests, of all modules of tests/manifests. And, the longest,
+the tests of one of Redis' engines, which share nothing with another's."""
 
-    An environment's manifests serve all modules of tests/manifests, whose tests are kept together by environment.
-    """
+
+class Scheduling(LoadScopeScheduling):
+    """Keeps a module's tests in one process, which starts its servers and renders its stacks once for all of them."""
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
-        rendered = re.match(r"tests/manifests/.*\[(dev|staging|prod|everything)\b", nodeid)
-        return nodeid if module in SPREAD else rendered[1] if rendered else module
+        if module in SPREAD:
+            return nodeid
+        together = next(filter(None, (re.match(pattern, nodeid) for pattern in TOGETHER)), None)
+        return together[1] if together else module
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:

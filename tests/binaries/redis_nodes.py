@@ -513,9 +513,12 @@ class Load:
 
 
 def eventually(condition: Callable[[], bool], seconds: float, what: str) -> float:
-    """Wait until the condition holds, and return how long that took."""
+    """Wait until the condition holds, and return how long that took.
+
+    `seconds` are those of an idle machine: another test that loads its servers may take half of this one.
+    """
     began = time.monotonic()
     while not condition():
-        assert time.monotonic() - began < seconds, f"not in {seconds} s: {what}"
+        assert time.monotonic() - began < 2 * seconds, f"not in {2 * seconds} s: {what}"
         time.sleep(0.1)
     return time.monotonic() - began

@@ -356,7 +356,7 @@ def test_without_the_folder_there_are_no_workflows(tmp_path: Path) -> None:
         (
             "{model: {prompt: x}, topic: slow-tasks}",
             {"consumes": ["tasks", "slow-tasks"]},
-            "topic: no agent with `uses: [workflows]` produces `slow-tasks`, so that nobody would give the step out",
+            "topic: no agent produces `slow-tasks`, so that nobody would give the step out",
         ),
         ("{model: {prompt: x}, timeout: 4m}", {}, "timeout: with its retries the step may take 723s, and `shutdown"),
         (
@@ -451,17 +451,25 @@ def test_an_agent_that_is_not_enabled_does_nothing(tmp_path: Path) -> None:
     assert found.endswith("steps.a.agent.name: `helper` is not enabled here: enable it, or drop the step")
 
 
-def test_all_of_them_fit_into_a_config_map(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("files", "steps", "message"),
+    [
+        (1, 5, "workflows.long0: has 301,"),
+        (5, 4, "and a ConfigMap holds 1,048,576: shorten this one, which is the largest"),
+    ],
+)
+def test_they_fit_into_an_event_and_a_config_map(tmp_path: Path, files: int, steps: int, message: str) -> None:
     environment = project(tmp_path, "name: w\nsteps:\n  a: {model: {prompt: x}}\n")
-    steps = {
-        f"a{number}": {"http": {"url": "http://helper/", "method": "POST", "body": "x" * 60_000}}
-        for number in range(18)
-    }
-    content = {"name": "long", "timeout": "1d", "steps": steps}
-    (tmp_path / "workflows" / "long.yaml").write_text(yaml.safe_dump(content))
+    for file in range(files):
+        long = {
+            f"a{number}": {"http": {"url": "http://helper/", "method": "POST", "body": "x" * 60_000}}
+            for number in range(steps)
+        }
+        content = {"name": f"long{file}", "timeout": "1d", "steps": long}
+        (tmp_path / "workflows" / f"long{file}.yaml").write_text(yaml.safe_dump(content))
     (found,) = refused(environment, agents={"executor": {"calls": ["helper"]}})
-    assert found.startswith("workflows/long.yaml:")
-    assert "and a ConfigMap holds 1,048,576: shorten this one, which is the largest" in found
+    assert found.startswith("workflows/long")
+    assert message in found
 
 
 def test_using_workflows_needs_some(tmp_path: Path) -> None:

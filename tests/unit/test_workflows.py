@@ -158,7 +158,7 @@ def test_credentials_stay_behind_environments(workflow: dict[str, Any], job: dic
         assert "environment" not in job
         return
     assert not triggers(workflow) & {"workflow_run", "issue_comment"}
-    assert "vars.DEPLOYMENTS == 'on'" in job.get("if", "") or "needs" in job
+    assert re.search(r"vars\.(DEPLOYMENTS|RELEASES) == 'on'", job.get("if", "")) or "needs" in job
     if "pull_request" in triggers(workflow):
         assert job["environment"].startswith("preview-")
         assert OWN_BRANCH in job["if"]

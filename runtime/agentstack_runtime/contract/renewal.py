@@ -27,7 +27,8 @@ async def watch(
 ) -> None:
     """Call `on_change` with each new contract, until cancelled. Returns at once where nothing is a file.
 
-    A state that does not add up, such as one half of two volumes, is named in the log once; the old one stays.
+    A state that does not add up, such as one half of two volumes, or that `on_change` refuses with a ContractError, is
+    named in the log once; the old one stays.
     """
     if not config.is_dir() and not secrets.is_dir():
         return
@@ -36,13 +37,12 @@ async def watch(
     while True:
         try:
             contract = load(environ, config=config, secrets=secrets)
+            if current is not None and contract != current:
+                await on_change(contract)
         except (ContractError, OSError) as error:
             if str(error) != complaint:
                 complaint = str(error)
                 _log.warning("the renewed configuration is not used: %s", complaint.replace("\n", "; "))
         else:
-            complaint = ""
-            if current is not None and contract != current:
-                await on_change(contract)
-            current = contract
+            complaint, current = "", contract
         await asyncio.sleep(interval)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from datetime import timedelta
 
@@ -11,6 +12,9 @@ from .protocol import Answer, Chunk, Prompt
 BACKEND = "echo"
 LABEL = "[echo]"
 """Every answer begins with it, so that nobody takes it for a model's."""
+
+
+_WORD = re.compile(r"\s*\S+")
 
 
 class Echo:
@@ -27,7 +31,7 @@ class Echo:
         """Answer at once; bounded by `max_output_tokens` words, the label included."""
         words, asked = _words(prompt)
         return Answer(
-            text=" ".join(words),
+            text="".join(words),
             model=prompt.model or self._model,
             backend=BACKEND,
             input_tokens=sum(len(turn["content"].split()) for turn in prompt.messages),
@@ -38,11 +42,10 @@ class Echo:
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
         """Answer word by word; the chunks together are the text of `complete`."""
         answer = await self.complete(prompt)
-        first, *rest = answer.text.split(" ")
-        yield Chunk(text=first)
-        for word in rest:
-            await asyncio.sleep(self._pause)
-            yield Chunk(text=f" {word}")
+        for number, word in enumerate(_words(prompt)[0]):
+            if number:
+                await asyncio.sleep(self._pause)
+            yield Chunk(text=word)
         yield Chunk(text="", answer=answer)
 
     async def close(self) -> None:
@@ -51,5 +54,6 @@ class Echo:
 
 def _words(prompt: Prompt) -> tuple[list[str], int]:
     said = next((turn["content"] for turn in reversed(prompt.messages) if turn["role"] == "user"), "")
-    words = [LABEL, *said.split()]
+    # Each with the space before it: lines stay lines.
+    words = [LABEL, *_WORD.findall(f" {said.strip()}" if said.strip() else "")]
     return words[: prompt.max_output_tokens], len(words)

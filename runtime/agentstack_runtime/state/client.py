@@ -41,6 +41,7 @@ _TRANSIENT: Final = (
     errors.OutOfMemoryError,
     OSError,
     TimeoutError,
+    IndexError,  # From inside redis-py, where no node of the cluster has slots yet.
 )
 _TRANSIENT_CODES: Final = ("CLUSTERDOWN", "MASTERDOWN", "LOADING", "MISCONF", "NOREPLICAS", "UNBLOCKED", "FAILOVER")
 
@@ -98,7 +99,7 @@ class Client:
         Raises:
             Unavailable: Redis did not answer for as long as the patience lasts, or it refuses the user.
         """
-        end = time.monotonic() + self._patience
+        end, reason = time.monotonic() + self._patience, ""
         while True:
             try:
                 async with asyncio.timeout(max(0.0, end - time.monotonic())):
@@ -109,6 +110,8 @@ class Client:
             except errors.NoPermissionError:
                 # Not the work's fault, and nothing that a moment changes.
                 raise Unavailable("Redis: the user has no right to it; look at the agent's `redisKeys`") from None
+            except TimeoutError as error:  # Ours: what was wrong before says more.
+                reason = reason or _reason(error)
             except _TRANSIENT as error:
                 reason = _reason(error)
             except errors.ResponseError as error:
@@ -186,5 +189,7 @@ def _reason(error: Exception) -> str:
         return "it has no memory left"
     if isinstance(error, TimeoutError | errors.TimeoutError):
         return "it does not answer in time"
+    if isinstance(error, IndexError):
+        return "the cluster is not formed yet"
     code = str(error).partition(" ")[0]
     return code if code in _TRANSIENT_CODES else f"it cannot be reached ({type(error).__name__})"

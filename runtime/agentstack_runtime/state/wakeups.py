@@ -12,15 +12,14 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from agentstack_runtime.errors import Unavailable
-
 from .protocol import Changed
 
 _AGAIN: Final = 0.5
 """Seconds before another attempt to connect."""
 _QUIET: Final = 5.0
 """Seconds without a word until the node is asked whether it is there, and then until it counts as gone."""
-_FAILED: Final = (RedisError, OSError, Unavailable)
+_FAILED: Final = (RedisError, OSError, IndexError)
+"""The last one comes from redis-py, where no node of the cluster has slots yet."""
 
 
 class Wakeups:

@@ -145,6 +145,29 @@ async def test_files_are_read_and_followed(tmp_path: Path, caplog: pytest.LogCap
     assert seen[-1].redis.url.get_secret_value() == "redis://two@redis"
 
 
+async def test_what_the_agent_refuses_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    renewed(tmp_path, {"CONCURRENCY": "4"}, 1)
+    asked: list[int] = []
+
+    async def change(contract: Contract) -> None:
+        asked.append(contract.resilience.concurrency)
+        if contract.resilience.concurrency == 5:
+            raise ContractError(["CONCURRENCY: is no good number; take another"])
+
+    watching = asyncio.create_task(
+        watch(change, environ={"AGENT_NAME": "a"}, config=tmp_path, secrets=NOWHERE, interval=0.02)
+    )
+    await asyncio.sleep(0.1)
+    renewed(tmp_path, {"CONCURRENCY": "5"}, 2)
+    await asyncio.sleep(0.2)
+    renewed(tmp_path, {"CONCURRENCY": "6"}, 3)
+    await asyncio.sleep(0.2)
+    assert not watching.done()
+    watching.cancel()
+    assert asked[-1] == 6
+    assert caplog.text.count("is no good number") == 1
+
+
 async def test_without_files_there_is_nothing_to_follow() -> None:
     async def change(contract: Contract) -> None:
         raise AssertionError(contract)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from socket import socket
 
 import pytest
 from pydantic import SecretStr
@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from agentstack_runtime.contract import Redis
 from agentstack_runtime.state import Fenced, State, Unavailable
 from agentstack_runtime.state.redis import RedisState
-from redis_cluster import USER, Cluster, missing
+from redis_cluster import USER, Cluster, free_ports, missing
 from state_contract import StateContract
 
 HERE = Path(__file__).parent
@@ -409,19 +409,54 @@ async def test_thousands_listen_over_one_connection(cluster: Cluster, state: Sta
     assert sorted(woken) == sorted(names)
 
 
-async def test_a_single_redis_will_do(tmp_path: Path) -> None:
-    with closing(socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        ["redis-server", "--port", str(port), "--dir", str(tmp_path), "--save", ""], stdout=subprocess.DEVNULL
+@contextmanager
+def server(folder: Path, *flags: str, ca_file: Path | None = None) -> Iterator[RedisState]:
+    (port,) = free_ports(1)
+    running = subprocess.Popen(
+        ["redis-server", "--tls-port" if ca_file else "--port", str(port), "--dir", str(folder), "--save", "", *flags],
+        stdout=subprocess.DEVNULL,
     )
     try:
-        state = RedisState(Redis(url=SecretStr(f"redis://127.0.0.1:{port}"), host="127.0.0.1", port=port))
+        url = SecretStr(f"{'rediss' if ca_file else 'redis'}://localhost:{port}")
+        login = Redis(url=url, host="localhost", port=port, ca_file=ca_file)
+        yield RedisState(login, patience=timedelta(seconds=3))
+    finally:
+        running.kill()
+        running.wait()
+
+
+async def test_a_single_redis_will_do(tmp_path: Path) -> None:
+    with server(tmp_path) as state:
         assert await state.append("c", "a", 1) == 1
         async with state.lock("c", "l", lease=timedelta(seconds=2)) as lease:
             assert await state.put("c", "x", 1, fence=lease, expected=0) == 1
         await state.close()
-    finally:
-        server.kill()
-        server.wait()
+
+
+async def test_a_cluster_that_is_not_formed_yet_is_waited_for(tmp_path: Path) -> None:
+    with server(tmp_path, "--cluster-enabled", "yes") as state:
+        with pytest.raises(Unavailable, match=r"not formed yet|CLUSTERDOWN"):
+            await state.get("c", "x")
+        async with state.changes("c") as changes:
+            assert not await changes.wait(1), "who waits for changes is told nothing, and does not fail"
+        await state.close()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl not on PATH: install it")
+async def test_tls_is_checked_with_the_given_authority(tmp_path: Path) -> None:
+    for name in ("server", "other"):
+        subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+        files = ["-keyout", f"{name}.key", "-out", f"{name}.crt"]
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *files, *subject]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    flags = ["--port", "0", "--tls-auth-clients", "no", "--tls-ca-cert-file", str(tmp_path / "server.crt")]
+    flags += ["--tls-cert-file", str(tmp_path / "server.crt"), "--tls-key-file", str(tmp_path / "server.key")]
+    with server(tmp_path, *flags, ca_file=tmp_path / "server.crt") as state:
+        assert await state.append("c", "a", 1) == 1
+        async with state.changes("c") as changes:
+            assert await changes.wait(3)
+        await state.close()
+    with server(tmp_path, *flags, ca_file=tmp_path / "other.crt") as state:
+        with pytest.raises(Unavailable):
+            await state.append("c", "a", 1)
+        await state.close()

@@ -142,8 +142,8 @@ def _happened(before: TaskView, after: TaskView) -> Iterator[tuple[datetime, str
     for name, step in after.steps.items():
         was = before.steps.get(name, StepView())
         if was.started is None and step.started is not None:
-            times = "" if step.items is None else f", {step.items} times"
-            yield step.started, f"{name}.started", f"step {name} began{times}"
+            items = "" if step.items is None else f": {step.items} item{'' if step.items == 1 else 's'}"
+            yield step.started, f"{name}.started", f"step {name} began{items}"
         if was.finished is None and step.finished is not None:
             why = f": {step.reason}" if step.reason else ""
             took = "" if step.duration_seconds is None else f" after {step.duration_seconds:.1f} s"

@@ -78,10 +78,11 @@ class Conversation(BaseModel):
             return self._submitted(event, trail, now)
         if isinstance(event, StepResult):
             return self._result(event, now)
+        # Where the task is not known, its checkpoint was lost: it ends, since nothing else would end it.
         if isinstance(event, CancelRequested):
-            self._end(event.task, event.conversation, "canceled", "canceled by the client", now)
+            self._end(event.task, event.conversation, "canceled", "canceled by the client", now, lost=trail)
         elif isinstance(event, TaskExpired):
-            self._end(event.task, event.conversation, "failed", "the workflow's time is over", now)
+            self._end(event.task, event.conversation, "failed", "the workflow's time is over", now, lost=trail)
         return len(self.outbox) != before
 
     def fail(self, task: str, conversation: str, reason: str, now: datetime, *, lost: Trail | None = None) -> bool:
@@ -90,11 +91,7 @@ class Conversation(BaseModel):
         `lost` is the trail of the message that begins the task, where that is what cannot be handled.
         """
         before = len(self.outbox)
-        if lost is not None and not self._knows(task):
-            end = TaskFinished(conversation=conversation, task=task, workflow="", state="failed", reason=reason)
-            self._finished(end, lost)
-        else:
-            self._end(task, conversation, "failed", reason, now)
+        self._end(task, conversation, "failed", reason, now, lost=lost)
         return len(self.outbox) != before
 
     def _submitted(self, event: TaskSubmitted, trail: Trail, now: datetime) -> bool:
@@ -161,8 +158,21 @@ class Conversation(BaseModel):
         elif running.completed:
             self._end(running.task, conversation, "completed", None, now)
 
-    def _end(self, task: str, conversation: str, state: EndState, reason: str | None, now: datetime) -> None:
+    def _end(
+        self,
+        task: str,
+        conversation: str,
+        state: EndState,
+        reason: str | None,
+        now: datetime,
+        *,
+        lost: Trail | None = None,
+    ) -> None:
         running = self.running
+        if lost is not None and not self._knows(task):
+            end = TaskFinished(conversation=conversation, task=task, workflow="", state=state, reason=reason)
+            self._finished(end, lost)
+            return
         if running is not None and running.task == task:
             self.running = None
             output = running.workflow.output if state == "completed" else None

@@ -24,6 +24,7 @@ StepState = Literal["waiting", "running", "completed", "failed"]
 TaskState = Literal["submitted", "working", "completed", "failed", "canceled"]
 ENDED: Final = frozenset({"completed", "failed", "canceled"})
 """The states that a task does not leave."""
+_WEIGHT: Final = {"failed": 1, "canceled": 2, "completed": 3}
 
 
 class StepView(BaseModel):
@@ -101,11 +102,19 @@ def fold(view: TaskView, event: Payload, at: datetime) -> TaskView:
         step.duration_seconds = event.duration_seconds
         step.input_tokens, step.output_tokens = event.input_tokens, event.output_tokens
         _advance(folded, "working")
-    elif isinstance(event, TaskFinished):
+    elif isinstance(event, TaskFinished) and _outweighs(event, at, folded):
         folded.state, folded.reason = event.state, event.reason
         folded.output, folded.items = event.output, event.items
-        folded.finished = min(folded.finished or at, at)
+        folded.finished = at
     return view if folded == view else folded
+
+
+def _outweighs(event: TaskFinished, at: datetime, view: TaskView) -> bool:
+    """Whether `event` is the end that counts. There is a second one only where the orchestrator lost a checkpoint."""
+    if view.finished is None:
+        return True
+    new, old = _WEIGHT[event.state], _WEIGHT[view.state]
+    return (new, view.finished, event.reason or "") > (old, at, view.reason or "")
 
 
 def _advance(view: TaskView, state: TaskState) -> None:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import uvicorn
 
+from agentstack_runtime.lifecycle.edge import Edge
 from agentstack_runtime.state.memory import MemoryState
 from agentstack_services.domain.messages import RunStep, StepResult, TaskFinished, Trail, payload_of
 from agentstack_services.executor.inputs import Inputs
@@ -38,6 +39,10 @@ WORKFLOW = {
 }
 
 
+async def ready() -> dict[str, str]:
+    return {}
+
+
 class Helper:
     """An agent of ours: all five services in one loop, with a step that the test decides."""
 
@@ -46,7 +51,8 @@ class Helper:
         self.state, self.log, self.kind, self.url = MemoryState(), Published(), Acting(), ""
         catalogue = Catalogue(directory)
         self.ingestion = Ingestion(self.state, self.log, catalogue)
-        self.app = application(self.ingestion, catalogue, name="helper", version="1", queue_bound=64)
+        app = application(self.ingestion, catalogue, name="helper", version="1", queue_bound=64)
+        self.app = Edge(app, ready)  # As in a process: ids and traces go on.
         self.handlers = {
             "events": [
                 Orchestrator(self.state, self.log).handle,

@@ -93,7 +93,7 @@ async def test_a_stream_tells_each_step_and_ends_with_the_answer(world, binding)
         "workflow research began",
         "step plan began",
         "step plan completed after 0.5 s",
-        "step look began, 2 times",
+        "step look began: 2 items",
         "step look completed after 0.5 s",
         "step sum began",
         "step sum completed after 0.5 s",
@@ -119,9 +119,9 @@ async def test_a_stream_goes_on_at_another_replica(world, binding):
             stream, before = client.send_message(request(workflow="research")), []
             async for event in stream:
                 before.append(event)
-                if texts([event]) == ["step look began, 2 times"]:
+                if texts([event]) == ["step look began: 2 items"]:
                     await one.stop(5)  # As at SIGTERM.
-            assert texts(before)[-1] == "step look began, 2 times"  # It ended, cleanly, and not with the task.
+            assert texts(before)[-1] == "step look began: 2 items"  # It ended, cleanly, and not with the task.
         task = before[0].task.id
         async with connected(other, binding) as client:
             after = []

@@ -29,7 +29,7 @@ TOLD = [
     "workflow research began",
     "step a began",
     "step a completed after 2.0 s",
-    "step b began, 3 times",
+    "step b began: 3 items",
     "step b failed after 0.0 s: no luck",
 ]
 

@@ -219,3 +219,12 @@ def test_a_submission_that_cannot_be_handled_ends_its_task(known: bool) -> None:
     assert conversation.fail(event.task, CONVERSATION, "why", START, lost=Trail())
     assert [(entry.type, entry.data["state"]) for entry in conversation.outbox] == [(TaskFinished.TYPE, "failed")]
     assert not conversation.fail(event.task, CONVERSATION, "why", START, lost=Trail())
+
+
+@pytest.mark.parametrize(("end", "state"), [(CancelRequested, "canceled"), (TaskExpired, "failed")])
+def test_a_task_whose_checkpoint_was_lost_can_still_be_ended(end: type, state: str) -> None:
+    run = Run()
+    assert not run.handle(result(Run().drive([], submitted()).of(RunStep)[0])), "nobody waits for it any more"
+    assert run.handle(end(conversation=CONVERSATION, task=submitted().task))
+    assert [(finished.task, finished.state) for finished in run.of(TaskFinished)] == [(submitted().task, state)]
+    assert not run.handle(end(conversation=CONVERSATION, task=submitted().task))

@@ -161,9 +161,10 @@ async def test_a_submission_that_fails_again_and_again_ends_its_task(
     message = event.to_message(source="ingestion", trail=Trail(correlation_id="k"))
     if not readable:
         message = Message(type=message.type, data={}, key=message.key, id=message.id, subject=message.subject)
-    with monkeypatch.context() as patched, pytest.raises(Exception, match="a bug" if readable else "missing"):
+    with monkeypatch.context() as patched:
         patched.setattr(Conversation, "handle", broken)
-        await orchestrator.handle(message)
+        with pytest.raises(Exception, match="a bug" if readable else "missing"):
+            await orchestrator.handle(message)
     await orchestrator.give_up(message, "RuntimeError")
     [end] = bus.on("events")
     assert (end.subject, end.data["state"], end.data["reason"]) == (

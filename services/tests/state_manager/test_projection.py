@@ -103,3 +103,17 @@ async def test_the_archive_gives_each_event_of_a_task_once() -> None:
     archive = LogArchive(_Log([*mine, other, *mine]))  # type: ignore[arg-type]
     assert [event.id async for event in archive.events(SUBMITTED.task)] == [message.id for message in mine]
     assert isinstance(SUBMITTED, TaskSubmitted)
+
+
+ENDS = [
+    (TaskFinished(**OF, workflow="", state="failed", reason="the workflow's time is over"), START),
+    (TaskFinished(**OF, workflow="research", state="completed", output="look"), START + timedelta(seconds=5)),
+    (TaskFinished(**OF, workflow="research", state="failed", reason="another"), START + timedelta(seconds=1)),
+]
+
+
+@given(st.permutations([*HAPPENED[:-1], *ENDS]))
+def test_of_several_ends_the_best_one_counts_whatever_the_order(order: list) -> None:
+    view = folded(order)
+    assert view == folded([*HAPPENED[:-1], *ENDS])
+    assert (view.state, view.reason, view.output) == ("completed", None, "look")
