@@ -186,6 +186,19 @@ async def test_everything_has_its_time(cluster: Cluster) -> None:
     await state.close()
 
 
+async def test_no_key_stays_for_ever(cluster: Cluster, state: State) -> None:
+    c = f"c-{uuid.uuid4().hex}"
+    await state.append(c, "a", 1)
+    await state.put(c, "x", 1)
+    await state.save(c, 1, expected=0)
+    async with state.lock(c, "l", lease=timedelta(minutes=1)):
+        master = cluster.master_of(f"conversation:{{{c}}}:messages")
+        keys = [key for key in cluster.cli(master, "keys", "*").split() if c in key]
+        assert {key.partition("}")[2] for key in keys} == {":messages", ":ids", ":value:x", ":lock:l", ":fence:l", ""}
+        for key in keys:
+            assert int(cluster.cli(master, "pttl", key)) > 0, key
+
+
 async def test_messages_that_were_evicted_are_appended_again(cluster: Cluster, state: State) -> None:
     c = f"c-{uuid.uuid4().hex}"
     await state.append(c, "a", 1)
