@@ -14,7 +14,7 @@ from datetime import timedelta
 from .protocol import (
     JSON,
     VALUE_BYTES,
-    Changed,
+    Changes,
     Conflict,
     Fenced,
     Lease,
@@ -67,7 +67,7 @@ class MemoryState:
         self._values: dict[tuple[str, str], _Value] = {}
         self._locks: dict[tuple[str, str], _Held] = {}
         self._tokens: dict[tuple[str, str], int] = defaultdict(int)
-        self._listeners: dict[str, set[Changed]] = defaultdict(set)
+        self._listeners: dict[str, set[asyncio.Event]] = defaultdict(set)
 
     async def append(self, conversation: str, message_id: str, message: JSON, *, expected: int | None = None) -> int:
         """See `State.append`."""
@@ -112,7 +112,7 @@ class MemoryState:
         version = self._write((conversation, f"value {name}"), value, expected, fence, self._conversation_ttl)
         if notify:
             for listener in self._listeners.get(conversation, ()):
-                listener.event.set()
+                listener.set()
         return version
 
     async def get(self, conversation: str, name: str) -> Versioned | None:
@@ -153,13 +153,13 @@ class MemoryState:
                 del self._locks[key]
 
     @asynccontextmanager
-    async def changes(self, conversation: str) -> AsyncIterator[Changed]:
+    async def changes(self, conversation: str) -> AsyncIterator[Changes]:
         """See `State.changes`."""
         checked(conversation)
-        changed = Changed()
+        changed = asyncio.Event()
         self._listeners[conversation].add(changed)
         try:
-            yield changed
+            yield Changes(changed)
         finally:
             self._listeners[conversation].discard(changed)
             if not self._listeners[conversation]:

@@ -48,8 +48,11 @@ class Lease:
     """Set as soon as it is known, or has to be feared, that the lock is no longer held; at the end of the block too."""
 
 
-class Changes(Protocol):
+class Changes:
     """Wakes whoever waits for values of one conversation that are written with `notify`."""
+
+    def __init__(self, changed: asyncio.Event) -> None:
+        self._changed = changed
 
     async def wait(self, seconds: float) -> bool:
         """Wait for a change since the last call, at most so long; return whether there may have been one.
@@ -57,23 +60,12 @@ class Changes(Protocol):
         A hint: look at the value after every `True`, which also follows each (re)connection, and from time to time
         anyway, for while the connection is down nobody is woken.
         """
-        ...
-
-
-class Changed:
-    """`Changes`, by an event."""
-
-    def __init__(self) -> None:
-        self.event = asyncio.Event()
-
-    async def wait(self, seconds: float) -> bool:
-        """See `Changes.wait`."""
         try:
             async with asyncio.timeout(seconds):
-                await self.event.wait()
+                await self._changed.wait()
         except TimeoutError:
             return False
-        self.event.clear()
+        self._changed.clear()
         return True
 
 

@@ -32,7 +32,7 @@ from .client import Client, Script
 from .protocol import (
     JSON,
     VALUE_BYTES,
-    Changed,
+    Changes,
     Conflict,
     Fenced,
     Lease,
@@ -159,11 +159,11 @@ class RedisState:
             await self._release(keys, me)
 
     @asynccontextmanager
-    async def changes(self, conversation: str) -> AsyncIterator[Changed]:
+    async def changes(self, conversation: str) -> AsyncIterator[Changes]:
         """See `State.changes`."""
         checked(conversation)
         async with self._wakeups.listen(self._channel(conversation)) as changed:
-            yield changed
+            yield Changes(changed)
 
     async def ping(self) -> None:
         """See `State.ping`."""

@@ -12,8 +12,6 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from .protocol import Changed
-
 _AGAIN: Final = 0.5
 """Seconds before another attempt to connect."""
 _QUIET: Final = 5.0
@@ -30,15 +28,15 @@ class Wakeups:
 
     def __init__(self, connect: Callable[[], Awaitable[Redis]]) -> None:
         self._connect = connect
-        self._listeners: dict[str, set[Changed]] = defaultdict(set)
+        self._listeners: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._pubsub: PubSub | None = None
         self._reading: asyncio.Task[None] | None = None
         self._wanted = asyncio.Event()
 
     @contextlib.asynccontextmanager
-    async def listen(self, channel: str) -> AsyncIterator[Changed]:
+    async def listen(self, channel: str) -> AsyncIterator[asyncio.Event]:
         """Give what is set whenever something is published in `channel`, and as soon as it is listened to."""
-        changed, new = Changed(), channel not in self._listeners
+        changed, new = asyncio.Event(), channel not in self._listeners
         self._listeners[channel].add(changed)
         self._wanted.set()
         if self._reading is None:
@@ -89,7 +87,7 @@ class Wakeups:
                     # What happened before a subscription began is unknown: as it does, everybody looks.
                     elif message["type"] in ("message", "subscribe"):
                         for changed in self._listeners.get(message["channel"].decode(), ()):
-                            changed.event.set()
+                            changed.set()
                     asked = message is None
             finally:
                 self._pubsub = None

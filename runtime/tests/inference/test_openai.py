@@ -187,13 +187,15 @@ async def test_a_code_that_is_a_sentence_is_left_out(server: Server) -> None:
         ("7", 7.0),
         ("0.5", 0.5),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
-        (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 3600.0),
+        ("in an hour", 3600.0),
         ("soon", None),
         ("-3", None),
         ("nan", None),
     ],
 )
 async def test_retry_after(server: Server, header: str, seconds: float | None) -> None:
+    if header == "in an hour":
+        header = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     server.replies = [fails(429, {"retry-after": header})]
     async with closing(client(server)) as model:
         with pytest.raises(RateLimited) as caught:
