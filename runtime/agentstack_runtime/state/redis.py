@@ -3,12 +3,14 @@
 What is guaranteed. A lock's tokens are the microseconds of its master's clock, and at least one more than the last, so
 they grow even where the last one is lost. A write with `fence` is refused (`Fenced`) as soon as that master has given
 out a newer token, or the value was written with one: lock, tokens and values of a conversation lie in one slot, so one
-master sees all of them. Two writers thus never both get through with `fence` once the second has the lock: whether the
-first is paused beyond its lease, or the master that knew the lock is dead.
+master sees all of them. So whoever is paused beyond its lease is refused once another has the lock; and where a master
+dies and its lock is lost, the next holder's token is higher than any before, and keeps the former one out.
 
 What is not. Redis copies to replicas after it answered. A master that dies may take the last moments' writes along: a
 message, a checkpoint, the lock itself; and one that is cut off from the others goes on answering whom it still sees for
-`cluster-node-timeout` (5 s in the stack), and forgets what was written meanwhile. For tokens to grow over a failover,
+`cluster-node-timeout` (5 s in the stack), and forgets what was written meanwhile. If it takes a lock along that it has
+just granted, the holder before that one is refused again only when the lock is next granted, or the new holder writes;
+what it writes until then gets through, so give `expected` too where that matters. For tokens to grow over a failover,
 the clocks of master and replica may differ by no more than the failover takes, seconds. One value is for one lock: the
 tokens of two say nothing about each other. A write without `fence` and `expected` that timed out may still arrive,
 after later ones: with `expected` it cannot.
@@ -78,6 +80,8 @@ class RedisState:
         self._prefix, self._value_bytes = prefix, value_bytes
         self._ttl = _milliseconds(ttl or login.conversation_ttl)
         self._checkpoint_ttl = _milliseconds(login.checkpoint_ttl)
+        # The newest token outlives whatever an old holder could still write.
+        self._fence_ttl = max(self._ttl, self._checkpoint_ttl)
         self._client = Client(login, patience.total_seconds())
         self._wakeups = Wakeups(self._client.any_node)
 
@@ -141,8 +145,7 @@ class RedisState:
         checked(conversation, name)
         checked_lease(lease)
         me, keys = uuid.uuid4().hex, [self._key(conversation, f"lock:{name}"), self._key(conversation, f"fence:{name}")]
-        # The newest token outlives whatever an old holder could still write.
-        times = _milliseconds(lease), max(self._ttl, self._checkpoint_ttl)
+        times = _milliseconds(lease), self._fence_ttl
         while True:
             asked = time.monotonic()
             token = await self._acquire(keys, me, times)
@@ -225,7 +228,7 @@ class RedisState:
         keys = [key] if fence is None else [key, self._key(fence.conversation, f"fence:{fence.name}")]
         text, token = encoded(value, self._value_bytes), "" if fence is None else str(fence.token)
         wanted = "" if expected is None else expected
-        outcome, version = await self._client.run(_WRITE, keys, wanted, text, ttl, token, channel)
+        outcome, version = await self._client.run(_WRITE, keys, wanted, text, ttl, token, channel, self._fence_ttl)
         if outcome < 0:
             raise Fenced("the lock has a newer holder")
         if not outcome:

@@ -125,6 +125,19 @@ async def test_the_lock_is_lost_with_its_master(cluster: Cluster) -> None:
     await state.close()
 
 
+async def test_a_token_that_a_failover_lost_is_known_again_from_its_first_write(cluster: Cluster, state: State) -> None:
+    c = f"c-{uuid.uuid4().hex}"
+    async with state.lock(c, "l", lease=timedelta(minutes=1)) as old:
+        pass
+    async with state.lock(c, "l", lease=timedelta(minutes=1)) as new:
+        key = f"conversation:{{{c}}}:fence:l"
+        assert cluster.cli(cluster.master_of(key), "del", key) == "1"
+        assert await state.put(c, "x", 1, fence=new) == 1
+        with pytest.raises(Fenced):
+            await state.put(c, "y", 1, fence=old)
+        assert int(cluster.cli(cluster.master_of(key), "pttl", key)) > 0
+
+
 async def test_a_lease_is_lost_when_redis_refuses_the_user(cluster: Cluster, state: State) -> None:
     async with state.lock("c", "l", lease=timedelta(seconds=1)) as lease:
         for port in cluster.ports:
