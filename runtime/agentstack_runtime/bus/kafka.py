@@ -57,7 +57,28 @@ _REBALANCING: Final = {
     KafkaError._ASSIGNMENT_LOST,
 }
 
+QUIET_SECONDS: Final = 30
+"""How long a kind of complaint of the client is not logged again: without a broker it has 20 a second."""
+
+
+class _Seldom(logging.Filter):
+    """Lets one line of a kind through, which is its first word, in `QUIET_SECONDS`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = record.getMessage().partition(" ")[0]
+        if record.created - self._last.get(kind, 0.0) < QUIET_SECONDS:
+            return False
+        self._last[kind] = record.created
+        return True
+
+
 _log = logging.getLogger(__name__)
+_CLIENT_LOG: Final = logging.getLogger(f"{__name__}.client")
+_CLIENT_LOG.addFilter(_Seldom())
 
 
 class KafkaBus:
@@ -87,7 +108,7 @@ class KafkaBus:
     async def read(self, topic: str) -> AsyncIterator[Message]:
         """See `Bus.read`. It asks for no rights but those to read the topic and the agent's own group."""
         thread = _Thread()
-        settings = {**self._consuming, "enable.partition.eof": True, "logger": _log}
+        settings = {**self._consuming, "enable.partition.eof": True, "logger": _CLIENT_LOG}
         consumer = await thread.call(lambda: _made(Consumer, settings))
         try:
             ends = await thread.call(lambda: _ends(consumer, topic))
@@ -143,7 +164,7 @@ class KafkaSubscription:
         self._consumer = await self._thread.call(self._join)
 
     def _join(self) -> Consumer:
-        consumer = _made(Consumer, {**self._settings, "error_cb": self._failed, "logger": _log})
+        consumer = _made(Consumer, {**self._settings, "error_cb": self._failed, "logger": _CLIENT_LOG})
         consumer.subscribe(
             self._topics,
             on_assign=self._gained,
@@ -230,7 +251,7 @@ class KafkaSubscription:
     def _failed(self, error: KafkaError) -> None:
         if error.code() in _NO_BROKER:
             self._no_broker = f"kafka: {error.str()}"
-        _log.warning("kafka: %s", error.str())
+        _CLIENT_LOG.warning("%s %s", error.name(), error.str())
 
     def _gained(self, _: Consumer, places: list[TopicPartition]) -> None:
         self.assigned |= _partitions(places)
@@ -272,7 +293,7 @@ class _Deliveries:
             "queue.buffering.max.kbytes": UNSENT_KIB,
             # As Java's clients do, so that a key is in one partition whoever writes.
             "partitioner": "murmur2_random",
-            "logger": _log,
+            "logger": _CLIENT_LOG,
         }
         self._producer = _made(Producer, {**settings, **producing})
         self._ended = threading.Event()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -59,3 +60,30 @@ async def test_a_producer_that_gave_up_is_replaced(monkeypatch: pytest.MonkeyPat
             await bus.publish("events", *(Message(type="t", data={}, key="k") for _ in range(at_a_time)))
         await bus.publish("events", Message(type="t", data={}, key="k"))
     await bus.close()
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> logging.Logger:
+    """The client's log, as at the start of the process."""
+    found = logging.getLogger("agentstack_runtime.bus.kafka.client")
+    for each in found.filters:
+        monkeypatch.setattr(each, "_last", {})
+    return found
+
+
+def test_the_client_complains_once_of_a_kind(log: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
+    for kind in ("FAIL", "REQTMOUT"):
+        for n in range(100):
+            log.error("%s [tests#%d] no answer", kind, n)
+    assert [line.split()[0] for line in caplog.messages] == ["FAIL", "REQTMOUT"]
+
+
+async def test_a_broker_that_is_not_there_is_logged_once(
+    log: logging.Logger, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka, "ANSWER_SECONDS", 1)
+    bus = kafka.KafkaBus(settings("127.0.0.1:9"), client_id="tests")
+    with pytest.raises(Unavailable):
+        await bus.ping()
+    await bus.close()
+    assert len([line for line in caplog.messages if "refused" in line]) == 1
