@@ -64,7 +64,6 @@ def test_prod_is_drawn_as_its_files_declare_it() -> None:
         ("topic/events", "agent/orchestrator", "consumes"),
         ("topic/results", "agent/orchestrator", "consumes"),
         ("agent/orchestrator", "redis", "uses"),
-        ("agent/orchestrator", "workflows", "uses"),
         ("prometheus", "agent/orchestrator", "scrapes"),
     }
     details = {node.id: node.detail for node in graph.nodes}
@@ -379,7 +378,7 @@ def test_svg_is_well_formed_self_contained_and_the_same_each_time() -> None:
     assert "parts and" in (root.findtext(f"{SVG}desc") or "")
     labels = {item.text for item in root.iter(f"{SVG}text") if item.get("class") == "label"}
     assert labels >= {"orchestrator", "state-changes", "Redis", "Kafka", "Prometheus"}
-    assert len([item for item in root.iter(f"{SVG}path") if "data-source" in item.attrib]) == 28
+    assert len([item for item in root.iter(f"{SVG}path") if "data-source" in item.attrib]) == 27
     assert "prefers-color-scheme: dark" in text
     assert not re.search(r"@import|url\((?!#head-)|(?:href|src)=|<(?:image|script|foreignObject|use)\b", text)
     assert set(re.findall(r"https?://[^\"' ]+", text)) == {"http://www.w3.org/2000/svg"}

@@ -41,8 +41,9 @@ _TRANSIENT: Final = (
     errors.OutOfMemoryError,
     OSError,
     TimeoutError,
-    IndexError,  # From inside redis-py, where no node of the cluster has slots yet.
 )
+_NO_MAP: Final = (errors.SlotNotCoveredError, IndexError, KeyError)
+"""From inside redis-py, which asked for the slots while the cluster was not formed yet, and does not ask again."""
 _TRANSIENT_CODES: Final = ("CLUSTERDOWN", "MASTERDOWN", "LOADING", "MISCONF", "NOREPLICAS", "UNBLOCKED", "FAILOVER")
 
 
@@ -110,6 +111,9 @@ class Client:
             except errors.NoPermissionError:
                 # Not the work's fault, and nothing that a moment changes.
                 raise Unavailable("Redis: the user has no right to it; look at the agent's `redisKeys`") from None
+            except _NO_MAP:
+                reason = "the cluster is not formed yet"
+                await self._disconnect()
             except TimeoutError as error:  # Ours: what was wrong before says more.
                 reason = reason or _reason(error)
             except _TRANSIENT as error:
@@ -133,8 +137,12 @@ class Client:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._client is not None:
-            await self._client.aclose()
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
 
     async def _connected(self) -> Redis | RedisCluster:
         async with self._connecting:
@@ -189,7 +197,5 @@ def _reason(error: Exception) -> str:
         return "it has no memory left"
     if isinstance(error, TimeoutError | errors.TimeoutError):
         return "it does not answer in time"
-    if isinstance(error, IndexError):
-        return "the cluster is not formed yet"
     code = str(error).partition(" ")[0]
     return code if code in _TRANSIENT_CODES else f"it cannot be reached ({type(error).__name__})"

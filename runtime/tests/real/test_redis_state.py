@@ -11,7 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -436,8 +436,8 @@ async def test_thousands_listen_over_one_connection(cluster: Cluster, state: Sta
 
 
 @contextmanager
-def server(folder: Path, *flags: str, ca_file: Path | None = None) -> Iterator[RedisState]:
-    (port,) = free_ports(1)
+def server(folder: Path, *flags: str, ca_file: Path | None = None, port: int | None = None) -> Iterator[RedisState]:
+    port = port or free_ports(1)[0]
     running = subprocess.Popen(
         ["redis-server", "--tls-port" if ca_file else "--port", str(port), "--dir", str(folder), "--save", "", *flags],
         stdout=subprocess.DEVNULL,
@@ -460,11 +460,27 @@ async def test_a_single_redis_will_do(tmp_path: Path) -> None:
 
 
 async def test_a_cluster_that_is_not_formed_yet_is_waited_for(tmp_path: Path) -> None:
-    with server(tmp_path, "--cluster-enabled", "yes") as state:
+    (port,) = free_ports(1)
+
+    def form(first: int, last: int) -> None:
+        command = ["redis-cli", "-p", str(port), "cluster", "addslotsrange", str(first), str(last)]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "OK"
+
+    with server(tmp_path, "--cluster-enabled", "yes", "--cluster-require-full-coverage", "no", port=port) as state:
         with pytest.raises(Unavailable, match=r"not formed yet|CLUSTERDOWN"):
             await state.get("c", "x")
         async with state.changes("c") as changes:
             assert not await changes.wait(1), "who waits for changes is told nothing, and does not fail"
+        form(0, 5000)  # The slot of {c} is 7365.
+        with pytest.raises(Unavailable, match=r"not formed yet|CLUSTERDOWN"):
+            await state.get("c", "x")
+        form(5001, 16383)
+        assert await RedisState(state._client._login, patience=timedelta(seconds=10)).put("c", "x", 1) == 1
+        async with asyncio.timeout(10):
+            while True:
+                with suppress(Unavailable):
+                    assert await state.get("c", "x") is not None, "by the connection of before"
+                    break
         await state.close()
 
 
