@@ -230,8 +230,13 @@ def _resilience(given: _Variables, declared: bool) -> Resilience:
 
 
 def _needs_file(name: str, file: Path | None, problems: list[str]) -> None:
-    if file is not None and not file.is_file():
-        problems.append(f"{name}: there is no such file; mount the authority's certificate there")
+    if file is None:
+        return
+    try:
+        file.open("rb").close()
+    except (OSError, ValueError) as error:  # ValueError: of a name that holds what no name can.
+        reason = getattr(error, "strerror", None) or "no file's name"
+        problems.append(f"{name}: its file cannot be read ({reason}); mount the authority's certificate there")
 
 
 def _agents(values: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agentstack_runtime.contract import PREFIXES, VARIABLES, Contract, ContractError, load, watch
 from agentstack_runtime.contract.reading import _Variables
@@ -110,6 +112,24 @@ def test_what_does_not_go_together(change: dict[str, str], variable: str) -> Non
         read(WHOLE | change)
     assert [line.partition(":")[0] for line in refused.value.problems] == [variable]
     assert "hunter2" not in str(refused.value)
+
+
+WRONG = st.one_of(
+    st.sampled_from(["", " ", "-1", "0", "1e999", "nan", "9" * 5000, "redis://[::1", "redis://", "\x00", "../..", "²"]),
+    st.text(max_size=20),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.sampled_from([*VARIABLES, "AGENT_URL_", "AGENT_URL_X"]), WRONG, max_size=8))
+def test_whatever_is_given_is_a_contract_or_lines_about_variables(changes: dict[str, str]) -> None:
+    problems: tuple[str, ...] = ()
+    try:
+        assert read(WHOLE | changes).agent_name
+    except ContractError as error:
+        problems = error.problems
+    assert {line.partition(":")[0] for line in problems} <= set(VARIABLES)
+    assert not any("\n" in line for line in problems)
 
 
 def renewed(folder: Path, values: dict[str, str], generation: int) -> None:
