@@ -78,12 +78,41 @@ class StateContract:
         with pytest.raises(ValueError, match="1 to 128"):
             await state.put("c", name, 1)
 
+    @pytest.mark.parametrize("message_id", ["", "a" * 1025, "ä" * 513, "\ud800"])
+    async def test_ids_of_messages_are_checked(self, state: State, message_id: str) -> None:
+        with pytest.raises(ValueError, match="1 to 1,024 bytes"):
+            await state.append("c", message_id, 1)
+
+    async def test_an_id_of_a_message_may_be_any_text(self, state: State) -> None:
+        c = fresh()
+        for position, message_id in enumerate(["ä {b}\n", "a" * 1024, "0"], start=1):
+            assert await state.append(c, message_id, 1) == position
+            assert await state.append(c, message_id, 2) == position
+
+    async def test_places_and_leases_are_checked(self, state: State) -> None:
+        for after, limit in ((-1, None), (0, -1)):
+            with pytest.raises(ValueError, match="from 0 up"):
+                await state.messages("c", after=after, limit=limit)
+        with pytest.raises(ValueError, match="1 ms"):
+            async with state.lock("c", "l", lease=timedelta()):
+                pass
+
+    async def test_a_lock_guards_its_own_conversation_only(self, state: State) -> None:
+        c = fresh()
+        async with state.lock(c, "l", lease=LEASE) as lease:
+            with pytest.raises(ValueError, match="another conversation"):
+                await state.put(fresh(), "x", 1, fence=lease)
+            with pytest.raises(ValueError, match="another conversation"):
+                await state.save(fresh(), 1, expected=0, fence=lease)
+
     async def test_values_are_bounded(self, state: State) -> None:
         c = fresh()
         with pytest.raises(ValueError, match="more than 1048576 bytes"):
             await state.put(c, "x", "ä" * 600_000)
         with pytest.raises(ValueError, match="no JSON"):
             await state.append(c, "a", object())  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="no JSON"):
+            await state.append(c, "a", "\ud800")
         assert await state.put(c, "x", "a" * 1_000_000) == 1
 
     async def test_a_lock_has_one_holder(self, state: State) -> None:
@@ -127,6 +156,26 @@ class StateContract:
             assert not lease.lost.is_set()
         async with asyncio.timeout(2), state.lock(c, "l", lease=LEASE):
             pass
+
+    async def test_whoever_is_cancelled_leaves_no_lock_behind(self, state: State) -> None:
+        async def take(c: str) -> None:
+            async with state.lock(c, "l", lease=timedelta(minutes=1)):
+                await asyncio.sleep(0.001)
+
+        for number in range(60):
+            c = fresh()
+            taking = asyncio.create_task(take(c))
+            await asyncio.sleep(number / 10_000)  # Before, while and after it is granted, and while it is given back.
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
+            async with asyncio.timeout(2), state.lock(c, "l", lease=LEASE):
+                pass
+
+    async def test_a_lease_ends_with_its_block(self, state: State) -> None:
+        async with state.lock(fresh(), "l", lease=LEASE) as lease:
+            assert not lease.lost.is_set()
+        await asyncio.sleep(0)
+        assert lease.lost.is_set(), "what goes on behind the block holds nothing"
 
     async def test_changes_wake_whoever_waits(self, state: State) -> None:
         c = fresh()

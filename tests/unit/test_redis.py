@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -194,6 +195,11 @@ def test_only_who_may_read_every_key_may_list_them(keys: tuple[str, ...], all_na
     rules = users.agent_rights(keys).split()
     assert ("-@keyspace" not in rules) is all_names
     assert rules.index("+@all") < rules.index("-@admin") < rules.index("-@dangerous") < rules.index("-function")
+
+
+def test_the_runtime_is_tried_with_an_agents_rights() -> None:
+    given = Path(__file__).parents[2] / "runtime" / "tests" / "real" / "agent.acl"
+    assert given.read_text().strip() == users.agent_rights(("conversation:*", "checkpoint:*"))
 
 
 def test_the_nodes_know_their_users_by_file_and_restart_for_none_of_them(rendered: Rendered) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol, cast
 
 from agentstack_runtime.errors import Unavailable
 
@@ -132,7 +132,9 @@ class Consumer:
         self._phase: Literal["not started", "running", "leaving", "ended"] = "not started"
         self._deadline = 0.0
         self._trouble: str | None = None
-        self._left = asyncio.Event()
+        self._leaves, self._left = asyncio.Event(), asyncio.Event()
+        self._cancelled = 0
+        """How often by `drain`, whose time was over."""
         self._runner: asyncio.Task[object] | None = None
 
     @property
@@ -154,7 +156,7 @@ class Consumer:
         """
         if self._phase != "not started":
             raise RuntimeError("a consumer runs once: make another")
-        self._phase, self._runner = "running", asyncio.current_task()
+        self._phase, self._runner = "running", cast("asyncio.Task[object]", asyncio.current_task())
         try:
             async with asyncio.TaskGroup() as tasks:
                 try:
@@ -162,8 +164,15 @@ class Consumer:
                     await self._consume(tasks)
                 finally:
                     await self._leave()
+        except asyncio.CancelledError:
+            # To whoever awaits it, what `drain` cancels has ended as it should.
+            for _ in range(self._cancelled):
+                self._runner.uncancel()
+            if not self._cancelled or self._runner.cancelling():
+                raise
         finally:
             self._phase = "ended"
+            self._leaves.set()
             self._left.set()
 
     async def drain(self, seconds: float) -> None:
@@ -175,14 +184,19 @@ class Consumer:
             self._phase = "ended"
         if self._phase == "ended":
             return
-        self._deadline = asyncio.get_running_loop().time() + max(seconds - LEAVE_SECONDS, seconds / 2)
+        end = asyncio.get_running_loop().time() + seconds
+        self._deadline = end - min(LEAVE_SECONDS, seconds / 2)
         self._phase = "leaving"
-        try:
-            await asyncio.wait_for(self._left.wait(), seconds)
-        except TimeoutError:
-            _log.warning("%s: the broker does not let this member go in time; left without", self._group)
-            if self._runner is not None:
-                self._runner.cancel()
+        # The loop sees the deadline by itself, unless a call of the bus hangs.
+        for happens, until in ((self._leaves, self._deadline + 2 * POLL_SECONDS), (self._left, end)):
+            try:
+                async with asyncio.timeout_at(until):
+                    await happens.wait()
+            except TimeoutError:
+                _log.warning("%s: the broker does not answer in time; leaving without", self._group)
+                if self._runner is not None:
+                    self._cancelled += 1
+                    self._runner.cancel()
 
     async def _consume(self, tasks: asyncio.TaskGroup) -> None:
         failures = 0
@@ -294,7 +308,7 @@ class Consumer:
                 await self._surely(work, lambda: self._bus.publish(topic, letter))
             except Reject:
                 # In base64 it is a third larger than it was, so it may be too large now.
-                bare = dead_letter(work.record, f"{reason} (too large to carry)", group=self._group, whole=False)
+                bare = dead_letter(work.record, f"too large to carry: {reason}", group=self._group, whole=False)
                 await self._surely(work, lambda: self._bus.publish(topic, bare))
         tell = self._on_dead_letter
         if tell is not None and message is not None:
@@ -372,17 +386,25 @@ class Consumer:
             await asyncio.wait(running, timeout=CANCEL_GRACE_SECONDS)
 
     async def _leave(self) -> None:
+        self._leaves.set()
         await self._stopped(list(self._works), 0)
+        end = asyncio.get_running_loop().time() + LEAVE_SECONDS
         try:
-            async with asyncio.timeout(LEAVE_SECONDS):
-                try:
-                    await self._commit()
-                finally:
-                    await self._subscription.close()
+            async with asyncio.timeout_at(end - LEAVE_SECONDS / 2):
+                await self._commit()
         except (Unavailable, TimeoutError) as error:
             # What is not committed is done twice, which handlers are made for.
             _log.warning("%s: left without the last commit: %s", self._group, error or "the broker does not answer")
+        finally:
+            await self._close(end)
         self._left.set()
+
+    async def _close(self, end: float) -> None:
+        try:
+            async with asyncio.timeout_at(end):
+                await self._subscription.close()
+        except TimeoutError:
+            _log.warning("%s: the broker does not let this member go; others take over later", self._group)
 
 
 def _asked_to_end(error: BaseException) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
+import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -34,6 +35,8 @@ READ_SECONDS: Final = 10
 """How long `read` waits for the next records."""
 ANSWER_SECONDS: Final = 5
 """How long a question to the broker may take."""
+HANGING_SECONDS: Final = 10
+"""How long a connection may owe an answer before it is given up. A commit waits for one, and no polls meanwhile."""
 PROBE_SECONDS: Final = 1
 """How long a consumer that lost all brokers waits for a sign of life, in each poll."""
 FINISH_SECONDS: Final = 15
@@ -54,7 +57,28 @@ _REBALANCING: Final = {
     KafkaError._ASSIGNMENT_LOST,
 }
 
+QUIET_SECONDS: Final = 30
+"""How long a kind of complaint of the client is not logged again: without a broker it has 20 a second."""
+
+
+class _Seldom(logging.Filter):
+    """Lets one line of a kind through, which is its first word, in `QUIET_SECONDS`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = record.getMessage().partition(" ")[0]
+        if record.created - self._last.get(kind, 0.0) < QUIET_SECONDS:
+            return False
+        self._last[kind] = record.created
+        return True
+
+
 _log = logging.getLogger(__name__)
+_CLIENT_LOG: Final = logging.getLogger(f"{__name__}.client")
+_CLIENT_LOG.addFilter(_Seldom())
 
 
 class KafkaBus:
@@ -84,8 +108,8 @@ class KafkaBus:
     async def read(self, topic: str) -> AsyncIterator[Message]:
         """See `Bus.read`. It asks for no rights but those to read the topic and the agent's own group."""
         thread = _Thread()
-        settings = {**self._consuming, "enable.partition.eof": True, "logger": _log}
-        consumer = await thread.call(lambda: Consumer(settings))
+        settings = {**self._consuming, "enable.partition.eof": True, "logger": _CLIENT_LOG}
+        consumer = await thread.call(lambda: _made(Consumer, settings))
         try:
             ends = await thread.call(lambda: _ends(consumer, topic))
             await thread.call(lambda: consumer.assign([TopicPartition(topic, n, OFFSET_BEGINNING) for n in ends]))
@@ -127,7 +151,7 @@ class KafkaSubscription:
     def __init__(self, settings: Settings, topics: Sequence[str]) -> None:
         self.assigned: frozenset[Partition] = frozenset()
         self._settings, self._topics = settings, list(topics)
-        self._thread = _Thread()
+        self._thread: _Thread | None = None
         self._paused: frozenset[Partition] = frozenset()
         self._batch: list[Record] = []
         self._no_broker: str | None = None
@@ -136,11 +160,11 @@ class KafkaSubscription:
 
     async def start(self, revoked: Revoked) -> None:
         """See `Subscription.start`."""
-        self._revoked, self._loop = revoked, asyncio.get_running_loop()
+        self._revoked, self._loop, self._thread = revoked, asyncio.get_running_loop(), _Thread()
         self._consumer = await self._thread.call(self._join)
 
     def _join(self) -> Consumer:
-        consumer = Consumer({**self._settings, "error_cb": self._failed, "logger": _log})
+        consumer = _made(Consumer, {**self._settings, "error_cb": self._failed, "logger": _CLIENT_LOG})
         consumer.subscribe(
             self._topics,
             on_assign=self._gained,
@@ -151,7 +175,7 @@ class KafkaSubscription:
 
     async def poll(self, seconds: float, limit: int) -> Sequence[Record]:
         """See `Subscription.poll`."""
-        return await self._thread.call(lambda: self._poll(seconds, limit))
+        return await self._call(lambda: self._poll(seconds, limit))
 
     def _poll(self, seconds: float, limit: int) -> list[Record]:
         if self._no_broker is not None:
@@ -181,7 +205,7 @@ class KafkaSubscription:
         """See `Subscription.pause`."""
         wanted = self.assigned.intersection(partitions)
         if wanted != self._paused:
-            await self._thread.call(lambda: self._pause(wanted))
+            await self._call(lambda: self._pause(wanted))
 
     def _pause(self, wanted: frozenset[Partition]) -> None:
         if stop := wanted - self._paused:
@@ -192,7 +216,7 @@ class KafkaSubscription:
 
     async def commit(self, offsets: Mapping[Partition, int]) -> bool:
         """See `Subscription.commit`."""
-        return await self._thread.call(lambda: self._commit(offsets))
+        return await self._call(lambda: self._commit(offsets))
 
     def _commit(self, offsets: Mapping[Partition, int]) -> bool:
         places = [TopicPartition(p.topic, p.number, offset) for p, offset in offsets.items()]
@@ -208,10 +232,17 @@ class KafkaSubscription:
 
     async def close(self) -> None:
         """See `Subscription.close`."""
-        if not self._closed and hasattr(self, "_consumer"):
+        if not self._closed and self._thread is not None and hasattr(self, "_consumer"):
             self._closed = True
-            await self._thread.call(self._consumer.close)
-            self._thread.end()
+            try:
+                await self._thread.call(self._consumer.close)
+            finally:
+                self._thread.end()
+
+    async def _call(self, task: Callable[[], T]) -> T:
+        if self._thread is None:
+            raise RuntimeError("a subscription is started before it is used")
+        return await self._thread.call(task)
 
     def ready(self) -> str | None:
         """See `Subscription.ready`."""
@@ -220,7 +251,7 @@ class KafkaSubscription:
     def _failed(self, error: KafkaError) -> None:
         if error.code() in _NO_BROKER:
             self._no_broker = f"kafka: {error.str()}"
-        _log.warning("kafka: %s", error.str())
+        _CLIENT_LOG.warning("%s %s", error.name(), error.str())
 
     def _gained(self, _: Consumer, places: list[TopicPartition]) -> None:
         self.assigned |= _partitions(places)
@@ -239,6 +270,9 @@ class KafkaSubscription:
                 self._commit(offsets)
             except Unavailable as error:
                 _log.warning("%s: those who take over repeat what was done last", error)
+        if stopped := self._paused & leaving:
+            # Else it comes back paused, and stays so (https://github.com/confluentinc/confluent-kafka-go/issues/193).
+            self._consumer.resume(_places(stopped))
         self.assigned -= leaving
         self._paused -= leaving
 
@@ -259,9 +293,9 @@ class _Deliveries:
             "queue.buffering.max.kbytes": UNSENT_KIB,
             # As Java's clients do, so that a key is in one partition whoever writes.
             "partitioner": "murmur2_random",
-            "logger": _log,
+            "logger": _CLIENT_LOG,
         }
-        self._producer = Producer({**settings, **producing})
+        self._producer = _made(Producer, {**settings, **producing})
         self._ended = threading.Event()
         threading.Thread(target=self._report, name="kafka-deliveries", daemon=True).start()
 
@@ -289,7 +323,8 @@ class _Deliveries:
             errors.append(done)
         found = [failed, *await asyncio.gather(*errors)]
         for error in filter(None, found):
-            self.broken = self.broken or error.fatal()
+            # Of `_FATAL`, which every call raises from then on, the client does not say that it is fatal.
+            self.broken = self.broken or error.fatal() or error.code() == KafkaError._FATAL
             if error.code() in _TOO_LARGE:
                 raise Reject(f"kafka: {topic}: {error.str()}")
             raise Unavailable(f"kafka: {topic}: not delivered: {error.str()}")
@@ -304,26 +339,53 @@ class _Deliveries:
         self._ended.set()
 
     def _report(self) -> None:
-        while not self._ended.is_set():
-            self._producer.poll(0.1)
+        try:
+            while not self._ended.is_set():
+                self._producer.poll(0.1)
+        except KafkaException as failed:
+            _log.error("kafka: the next message needs a new producer: %s", failed.args[0].str())
+            self.broken = True
+        # Whoever waits for a report gets one.
         self._producer.purge()
         self._producer.flush(1)
 
 
 class _Thread:
-    """The one thread that may call a client."""
+    """The one thread that may call a client. The process does not wait for it: calls hang while a broker does."""
 
     def __init__(self) -> None:
-        self._pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="kafka-consumer")
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._work, name="kafka-consumer", daemon=True).start()
 
     async def call(self, task: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, task)
+        answer: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+        def run() -> None:
+            if answer.set_running_or_notify_cancel():
+                try:
+                    answer.set_result(task())
+                except BaseException as error:
+                    answer.set_exception(error)
+
+        self._calls.put(run)
+        return await asyncio.wrap_future(answer)
 
     def end(self, last: Callable[[], None] | None = None) -> None:
         """Let the thread end, after `last`."""
         if last is not None:
-            self._pool.submit(last)
-        self._pool.shutdown(wait=False)
+            self._calls.put(last)
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while (task := self._calls.get()) is not None:
+            task()
+
+
+def _made(client: Callable[[Settings], T], settings: Settings) -> T:
+    try:
+        return client(settings)
+    except KafkaException as failed:
+        raise Unavailable(f"kafka: {failed.args[0].str()}") from None
 
 
 def _settle(done: asyncio.Future[T], result: T) -> None:
@@ -342,6 +404,7 @@ def _settings(config: Kafka, client_id: str) -> Settings:
         "ssl.ca.location": str(config.ca_file) if config.ca_file is not None else None,
         "client.id": client_id,
         "reconnect.backoff.max.ms": 2000,
+        "socket.timeout.ms": HANGING_SECONDS * 1000,
     }
     return {name: value for name, value in given.items() if value is not None}
 

@@ -8,6 +8,7 @@ value is the data in JSON.
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ from cloudevents.core.v1.event import CloudEvent
 JSON: TypeAlias = "bool | int | float | str | list[Any] | dict[str, Any] | None"
 
 DEAD_LETTER_TYPE: Final = "dev.agentstack.dead-letter"
+REASON_LENGTH: Final = 1000
+"""Characters of a reason in a letter without the original."""
 _REQUIRED: Final = ("ce_id", "ce_type", "ce_source", "ce_specversion")
 _FORMAT: Final = JSONFormat()
 
@@ -86,16 +89,19 @@ def encode(message: Message, *, source: str) -> tuple[bytes, bytes, dict[str, by
     if message.correlation_id:
         attributes["correlationid"] = message.correlation_id
     try:
-        bound = to_binary(CloudEvent(attributes, dict(message.data)), _FORMAT)
-    except (BaseCloudEventException, TypeError, ValueError) as error:
+        # As bytes: the library would write NaN, which no other reader takes for JSON.
+        data = json.dumps(dict(message.data), allow_nan=False).encode()
+        bound = to_binary(CloudEvent(attributes, data), _FORMAT)
+        key, traceparent = message.key.encode(), message.traceparent.encode()
+    except (BaseCloudEventException, TypeError, ValueError, RecursionError) as error:
         # The library's text may quote a value.
         raise Reject(
             f"{message.type or 'a message without a type'}: no valid CloudEvent ({type(error).__name__})"
         ) from None
     headers = dict(bound.headers)
-    if message.traceparent:
-        headers["traceparent"] = message.traceparent.encode()
-    return message.key.encode(), bound.value, headers
+    if traceparent:
+        headers["traceparent"] = traceparent
+    return key, bound.value, headers
 
 
 def decode(record: Record) -> Message:
@@ -112,7 +118,8 @@ def decode(record: Record) -> Message:
         key = (record.key or b"").decode()
         event = from_binary(KafkaMessage(headers, None, record.value or b""), _FORMAT, CloudEvent)
         traceparent = headers.get("traceparent", b"").decode()
-    except (BaseCloudEventException, ValueError) as error:
+    except (BaseCloudEventException, ValueError, RecursionError) as error:
+        # RecursionError: JSON with thousands of levels.
         raise Reject(f"no valid CloudEvent ({type(error).__name__})") from None
     data = event.get_data()
     if not isinstance(data, dict):
@@ -131,7 +138,9 @@ def decode(record: Record) -> Message:
 
 
 def dead_letter(record: Record, reason: str, *, group: str, whole: bool = True) -> Message:
-    """Return the letter about `record`: why, whence, and its bytes in base64; without them where not `whole`.
+    """Return the letter about `record`: why, whence, and its bytes in base64.
+
+    Where not `whole`, nothing of the record is in it, and of the reason its begin: no record is too large for that.
 
     Its id is that of the place and the group, so that a letter written twice is known as one.
     """
@@ -148,7 +157,7 @@ def dead_letter(record: Record, reason: str, *, group: str, whole: bool = True) 
     return Message(
         type=DEAD_LETTER_TYPE,
         data={
-            "reason": reason,
+            "reason": reason if whole else reason[:REASON_LENGTH],
             "group": group,
             "topic": record.partition.topic,
             "partition": record.partition.number,
@@ -158,8 +167,8 @@ def dead_letter(record: Record, reason: str, *, group: str, whole: bool = True) 
         key=(record.key or b"").decode(errors="replace") if whole else "",
         id=f"{group}:{place}",
         subject=place,
-        correlation_id=correlation.decode(errors="replace"),
-        traceparent=(headers.get("traceparent") or b"").decode(errors="replace"),
+        correlation_id=correlation.decode(errors="replace") if whole else "",
+        traceparent=(headers.get("traceparent") or b"").decode(errors="replace") if whole else "",
     )
 
 

@@ -11,7 +11,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from .protocol import JSON, VALUE_BYTES, Changes, Conflict, Fenced, Lease, Versioned, checked, encoded
+from .protocol import (
+    JSON,
+    VALUE_BYTES,
+    Changes,
+    Conflict,
+    Fenced,
+    Lease,
+    Versioned,
+    checked,
+    checked_fence,
+    checked_id,
+    checked_lease,
+    checked_range,
+    encoded,
+)
 
 
 @dataclass
@@ -58,6 +72,7 @@ class MemoryState:
     async def append(self, conversation: str, message_id: str, message: JSON, *, expected: int | None = None) -> int:
         """See `State.append`."""
         checked(conversation)
+        checked_id(message_id)
         text, now = encoded(message, self._value_bytes), self._clock()
         kept = self._messages.get(conversation)
         if kept is None or kept.until <= now:
@@ -75,6 +90,7 @@ class MemoryState:
     async def messages(self, conversation: str, *, after: int = 0, limit: int | None = None) -> list[JSON]:
         """See `State.messages`."""
         checked(conversation)
+        checked_range(after, limit)
         kept = self._messages.get(conversation)
         if kept is None or kept.until <= self._clock():
             return []
@@ -92,9 +108,10 @@ class MemoryState:
     ) -> int:
         """See `State.put`."""
         checked(conversation, name)
+        checked_fence(conversation, fence)
         version = self._write((conversation, f"value {name}"), value, expected, fence, self._conversation_ttl)
         if notify:
-            for listener in self._listeners[conversation]:
+            for listener in self._listeners.get(conversation, ()):
                 listener.set()
         return version
 
@@ -106,6 +123,7 @@ class MemoryState:
     async def save(self, conversation: str, checkpoint: JSON, *, expected: int, fence: Lease | None = None) -> int:
         """See `State.save`."""
         checked(conversation)
+        checked_fence(conversation, fence)
         return self._write((conversation, "checkpoint"), checkpoint, expected, fence, self._checkpoint_ttl)
 
     async def load(self, conversation: str) -> Versioned | None:
@@ -117,6 +135,7 @@ class MemoryState:
     async def lock(self, conversation: str, name: str, *, lease: timedelta) -> AsyncIterator[Lease]:
         """See `State.lock`."""
         checked(conversation, name)
+        checked_lease(lease)
         key = (conversation, name)
         while (held := self._locks.get(key)) is not None and held.until > self._clock():
             await asyncio.sleep(0.001)
@@ -128,6 +147,7 @@ class MemoryState:
             yield got
         finally:
             renewing.cancel()
+            got.lost.set()
             held = self._locks.get(key)
             if held is not None and held.token == got.token:
                 del self._locks[key]
@@ -142,6 +162,8 @@ class MemoryState:
             yield Changes(changed)
         finally:
             self._listeners[conversation].discard(changed)
+            if not self._listeners[conversation]:
+                del self._listeners[conversation]
 
     async def ping(self) -> None:
         """See `State.ping`."""
@@ -151,13 +173,15 @@ class MemoryState:
 
     async def _renew(self, got: Lease, seconds: float) -> None:
         key = (got.conversation, got.name)
-        while True:
-            await asyncio.sleep(seconds / 3)
-            held = self._locks.get(key)
-            if held is None or held.token != got.token or held.until <= self._clock():
-                got.lost.set()
-                return
-            held.until = self._clock() + seconds
+        try:
+            while True:
+                await asyncio.sleep(seconds / 3)
+                held = self._locks.get(key)
+                if held is None or held.token != got.token or held.until <= self._clock():
+                    return
+                held.until = self._clock() + seconds
+        finally:
+            got.lost.set()
 
     def _read(self, key: tuple[str, str]) -> Versioned | None:
         kept = self._values.get(key)

@@ -16,6 +16,7 @@ JSON = None | bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"]
 VALUE_BYTES: Final = 1024 * 1024
 """Bytes of one value or message, as JSON, at most. Larger ones hold up everybody's commands on the node: keep them in
 a store for objects, and a reference here."""
+MESSAGE_ID_BYTES: Final = 1024
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -44,7 +45,7 @@ class Lease:
     token: int
     """Higher than that of every holder before: hand it to `put` or `save` as `fence`, which refuse an older one."""
     lost: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
-    """Set as soon as it is known, or has to be feared, that the lock is no longer held."""
+    """Set as soon as it is known, or has to be feared, that the lock is no longer held; at the end of the block too."""
 
 
 class Changes:
@@ -54,9 +55,10 @@ class Changes:
         self._changed = changed
 
     async def wait(self, seconds: float) -> bool:
-        """Wait for a change since the last call, at most so long; return whether there was one.
+        """Wait for a change since the last call, at most so long; return whether there may have been one.
 
-        A hint: a change may be missed while the connection is down, so look at the value from time to time anyway.
+        A hint: look at the value after every `True`, which also follows each (re)connection, and from time to time
+        anyway, for while the connection is down nobody is woken.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -70,9 +72,10 @@ class Changes:
 class State(Protocol):
     """All that belongs to a conversation lies together, so that one command sees all of it.
 
-    Ids of conversations and names: 1 to 128 of `A-Z a-z 0-9 . _ -`, else ValueError. Values: JSON of at most 1 MiB,
-    else ValueError. Every method raises `Unavailable` where the store does not answer in time; what a write that ends
-    so has done is unknown, and repeating it is safe: with `expected` it can then raise `Conflict` on its own trace.
+    Ids of conversations and names: 1 to 128 of `A-Z a-z 0-9 . _ -`; ids of messages: any text of 1 to 1,024 bytes;
+    values: JSON of at most 1 MiB; all else is a ValueError. Every method raises `Unavailable` where the store does not
+    answer in time, or refuses the user; what a write that ends so has done is unknown, and repeating it is safe: with
+    `expected` it can then raise `Conflict` on its own trace.
     """
 
     async def append(self, conversation: str, message_id: str, message: JSON, *, expected: int | None = None) -> int:
@@ -86,7 +89,7 @@ class State(Protocol):
         ...
 
     async def messages(self, conversation: str, *, after: int = 0, limit: int | None = None) -> list[JSON]:
-        """Return the messages behind position `after`, the oldest first, at most `limit`."""
+        """Return the messages behind position `after`, the oldest first, at most `limit`; both from 0 up."""
         ...
 
     async def put(
@@ -106,6 +109,7 @@ class State(Protocol):
         Raises:
             Conflict: the version is another.
             Fenced: the lock of `fence` has, or had, a newer holder.
+            ValueError: `fence` is another conversation's.
         """
         ...
 
@@ -130,7 +134,7 @@ class State(Protocol):
         """Wait for the lock, hold it inside the block, and renew it every third of `lease`.
 
         A holder that is dead, paused or cut off loses it after `lease`. It may not know: only `fence` keeps what it
-        writes out. Wrap it in `asyncio.timeout` to wait for a bounded time.
+        writes out. Wrap it in `asyncio.timeout` to wait for a bounded time. Raises ValueError for less than 1 ms.
         """
         ...
 
@@ -154,12 +158,41 @@ def checked(*names: str) -> None:
             raise ValueError("an id or a name has 1 to 128 of A-Z a-z 0-9 . _ -")
 
 
+def checked_id(message_id: str) -> None:
+    """Raise ValueError if `message_id` is empty, too long, or no text."""
+    try:
+        fits = 0 < len(message_id.encode()) <= MESSAGE_ID_BYTES
+    except UnicodeEncodeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"a message's id is text of 1 to {MESSAGE_ID_BYTES:,} bytes")
+
+
+def checked_range(after: int, limit: int | None) -> None:
+    """Raise ValueError if one of the two is negative."""
+    if after < 0 or (limit is not None and limit < 0):
+        raise ValueError("`after` and `limit` count from 0 up")
+
+
+def checked_lease(lease: timedelta) -> None:
+    """Raise ValueError if `lease` is shorter than times are measured in."""
+    if lease < timedelta(milliseconds=1):
+        raise ValueError("a lease lasts 1 ms or longer")
+
+
+def checked_fence(conversation: str, fence: Lease | None) -> None:
+    """Raise ValueError if `fence` guards another conversation: only what lies together is seen together."""
+    if fence is not None and fence.conversation != conversation:
+        raise ValueError("the lock is another conversation's: it guards nothing of this one")
+
+
 def encoded(value: JSON, limit: int) -> str:
     """Return `value` as JSON. Raises ValueError if that has more than `limit` bytes, or cannot be."""
     try:
         text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    except (TypeError, RecursionError):
+        size = len(text.encode())
+    except (TypeError, RecursionError, UnicodeEncodeError):
         raise ValueError("the value is no JSON") from None
-    if len(text) > limit or len(text.encode()) > limit:
+    if size > limit:
         raise ValueError(f"the value has more than {limit} bytes as JSON: keep it elsewhere, and a reference here")
     return text

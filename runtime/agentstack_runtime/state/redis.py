@@ -1,83 +1,64 @@
 """State in a Redis Cluster, or in one Redis.
 
-What is guaranteed, and what is not. Redis copies to replicas after it answered. A master that dies may thus take the
-last moments' writes along: a message, a checkpoint, the lock itself. After such a loss two holders of a lock can exist;
-the second one has the higher token, since tokens are times, so that from its first acquisition on the writes of the
-first are refused (`Fenced`) by the new master, which is the only one that writes are accepted by. That needs the
-clocks of master and replica to differ by less than a failover takes, seconds. Writes without `fence` have no such
-protection but `expected`.
+What is guaranteed. A lock's tokens are the microseconds of its master's clock, and at least one more than the last, so
+they grow even where the last one is lost. A write with `fence` is refused (`Fenced`) as soon as that master has given
+out a newer token, or the value was written with one: lock, tokens and values of a conversation lie in one slot, so one
+master sees all of them. So whoever is paused beyond its lease is refused once another has the lock; and where a master
+dies and its lock is lost, the next holder's token is higher than any before, and keeps the former one out.
+
+What is not. Redis copies to replicas after it answered. A master that dies may take the last moments' writes along: a
+message, a checkpoint, the lock itself; and one that is cut off from the others goes on answering whom it still sees for
+`cluster-node-timeout` (5 s in the stack), and forgets what was written meanwhile. If it takes a lock along that it has
+just granted, the holder before that one is refused again only when the lock is next granted, or the new holder writes;
+what it writes until then gets through, so give `expected` too where that matters. For tokens to grow over a failover,
+the clocks of master and replica may differ by no more than the failover takes, seconds. One value is for one lock: the
+tokens of two say nothing about each other. A write without `fence` and `expected` that timed out may still arrive,
+after later ones: with `expected` it cannot.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import random
-import ssl
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
-
-import redis.exceptions as errors
-from redis.asyncio import Redis, RedisCluster
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
+from typing import TYPE_CHECKING, Final
 
 from agentstack_runtime.errors import Unavailable
 
-from .protocol import JSON, VALUE_BYTES, Changes, Conflict, Fenced, Lease, Versioned, checked, encoded
+from .client import Client, Script
+from .protocol import (
+    JSON,
+    VALUE_BYTES,
+    Changes,
+    Conflict,
+    Fenced,
+    Lease,
+    Versioned,
+    checked,
+    checked_fence,
+    checked_id,
+    checked_lease,
+    checked_range,
+    encoded,
+)
 from .wakeups import Wakeups
 
 if TYPE_CHECKING:
     from agentstack_runtime.contract import Redis as Login
 
-T = TypeVar("T")
-
 PATIENCE: Final = timedelta(seconds=5)
 """How long a call tries again, before it is `Unavailable`: a failover takes a few seconds more."""
-_COMMAND_SECONDS: Final = 1.5
-"""Seconds for one command or connection: a master that hangs is found out this fast."""
-_PAUSES: Final = (0.05, 0.5)
-"""Seconds between attempts."""
-_TRANSIENT: Final = (
-    errors.ConnectionError,
-    errors.TimeoutError,
-    errors.ClusterError,
-    errors.RedisClusterException,
-    errors.TryAgainError,
-    errors.ReadOnlyError,
-    errors.OutOfMemoryError,
-    OSError,
-    TimeoutError,
-    IndexError,  # From inside redis-py, where no node of the cluster has slots yet.
-)
-_TRANSIENT_CODES: Final = ("CLUSTERDOWN", "MASTERDOWN", "LOADING", "MISCONF", "NOREPLICAS", "UNBLOCKED", "FAILOVER")
+_WAIT: Final = (0.05, 0.25)
+"""Seconds between attempts at a lock that somebody else holds."""
+_RELEASE_SECONDS: Final = 1.0
+"""Seconds that somebody who no longer waits for a lock takes to hand it back."""
 
-
-class _Client(Protocol):
-    """What a cluster's client and a single one's have in common, as far as it is used."""
-
-    async def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Any: ...
-    async def eval(self, script: str, numkeys: int, *keys_and_args: Any) -> Any: ...
-    async def lrange(self, name: str, start: int, end: int) -> list[bytes]: ...
-    async def hmget(self, name: str, keys: list[str]) -> list[bytes | None]: ...
-    async def ping(self) -> Any: ...
-    async def aclose(self) -> None: ...
-
-
-class _Script:
-    def __init__(self, name: str) -> None:
-        self.text = Path(__file__).with_name("scripts").joinpath(f"{name}.lua").read_text(encoding="utf-8")
-        # Not for security: by this name the server knows the script.
-        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-
-
-_APPEND, _WRITE, _ACQUIRE, _RENEW, _RELEASE = map(_Script, ("append", "write", "acquire", "renew", "release"))
+_APPEND, _WRITE, _ACQUIRE, _RENEW, _RELEASE = map(Script, ("append", "write", "acquire", "renew", "release"))
 
 
 class RedisState:
@@ -96,20 +77,22 @@ class RedisState:
         patience: timedelta = PATIENCE,
         value_bytes: int = VALUE_BYTES,
     ) -> None:
-        self._login, self._prefix, self._value_bytes = login, prefix, value_bytes
+        self._prefix, self._value_bytes = prefix, value_bytes
         self._ttl = _milliseconds(ttl or login.conversation_ttl)
         self._checkpoint_ttl = _milliseconds(login.checkpoint_ttl)
-        self._patience = patience.total_seconds()
-        self._client: _Client | None = None
-        self._connecting = asyncio.Lock()
-        self._wakeups: Wakeups | None = None
+        # The newest token outlives whatever an old holder could still write.
+        self._fence_ttl = max(self._ttl, self._checkpoint_ttl)
+        self._client = Client(login, patience.total_seconds())
+        self._wakeups = Wakeups(self._client.any_node)
 
     async def append(self, conversation: str, message_id: str, message: JSON, *, expected: int | None = None) -> int:
         """See `State.append`."""
         checked(conversation)
+        checked_id(message_id)
         keys = [self._key(conversation, "messages"), self._key(conversation, "ids")]
         text = encoded(message, self._value_bytes)
-        fits, number = await self._run(_APPEND, keys, message_id, text, "" if expected is None else expected, self._ttl)
+        count = "" if expected is None else expected
+        fits, number = await self._client.run(_APPEND, keys, message_id, text, count, self._ttl)
         if not fits:
             raise Conflict(f"{number} messages, not {expected}")
         return int(number)
@@ -117,10 +100,11 @@ class RedisState:
     async def messages(self, conversation: str, *, after: int = 0, limit: int | None = None) -> list[JSON]:
         """See `State.messages`."""
         checked(conversation)
+        checked_range(after, limit)
         if limit == 0:
             return []
         key, end = self._key(conversation, "messages"), -1 if limit is None else after + limit - 1
-        return [json.loads(text) for text in await self._ask(lambda client: client.lrange(key, after, end))]
+        return [json.loads(text) for text in await self._client.ask(key, lambda c: c.lrange(key, after, end))]
 
     async def put(
         self,
@@ -134,6 +118,7 @@ class RedisState:
     ) -> int:
         """See `State.put`."""
         checked(conversation, name)
+        checked_fence(conversation, fence)
         key = self._key(conversation, f"value:{name}")
         channel = self._channel(conversation) if notify else ""
         return await self._write(key, value, self._ttl, expected, fence, channel)
@@ -146,6 +131,7 @@ class RedisState:
     async def save(self, conversation: str, checkpoint: JSON, *, expected: int, fence: Lease | None = None) -> int:
         """See `State.save`."""
         checked(conversation)
+        checked_fence(conversation, fence)
         return await self._write(_checkpoint(conversation), checkpoint, self._checkpoint_ttl, expected, fence, "")
 
     async def load(self, conversation: str) -> Versioned | None:
@@ -157,69 +143,83 @@ class RedisState:
     async def lock(self, conversation: str, name: str, *, lease: timedelta) -> AsyncIterator[Lease]:
         """See `State.lock`."""
         checked(conversation, name)
+        checked_lease(lease)
         me, keys = uuid.uuid4().hex, [self._key(conversation, f"lock:{name}"), self._key(conversation, f"fence:{name}")]
+        times = _milliseconds(lease), self._fence_ttl
         while True:
             asked = time.monotonic()
-            # The newest token outlives whatever an old holder could still write.
-            token = await self._run(_ACQUIRE, keys, me, _milliseconds(lease), max(self._ttl, self._checkpoint_ttl))
+            token = await self._acquire(keys, me, times)
             if token:
                 break
-            await asyncio.sleep(random.uniform(0.05, 0.25))
-        held = Lease(conversation, name, int(token))
-        renewing = asyncio.create_task(self._renew(held, keys[0], me, lease.total_seconds(), asked))
+            await asyncio.sleep(random.uniform(*_WAIT))
+        held = Lease(conversation, name, token)
+        renewing = asyncio.create_task(self._renew(held, keys, me, times, asked))
         try:
             yield held
         finally:
             renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
-            # Where that is not possible, the lease ends by itself.
-            with suppress(Unavailable):
-                await self._run(_RELEASE, keys[:1], me)
+            held.lost.set()
+            await self._release(keys, me)
 
     @asynccontextmanager
     async def changes(self, conversation: str) -> AsyncIterator[Changes]:
         """See `State.changes`."""
         checked(conversation)
-        if self._wakeups is None:
-            self._wakeups = Wakeups(Redis.from_url(self._url, **(self._options | {"socket_timeout": None})))
-        channel = self._channel(conversation)
-        changed = await self._wakeups.add(channel)
-        try:
+        async with self._wakeups.listen(self._channel(conversation)) as changed:
             yield Changes(changed)
-        finally:
-            await self._wakeups.remove(channel, changed)
 
     async def ping(self) -> None:
         """See `State.ping`."""
-        # One key's node: a cluster answers as long as all of its slots are served.
-        await self._ask(lambda client: client.hmget(self._key("ping", "value:ping"), ["v"]))
+        # Of one slot: where others are not served, most of the work can still be done.
+        key = self._key("ping", "value:ping")
+        await self._client.ask(key, lambda commands: commands.hmget(key, ["v"]))
 
     async def close(self) -> None:
         """See `State.close`."""
-        if self._wakeups is not None:
-            await self._wakeups.close()
-        if self._client is not None:
-            await self._client.aclose()
+        await self._wakeups.close()
+        await self._client.close()
 
-    async def _renew(self, held: Lease, key: str, me: str, seconds: float, since: float) -> None:
+    async def _acquire(self, keys: list[str], me: str, times: tuple[int, int]) -> int:
+        """Ask for the lock once; return its token, or 0. Whoever is cancelled meanwhile hands it back."""
+        asking = asyncio.create_task(self._client.run(_ACQUIRE, keys, me, *times))
+        try:
+            return int(await asyncio.shield(asking) or 0)
+        except asyncio.CancelledError:
+            # Not before the answer: the release could overtake what it takes back.
+            await asyncio.wait({asking}, timeout=_RELEASE_SECONDS)
+            asking.cancel()
+            await self._release(keys, me)
+            raise
+
+    async def _release(self, keys: list[str], me: str) -> None:
+        """Hand the lock back, even if cancelled meanwhile. Where that is not possible, the lease ends by itself."""
+        releasing = asyncio.create_task(self._client.run(_RELEASE, keys[:1], me))
+        try:
+            with suppress(Unavailable):
+                await asyncio.shield(releasing)
+        except asyncio.CancelledError:
+            await asyncio.wait({releasing}, timeout=_RELEASE_SECONDS)
+            releasing.cancel()
+            raise
+
+    async def _renew(self, held: Lease, keys: list[str], me: str, times: tuple[int, int], since: float) -> None:
         """Renew until the lock is known to be lost, or nothing was heard for as long as the lease."""
-        while not held.lost.is_set():
-            await asyncio.sleep(max(0.0, min(seconds / 3, since + seconds - time.monotonic())))
-            asked = time.monotonic()
-            try:
-                async with asyncio.timeout(max(0.0, since + seconds - asked)):
-                    still = await self._run(_RENEW, [key], me, int(seconds * 1000))
-            except (Unavailable, TimeoutError):
-                if time.monotonic() >= since + seconds:
-                    held.lost.set()
-                continue
-            if still:
-                since = asked
-            else:
-                held.lost.set()
+        seconds = times[0] / 1000
+        try:
+            while (left := since + seconds - time.monotonic()) > 0:
+                await asyncio.sleep(min(seconds / 3, left))
+                asked = time.monotonic()
+                with suppress(Unavailable, TimeoutError):
+                    async with asyncio.timeout(max(0.0, since + seconds - asked)):
+                        if not await self._client.run(_RENEW, keys, me, *times):
+                            return
+                        since = asked
+        finally:
+            # However the renewals end, nobody keeps the lock from here on.
+            held.lost.set()
 
     async def _read(self, key: str) -> Versioned | None:
-        version, data = await self._ask(lambda client: client.hmget(key, ["v", "d"]))
+        version, data = await self._client.ask(key, lambda commands: commands.hmget(key, ["v", "d"]))
         return None if version is None or data is None else Versioned(json.loads(data), int(version))
 
     async def _write(
@@ -227,83 +227,13 @@ class RedisState:
     ) -> int:
         keys = [key] if fence is None else [key, self._key(fence.conversation, f"fence:{fence.name}")]
         text, token = encoded(value, self._value_bytes), "" if fence is None else str(fence.token)
-        outcome, version = await self._run(
-            _WRITE, keys, "" if expected is None else expected, text, ttl, token, channel
-        )
+        wanted = "" if expected is None else expected
+        outcome, version = await self._client.run(_WRITE, keys, wanted, text, ttl, token, channel, self._fence_ttl)
         if outcome < 0:
             raise Fenced("the lock has a newer holder")
         if not outcome:
             raise Conflict(f"version {version}, not {expected}")
         return int(version)
-
-    async def _run(self, script: _Script, keys: list[str], *arguments: str | int) -> Any:
-        async def call(client: _Client) -> Any:
-            try:
-                return await client.evalsha(script.sha, len(keys), *keys, *arguments)
-            except errors.NoScriptError:
-                return await client.eval(script.text, len(keys), *keys, *arguments)
-
-        answer = await self._ask(call)
-        return answer.decode() if isinstance(answer, bytes) else answer
-
-    async def _ask(self, call: Callable[[_Client], Awaitable[T]]) -> T:
-        """Return what `call` does, tried again for a while where Redis does not answer."""
-        end, reason = time.monotonic() + self._patience, ""
-        while True:
-            try:
-                async with asyncio.timeout(max(0.0, end - time.monotonic())):
-                    return await call(await self._connected())
-            except TimeoutError as error:  # Ours: what was wrong before says more.
-                reason = reason or _reason(error)
-            except _TRANSIENT as error:
-                reason = _reason(error)
-            except errors.ResponseError as error:
-                if not str(error).startswith(_TRANSIENT_CODES):
-                    raise
-                reason = _reason(error)
-            if time.monotonic() + _PAUSES[0] >= end:
-                raise Unavailable(f"Redis: {reason}") from None
-            await asyncio.sleep(random.uniform(*_PAUSES))
-
-    async def _connected(self) -> _Client:
-        async with self._connecting:
-            if self._client is None:
-                self._client = await self._connect()
-            return self._client
-
-    async def _connect(self) -> _Client:
-        single: Any = Redis.from_url(self._url, **self._options)
-        try:
-            # Allowed to agents: clients ask for it, and it names no key.
-            clustered = (await single.info("cluster")).get("cluster_enabled")
-        except BaseException:
-            await single.aclose()
-            raise
-        if not clustered:
-            client: _Client = single
-            return client
-        await single.aclose()
-        cluster: Any = RedisCluster.from_url(
-            self._url, require_full_coverage=False, max_connections=64, **self._options
-        )
-        await cluster.initialize()
-        return cluster  # type: ignore[no-any-return]
-
-    @property
-    def _url(self) -> str:
-        return self._login.url.get_secret_value()
-
-    @property
-    def _options(self) -> dict[str, Any]:
-        options: dict[str, Any] = {
-            "socket_timeout": _COMMAND_SECONDS,
-            "socket_connect_timeout": _COMMAND_SECONDS,
-            # Ours is the loop in `_ask`, which knows when to stop.
-            "retry": Retry(ExponentialBackoff(cap=0.1, base=0.02), 1),
-        }
-        if self._login.ca_file is not None:
-            options |= {"ssl_ca_certs": str(self._login.ca_file), "ssl_min_version": ssl.TLSVersion.TLSv1_2}
-        return options
 
     def _key(self, conversation: str, rest: str) -> str:
         return f"{self._prefix}:{{{conversation}}}:{rest}"
@@ -318,17 +248,3 @@ def _checkpoint(conversation: str) -> str:
 
 def _milliseconds(time_: timedelta) -> int:
     return int(time_.total_seconds() * 1000)
-
-
-def _reason(error: Exception) -> str:
-    """Return what is wrong, without an address or a user: the text of an error may hold them."""
-    if isinstance(error, errors.AuthenticationError):
-        return "it refuses the login"
-    if isinstance(error, errors.OutOfMemoryError):
-        return "it has no memory left"
-    if isinstance(error, TimeoutError | errors.TimeoutError):
-        return "it does not answer in time"
-    if isinstance(error, IndexError):
-        return "the cluster is not formed yet"
-    code = str(error).partition(" ")[0]
-    return code if code in _TRANSIENT_CODES else f"it cannot be reached ({type(error).__name__})"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from agentstack_runtime.bus import Message, Partition, Record, Reject, original
 from agentstack_runtime.bus.messages import dead_letter, decode, encode
@@ -50,10 +54,21 @@ def test_the_client_is_the_source_of_what_names_none() -> None:
     assert decode(record(Message(type="t", data={}, key="k"))).source == "client"
 
 
+DEEP: Any = {}
+for _ in range(10_000):
+    DEEP = {"in": DEEP}
+
+
 @pytest.mark.parametrize(
     "message",
-    [Message(type="", data={}, key="k"), Message(type="t", data={"secret": {1, 2}}, key="k")],  # type: ignore[dict-item]
-    ids=["no type", "no JSON"],
+    [
+        Message(type="", data={}, key="k"),
+        Message(type="t", data={"secret": {1, 2}}, key="k"),  # type: ignore[dict-item]
+        Message(type="t", data={"rate": float("nan")}, key="k"),
+        Message(type="t", data=DEEP, key="k"),
+        Message(type="t", data={}, key="half of a pair \ud800"),
+    ],
+    ids=["no type", "no JSON", "no number", "too deep", "no text"],
 )
 def test_what_is_no_cloudevent_is_not_published(message: Message) -> None:
     with pytest.raises(Reject, match="no valid CloudEvent"):
@@ -72,6 +87,7 @@ def test_what_is_no_cloudevent_is_not_published(message: Message) -> None:
         (Record(Partition("events", 0), 0, b"k", b"[1]", record().headers), "not a JSON object"),
         (Record(Partition("events", 0), 0, b"k", b"hunter2", record().headers), "not a JSON object"),
         (Record(Partition("events", 0), 0, b"k", None, record().headers), "not a JSON object"),
+        (Record(Partition("events", 0), 0, b"k", b"[" * 100_000, record().headers), "no valid CloudEvent"),
         (Record(Partition("events", 0), 0, None, b"hunter2"), "the headers lack ce_id, ce_type"),
     ],
 )
@@ -80,6 +96,28 @@ def test_what_is_no_cloudevent_is_rejected_without_quoting_it(broken: Record, re
         decode(broken)
     assert "hunter2" not in str(caught.value)
     assert "yesterday" not in str(caught.value)
+
+
+@given(
+    key=st.none() | st.binary(),
+    value=st.none() | st.binary() | st.text('[]{}0:",\\').map(str.encode),
+    changed=st.dictionaries(
+        st.sampled_from([*dict(record().headers), "ce_x", "ce_", "CE_ID", "ce_dataschema", "ce_data", "x", ""]),
+        st.none() | st.binary() | st.text("0123456789-:+TZ.%").map(str.encode),
+        max_size=4,
+    ),
+)
+@example(key=b"k", value=b'{"a":' * 100_000, changed={})
+@example(key=b"k", value=b"{}", changed={"ce_correlationid": "é".encode() * 400_000})
+def test_whatever_stands_there_is_a_message_or_rejected_and_fits_in_a_letter(
+    key: bytes | None, value: bytes | None, changed: dict[str, bytes | None]
+) -> None:
+    found = Record(Partition("events", 0), 0, key, value, tuple({**dict(record().headers), **changed}.items()))
+    with contextlib.suppress(Reject):
+        decode(found)
+    encode(dead_letter(found, "r", group="learner"), source="learner")
+    small_key, small, headers = encode(dead_letter(found, "r" * 10**6, group="learner", whole=False), source="learner")
+    assert len(small_key) + len(small) + sum(map(len, headers.values())) < 2000
 
 
 def test_a_dead_letter_carries_the_original_byte_by_byte() -> None:

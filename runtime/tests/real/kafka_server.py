@@ -1,4 +1,4 @@
-"""One Kafka node for the tests, with a plain listener for everybody and one that asks for a password."""
+"""One Kafka node for the tests: a listener for everybody, and one with TLS that asks for a password."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ def libraries() -> Path:
     """Where Kafka's jars are; skips the test where they are not."""
     if shutil.which("java") is None:
         pytest.skip("java is not on PATH: install a Java runtime, version 17 or later")
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not on PATH: install it; it makes the certificates")
     if "KAFKA_HOME" in os.environ:
         return Path(os.environ["KAFKA_HOME"]) / "libs"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agentstack"
@@ -48,13 +50,36 @@ class Server:
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def authority(self) -> Path:
+        """The certificate that signed the node's."""
+        return self.folder / "ca.crt"
+
+    def certify(self) -> None:
+        """Make the authority, and a certificate for 127.0.0.1."""
+        key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+        (self.folder / "san").write_text("subjectAltName=IP:127.0.0.1\n")
+        for command in (
+            f"req -x509 -subj /CN=authority -days 2 {key} -keyout ca.key -out ca.crt",
+            f"req -subj /CN=kafka {key} -keyout tls.key -out tls.csr",
+            "x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 1 -extfile san -out tls.crt",
+        ):
+            subprocess.run(["openssl", *command.split()], cwd=self.folder, check=True, capture_output=True)
+        (self.folder / "node.pem").write_text(
+            "".join((self.folder / f"tls.{end}").read_text() for end in ("key", "crt"))
+        )
+
     def java(self, name: str, *arguments: str) -> list[str]:
         brief = ["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", f"-Dkafka.logs.dir={self.folder}"]
         return ["java", *brief, "-cp", f"{self.libs}/*", name, *arguments]
 
     def format(self) -> None:
+        self.certify()
         controller = free_port()
-        listeners = f"PLAINTEXT://127.0.0.1:{self.port},SASL_PLAINTEXT://127.0.0.1:{self.secured}"
+        ports = {"PLAINTEXT": self.port, "SASL_SSL": self.secured}
+        listeners = ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
+        protocols = ",".join(["CONTROLLER:PLAINTEXT", *(f"{name}:{name}" for name in ports)])
+        scram_login = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
         lines = {
             "node.id": "0",
             "process.roles": "broker,controller",
@@ -62,11 +87,11 @@ class Server:
             "controller.listener.names": "CONTROLLER",
             "listeners": f"{listeners},CONTROLLER://127.0.0.1:{controller}",
             "advertised.listeners": listeners,
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT",
+            "listener.security.protocol.map": protocols,
             "sasl.enabled.mechanisms": "SCRAM-SHA-512",
-            "listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config": (
-                "org.apache.kafka.common.security.scram.ScramLoginModule required;"
-            ),
+            "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": scram_login,
+            "listener.name.sasl_ssl.ssl.keystore.type": "PEM",
+            "listener.name.sasl_ssl.ssl.keystore.location": str(self.folder / "node.pem"),
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": "User:ANONYMOUS",
             "log.dirs": str(self.folder / "data"),

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from agentstack_runtime.contract import Redis
 
 USER, PASSWORD = "agent", "secret"
-# As components/redis/users.py gives them to an agent; tests/unit/test_contract.py of the stack holds the two together.
+# As components/redis/users.py gives them to an agent; tests/unit/test_redis.py of the stack holds the two together.
 RIGHTS = Path(__file__).with_name("agent.acl").read_text().strip()
 _NODE_TIMEOUT_MS = 1500
 _REPLICATED = ("--cluster-replicas", "1", "--cluster-yes")
@@ -33,7 +33,7 @@ def missing() -> str | None:
 class Cluster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.ports = _ports(6)
+        self.ports = free_ports(6)
         self.nodes = {port: self._start(port) for port in self.ports}
         for port in self.ports:
             _eventually(lambda port=port: self.cli(port, "ping") == "PONG", 15)  # type: ignore[misc]
@@ -94,6 +94,11 @@ class Cluster:
                         return int(address.partition("@")[0].rpartition(":")[2])
         raise AssertionError("no master has the slot")
 
+    def replica_of(self, port: int) -> int:
+        """Return the port of the one replica of the master at `port`."""
+        line = self.cli(port, "info", "replication").partition("slave0:")[2].splitlines()[0]
+        return int(dict(part.split("=") for part in line.split(","))["port"])
+
     def kill(self, port: int) -> None:
         self.nodes[port].kill()
         self.nodes[port].wait()
@@ -131,7 +136,7 @@ class Cluster:
         return next(port for port, node in self.nodes.items() if node.poll() is None)
 
 
-def _ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Return free ports whose bus ports (10,000 above) are free too."""
     found: list[int] = []
     while len(found) < count:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from confluent_kafka.admin import (
 )
 from pydantic import SecretStr
 
-from agentstack_runtime.bus import Consumer, Message, Reject, Unavailable, original
+from agentstack_runtime.bus import Consumer, Message, Partition, Record, Reject, Unavailable, original
 from agentstack_runtime.bus.kafka import KafkaBus
 
 from .kafka_server import PASSWORD, USER, Server, free_port
@@ -59,6 +59,13 @@ def created(server: Server, partitions: int = 3, **config: str) -> str:
 
 def bus_of(server: Server) -> KafkaBus:
     return KafkaBus(settings(server.address), client_id="tests")
+
+
+def secured_bus(server: Server, user: str, **changed: Any) -> KafkaBus:
+    """Over TLS, as the stack's own Kafka has it."""
+    login = {"sasl_mechanism": "SCRAM-SHA-512", "username": user, "password": SecretStr(PASSWORD)}
+    given = {"security_protocol": "SASL_SSL", "ca_file": server.authority, **login, **changed}
+    return KafkaBus(settings(f"127.0.0.1:{server.secured}", **given), client_id=user)
 
 
 def messages(count: int, keys: int = 7) -> list[Message]:
@@ -213,6 +220,71 @@ async def test_a_member_without_a_partition_is_ready(server: Server) -> None:
     await bus.close()
 
 
+async def test_what_was_paused_when_it_moved_goes_on_when_it_comes_back(server: Server, topic: str) -> None:
+    bus, polling = bus_of(server), True
+    sent = messages(60, keys=60)
+    await bus.publish(topic, *sent)
+
+    async def revoked(partitions: Collection[Partition], lost: bool) -> Mapping[Partition, int]:
+        return {}
+
+    first, second = (bus.subscribe([topic], f"group-of-{topic}") for _ in range(2))
+    got: list[Record] = []
+
+    async def poll() -> None:
+        while polling:
+            await second.poll(0.1, 1)
+
+    async def turn(condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not condition():
+                got.extend(await first.poll(0.1, 100))
+
+    await first.start(revoked)
+    await turn(lambda: len(first.assigned) == 3)
+    await first.pause(first.assigned)
+    got.clear()
+    await second.start(revoked)
+    other = asyncio.create_task(poll())
+    await turn(lambda: bool(second.assigned))
+    moved = second.assigned
+    polling = False
+    await other
+    await second.close()
+    await turn(lambda: len(first.assigned) == 3)
+    await turn(lambda: {record.partition for record in got} == moved)
+    await first.pause([])
+    # What stayed goes on behind what was taken before the pause, which is not counted here.
+    await turn(lambda: {record.offset for record in got if record.partition in moved} >= set(range(5)))
+    await first.close()
+    await bus.close()
+
+
+async def test_a_broker_that_hangs_keeps_no_process(server: Server, topic: str, tmp_path: Path) -> None:
+    bus, path = bus_of(server), tmp_path / "handled"
+    command = [sys.executable, "-m", "tests.real.member", server.address, topic, f"group-of-{topic}", str(path)]
+    member = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert server.process is not None
+    try:
+        await bus.publish(topic, *messages(400))
+        await until(lambda: path.exists() and len(path.read_text().splitlines()) > 20)
+        server.process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(0.5)
+        begin = time.monotonic()
+        member.terminate()
+        # It drains for 10 s; a commit that waits for the broker would take longer.
+        assert await asyncio.to_thread(member.wait, 14) == 0
+        assert time.monotonic() - begin < 14
+    finally:
+        member.kill()
+        member.wait()
+        # It goes on as a node that its controller has fenced: the tests after this one get a fresh one.
+        server.process.send_signal(signal.SIGCONT)
+        server.stop()
+        server.start()
+    await bus.close()
+
+
 async def test_a_broker_that_is_away_is_waited_for(server: Server, topic: str) -> None:
     bus, got = bus_of(server), []
 
@@ -318,14 +390,7 @@ async def test_an_agents_own_rights_are_enough_and_a_missing_one_is_said(server:
     acls = [AclBinding(kind, name, literal, f"User:{USER}", "*", right, allow) for kind, name, right in rights]
     for future in admin.create_acls(acls).values():
         future.result(30)
-
-    def as_learner(password: str) -> KafkaBus:
-        login = {"sasl_mechanism": "SCRAM-SHA-512", "username": USER, "password": SecretStr(password)}
-        address = f"127.0.0.1:{server.secured}"
-        given = settings(address, security_protocol="SASL_PLAINTEXT", consumer_group=f"group-of-{topic}", **login)
-        return KafkaBus(given, client_id=USER)
-
-    bus, got = as_learner(PASSWORD), []
+    bus, got = secured_bus(server, USER, consumer_group=f"group-of-{topic}"), []
 
     async def handle(message: Message) -> None:
         got.append(message.id)
@@ -350,11 +415,23 @@ async def test_an_agents_own_rights_are_enough_and_a_missing_one_is_said(server:
     await refused.drain(5)
     await asyncio.wait([task], timeout=5)
     await bus.close()
-    wrong = as_learner("not-it")
+    wrong = secured_bus(server, USER, password=SecretStr("not-it"))
     with pytest.raises(Unavailable) as caught:
         await wrong.ping()
     assert "not-it" not in str(caught.value)
     await wrong.close()
+
+
+async def test_who_the_broker_is_is_looked_at(server: Server, tmp_path: Path) -> None:
+    making = "openssl req -x509 -subj /CN=authority -newkey rsa:2048 -nodes -keyout key -out other"
+    subprocess.run(making.split(), cwd=tmp_path, check=True, capture_output=True)
+    for file in (tmp_path / "other", tmp_path / "missing"):
+        bus = secured_bus(server, USER, ca_file=file)
+        with pytest.raises(Unavailable, match="kafka: "):
+            await bus.ping()
+        with pytest.raises(Unavailable, match="kafka: "):
+            [m async for m in bus.read("events")]
+        await bus.close()
 
 
 async def test_nobody_there_at_all() -> None:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from socket import socket
 
 import pytest
 from pydantic import SecretStr
 
 from agentstack_runtime.contract import Redis
-from agentstack_runtime.state import State, Unavailable
+from agentstack_runtime.state import Fenced, State, Unavailable
 from agentstack_runtime.state.redis import RedisState
-from redis_cluster import Cluster, missing
+from redis_cluster import USER, Cluster, free_ports, missing
 from state_contract import StateContract
 
 HERE = Path(__file__).parent
@@ -97,6 +98,233 @@ async def test_the_master_that_holds_the_lock_is_killed(cluster: Cluster, state:
     await patient.close()
 
 
+async def test_the_lock_is_lost_with_its_master(cluster: Cluster) -> None:
+    """The replica never heard of the lock, nor of its token, nor of what was written with it."""
+    cluster.heal()
+    conversation = f"c-{uuid.uuid4().hex}"
+    key = f"conversation:{{{conversation}}}:lock:l"
+    state = RedisState(cluster.login(dies=cluster.master_of(key)), patience=timedelta(seconds=20))
+    master = cluster.master_of(key)
+    replica = cluster.replica_of(master)
+    await state.ping()
+    cluster.pause(replica)
+    # What is sent to it from now on would wait for it in its socket: there has to be none.
+    cluster.cli(master, "client", "kill", "type", "replica")
+    async with state.lock(conversation, "l", lease=timedelta(seconds=60)) as first:
+        assert await state.put(conversation, "x", "the first's", fence=first) == 1
+        cluster.kill(master)
+        cluster.resume(replica)
+        async with asyncio.timeout(30), state.lock(conversation, "l", lease=timedelta(seconds=60)) as second:
+            assert await state.get(conversation, "x") is None, "else this test shows nothing"
+            assert second.token > first.token
+            with pytest.raises(Fenced):
+                await state.put(conversation, "x", "the first's", fence=first)
+            assert await state.put(conversation, "x", "the second's", fence=second) == 1
+            with pytest.raises(Fenced):
+                await state.save(conversation, "the first's", expected=0, fence=first)
+    await state.close()
+
+
+async def test_a_token_that_a_failover_lost_is_known_again_from_its_first_write(cluster: Cluster, state: State) -> None:
+    c = f"c-{uuid.uuid4().hex}"
+    async with state.lock(c, "l", lease=timedelta(minutes=1)) as old:
+        pass
+    async with state.lock(c, "l", lease=timedelta(minutes=1)) as new:
+        key = f"conversation:{{{c}}}:fence:l"
+        assert cluster.cli(cluster.master_of(key), "del", key) == "1"
+        assert await state.put(c, "x", 1, fence=new) == 1
+        with pytest.raises(Fenced):
+            await state.put(c, "y", 1, fence=old)
+        assert int(cluster.cli(cluster.master_of(key), "pttl", key)) > 0
+
+
+async def test_a_lease_is_lost_when_redis_refuses_the_user(cluster: Cluster, state: State) -> None:
+    async with state.lock("c", "l", lease=timedelta(seconds=1)) as lease:
+        for port in cluster.ports:
+            cluster.cli(port, "acl", "setuser", USER, "resetkeys", "~other:*")
+        try:
+            async with asyncio.timeout(3):
+                await lease.lost.wait()
+            with pytest.raises(Unavailable, match="redisKeys"):
+                await state.append("c", "a", 1)
+            with pytest.raises(Unavailable, match="redisKeys"):
+                await state.ping()
+        finally:
+            for port in cluster.ports:
+                cluster.cli(port, "acl", "load")
+
+
+async def test_a_lock_asked_for_again_keeps_its_token(cluster: Cluster, state: State) -> None:
+    keys = "conversation:{c}:lock:again", "conversation:{c}:fence:again"
+    script = (HERE.parents[1] / "agentstack_runtime" / "state" / "scripts" / "acquire.lua").read_text()
+
+    def acquire(who: str) -> str:
+        return cluster.cli(cluster.master_of(keys[0]), "eval", script, "2", *keys, who, "60000", "60000")
+
+    first = acquire("me")
+    assert int(first) > 0
+    assert acquire("me") == first
+    assert acquire("somebody else") == ""
+
+
+async def test_the_newest_token_is_known_as_long_as_the_lock_is_held(cluster: Cluster) -> None:
+    ttls = {"conversation_ttl": timedelta(seconds=1), "checkpoint_ttl": timedelta(seconds=1)}
+    state, conversation = RedisState(cluster.login().model_copy(update=ttls)), f"c-{uuid.uuid4().hex}"
+    async with state.lock(conversation, "l", lease=timedelta(seconds=5)) as old:
+        pass
+    async with state.lock(conversation, "l", lease=timedelta(seconds=0.6)):
+        await asyncio.sleep(1.8)
+        with pytest.raises(Fenced):
+            await state.put(conversation, "x", 1, fence=old)
+    await state.close()
+
+
+async def test_everything_has_its_time(cluster: Cluster) -> None:
+    ttls = {"conversation_ttl": timedelta(seconds=1), "checkpoint_ttl": timedelta(seconds=3)}
+    state, c = RedisState(cluster.login().model_copy(update=ttls)), f"c-{uuid.uuid4().hex}"
+    await state.append(c, "a", 1)
+    await state.put(c, "x", 1)
+    await state.save(c, 1, expected=0)
+    await asyncio.sleep(0.7)
+    await state.append(c, "b", 2)
+    await asyncio.sleep(0.6)
+    assert await state.messages(c) == [1, 2], "from the last message"
+    assert await state.get(c, "x") is None
+    await asyncio.sleep(0.6)
+    assert await state.messages(c) == []
+    assert await state.append(c, "a", 1) == 1, "ids are forgotten with their conversation"
+    assert await state.load(c) is not None
+    await asyncio.sleep(1.4)
+    assert await state.load(c) is None
+    await state.close()
+
+
+async def test_no_key_stays_for_ever(cluster: Cluster, state: State) -> None:
+    c = f"c-{uuid.uuid4().hex}"
+    await state.append(c, "a", 1)
+    await state.put(c, "x", 1)
+    await state.save(c, 1, expected=0)
+    async with state.lock(c, "l", lease=timedelta(minutes=1)):
+        master = cluster.master_of(f"conversation:{{{c}}}:messages")
+        keys = [key for key in cluster.cli(master, "keys", "*").split() if c in key]
+        assert {key.partition("}")[2] for key in keys} == {":messages", ":ids", ":value:x", ":lock:l", ":fence:l", ""}
+        for key in keys:
+            assert int(cluster.cli(master, "pttl", key)) > 0, key
+
+
+async def test_messages_that_were_evicted_are_appended_again(cluster: Cluster, state: State) -> None:
+    c = f"c-{uuid.uuid4().hex}"
+    await state.append(c, "a", 1)
+    key = f"conversation:{{{c}}}:messages"
+    assert cluster.cli(cluster.master_of(key), "del", key) == "1"
+    assert await state.append(c, "a", 1) == 1
+    assert await state.messages(c) == [1]
+
+
+async def test_scripts_that_the_server_forgot_are_sent_again(cluster: Cluster, state: State) -> None:
+    c = f"c-{uuid.uuid4().hex}"
+    await state.append(c, "a", 1)
+    for port in cluster.ports:
+        cluster.cli(port, "script", "flush", "sync")
+    assert await state.append(c, "b", 2) == 2
+
+
+async def test_a_thousand_appends_at_once_stand_in_line(cluster: Cluster, state: State) -> None:
+    c = f"c-{uuid.uuid4().hex}"
+    await state.append(c, "first", -1)
+    begin = time.monotonic()
+    positions = await asyncio.gather(*(state.append(c, str(number), number) for number in range(1000)))
+    took = time.monotonic() - begin
+    assert sorted(positions) == list(range(2, 1002))
+    connections = cluster.cli(cluster.master_of(f"conversation:{{{c}}}:messages"), "client", "list").count("user=agent")
+    assert connections <= 40, f"{connections} connections, {took:.1f} s"
+
+
+async def test_answers_belong_to_their_questions_whoever_is_cancelled(state: State) -> None:
+    values = {f"c-{uuid.uuid4().hex}": number for number in range(20)}
+    for conversation, number in values.items():
+        await state.put(conversation, "x", number)
+    outcomes = {"answered": 0, "cancelled": 0}
+
+    async def ask(conversation: str, number: int) -> None:
+        try:
+            async with asyncio.timeout(random.uniform(0, 0.006)):
+                got = await state.get(conversation, "x")
+        except TimeoutError:
+            outcomes["cancelled"] += 1
+        else:
+            assert got is not None
+            assert got.value == number
+            outcomes["answered"] += 1
+
+    for _ in range(100):
+        await asyncio.gather(*(ask(*item) for item in values.items()))
+    assert min(outcomes.values()) > 50, outcomes
+
+
+async def test_writers_that_are_killed_lose_nothing_that_was_acknowledged(cluster: Cluster, state: State) -> None:
+    conversation = f"c-{uuid.uuid4().hex}"
+
+    def start(name: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, str(HERE / "writer.py"), str(cluster.login().port), conversation, name],
+            env={"PYTHONPATH": f"{HERE}:{HERE.parents[1]}", "PATH": ""},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    acknowledged: list[str] = []
+    for round_ in range(2):
+        writers = [start(f"{round_}{letter}") for letter in "abc"]
+        for writer in writers:
+            assert writer.stdout is not None
+            acknowledged.append((await asyncio.to_thread(writer.stdout.readline)).strip())
+        for writer in writers:
+            await asyncio.sleep(random.uniform(0.1, 0.5))
+            writer.kill()
+        for writer in writers:
+            out, _ = await asyncio.to_thread(writer.communicate)
+            # The last line may have been cut off as its writer died.
+            acknowledged += [line.strip() for line in out.splitlines(keepends=True) if line.endswith("\n")]
+    kept = [str(message) for message in await state.messages(conversation)]
+    assert len(acknowledged) > 100
+    assert len(kept) == len(set(kept)), "twice"
+    assert set(acknowledged) <= set(kept)
+    assert len(kept) - len(acknowledged) <= 6, "of each that was killed, one may be written and not acknowledged"
+    for writer in {message.partition("-")[0] for message in kept}:
+        own = [int(message.partition("-")[2]) for message in kept if message.startswith(f"{writer}-")]
+        assert own == list(range(1, len(own) + 1)), "a gap, or out of order"
+
+
+async def test_whoever_listens_is_woken_after_the_connection_is_lost(cluster: Cluster, state: State) -> None:
+    c = f"c-{uuid.uuid4().hex}"
+    async with state.changes(c) as changes:
+        assert await changes.wait(3), "as listening begins"
+        assert not await changes.wait(0.2)
+        for port in cluster.ports:
+            cluster.cli(port, "client", "kill", "type", "pubsub")
+        assert await changes.wait(5), "what happened meanwhile is unknown"
+        await state.put(c, "x", 1, notify=True)
+        assert await changes.wait(2)
+
+
+async def test_a_listening_connection_to_a_node_that_hangs_is_given_up(
+    cluster: Cluster, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentstack_runtime.state.wakeups._QUIET", 0.3)
+    c = f"c-{uuid.uuid4().hex}"
+    async with state.changes(c) as changes:
+        assert await changes.wait(3)
+        await asyncio.sleep(1)
+        assert not await changes.wait(0), "an answer to a ping is nothing to wake for"
+        (port,) = (port for port in cluster.ports if " sub=1" in cluster.cli(port, "client", "list"))
+        cluster.pause(port)
+        try:
+            assert await changes.wait(20), "listening at another node"
+        finally:
+            cluster.resume(port)
+
+
 async def test_a_lease_is_feared_lost_when_redis_is_gone(cluster: Cluster) -> None:
     conversation = f"c-{uuid.uuid4().hex}"
     state = RedisState(cluster.login(), patience=timedelta(seconds=1))
@@ -128,10 +356,21 @@ async def test_a_node_that_hangs_holds_nobody_up_for_long(cluster: Cluster) -> N
     for port in cluster.ports:
         cluster.resume(port)
     cluster.heal()
-    kept = await RedisState(cluster.login(), patience=timedelta(seconds=10)).get(conversation, "x")
+    kept = await state.get(conversation, "x")
     assert kept is not None
     assert kept.value == 1
     await state.close()
+
+
+async def test_all_nodes_are_killed_and_come_back(cluster: Cluster, state: State) -> None:
+    await state.put("c", "x", 1)
+    for port in cluster.ports:
+        cluster.kill(port)
+    with pytest.raises(Unavailable):
+        await state.get("c", "x")
+    cluster.heal()
+    assert await state.get("c", "x") is None, "this cluster keeps nothing on its disks"
+    assert await state.put("c", "x", 1, expected=0) == 1
 
 
 async def test_writers_lose_nothing_while_a_master_fails_over(cluster: Cluster) -> None:
@@ -197,17 +436,15 @@ async def test_thousands_listen_over_one_connection(cluster: Cluster, state: Sta
 
 
 @contextmanager
-def server(folder: Path, *flags: str) -> Iterator[RedisState]:
-    with closing(socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    if "--cluster-enabled" in flags:
-        flags += ("--cluster-port", str(port + 1))
+def server(folder: Path, *flags: str, ca_file: Path | None = None) -> Iterator[RedisState]:
+    (port,) = free_ports(1)
     running = subprocess.Popen(
-        ["redis-server", "--port", str(port), "--dir", str(folder), "--save", "", *flags], stdout=subprocess.DEVNULL
+        ["redis-server", "--tls-port" if ca_file else "--port", str(port), "--dir", str(folder), "--save", "", *flags],
+        stdout=subprocess.DEVNULL,
     )
     try:
-        login = Redis(url=SecretStr(f"redis://127.0.0.1:{port}"), host="127.0.0.1", port=port)
+        url = SecretStr(f"{'rediss' if ca_file else 'redis'}://localhost:{port}")
+        login = Redis(url=url, host="localhost", port=port, ca_file=ca_file)
         yield RedisState(login, patience=timedelta(seconds=3))
     finally:
         running.kill()
@@ -226,4 +463,26 @@ async def test_a_cluster_that_is_not_formed_yet_is_waited_for(tmp_path: Path) ->
     with server(tmp_path, "--cluster-enabled", "yes") as state:
         with pytest.raises(Unavailable, match=r"not formed yet|CLUSTERDOWN"):
             await state.get("c", "x")
+        async with state.changes("c") as changes:
+            assert not await changes.wait(1), "who waits for changes is told nothing, and does not fail"
+        await state.close()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl not on PATH: install it")
+async def test_tls_is_checked_with_the_given_authority(tmp_path: Path) -> None:
+    for name in ("server", "other"):
+        subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+        files = ["-keyout", f"{name}.key", "-out", f"{name}.crt"]
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *files, *subject]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    flags = ["--port", "0", "--tls-auth-clients", "no", "--tls-ca-cert-file", str(tmp_path / "server.crt")]
+    flags += ["--tls-cert-file", str(tmp_path / "server.crt"), "--tls-key-file", str(tmp_path / "server.key")]
+    with server(tmp_path, *flags, ca_file=tmp_path / "server.crt") as state:
+        assert await state.append("c", "a", 1) == 1
+        async with state.changes("c") as changes:
+            assert await changes.wait(3)
+        await state.close()
+    with server(tmp_path, *flags, ca_file=tmp_path / "other.crt") as state:
+        with pytest.raises(Unavailable):
+            await state.append("c", "a", 1)
         await state.close()

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from agentstack_runtime.state import Conflict, State
+from agentstack_runtime.state import Conflict, Fenced, Lease, State
 from agentstack_runtime.state.memory import MemoryState
 from state_contract import StateContract
 
@@ -64,25 +64,42 @@ async def test_a_lease_ends_by_itself() -> None:
 
 
 class Machine(RuleBasedStateMachine):
-    """Any sequence of commands against the simplest model there is."""
+    """Any sequence of commands, and of time that passes, against the simplest model there is."""
 
-    conversations, names = st.sampled_from(["a", "b"]), st.sampled_from(["x", "y"])
+    conversations, places = st.sampled_from(["a", "b"]), st.sampled_from(["x", "y", "checkpoint"])
+    versions = st.none() | st.integers(0, 3)
 
     def __init__(self) -> None:
         super().__init__()
-        self.state = MemoryState()
-        self.messages: dict[str, dict[str, int]] = {"a": {}, "b": {}}
-        self.values: dict[tuple[str, str], tuple[int, int]] = {}
+        self.clock, self.runner = Clock(), asyncio.Runner()
+        self.state = MemoryState(
+            clock=self.clock, conversation_ttl=timedelta(seconds=10), checkpoint_ttl=timedelta(seconds=30)
+        )
+        self.messages: dict[str, tuple[dict[str, int], float]] = {}
+        self.values: dict[tuple[str, str], tuple[int, int, float]] = {}
+        self.leases: list[Lease] = []
+        self.held: dict[str, tuple[Lease, float]] = {}
+        self.blocks: dict[int, Any] = {}
+
+    def teardown(self) -> None:
+        self.runner.close()
 
     def run(self, awaitable: Any) -> Any:
         async def await_it() -> Any:
-            return await awaitable
+            async with asyncio.timeout(0.02):
+                return await awaitable
 
-        return asyncio.run(await_it())
+        return self.runner.run(await_it())
 
-    @rule(c=conversations, id_=st.sampled_from("pqr"), value=st.integers(), expected=st.none() | st.integers(0, 3))
+    @rule(seconds=st.integers(1, 12))
+    def time_passes(self, seconds: int) -> None:
+        self.clock.now += seconds
+
+    @rule(c=conversations, id_=st.sampled_from("pqr"), value=st.integers(), expected=versions)
     def append(self, c: str, id_: str, value: int, expected: int | None) -> None:
-        kept = self.messages[c]
+        kept, until = self.messages.get(c, ({}, 0.0))
+        if until <= self.clock.now:
+            kept = {}
         fits = id_ in kept or expected in (None, len(kept))
         try:
             position = self.run(self.state.append(c, id_, value, expected=expected))
@@ -90,24 +107,66 @@ class Machine(RuleBasedStateMachine):
             assert not fits
         else:
             assert fits
-            kept.setdefault(id_, value)
+            if id_ not in kept:
+                kept[id_] = value
+                self.messages[c] = kept, self.clock.now + 10
             assert position == list(kept).index(id_) + 1
         assert self.run(self.state.messages(c)) == list(kept.values())
 
-    @rule(c=conversations, name=names, value=st.integers(), expected=st.none() | st.integers(0, 3))
-    def put(self, c: str, name: str, value: int, expected: int | None) -> None:
-        _, version = self.values.get((c, name), (0, 0))
+    @rule(c=conversations)
+    def take(self, c: str) -> None:
+        _, until = self.held.get(c, (None, 0.0))
+        block = self.state.lock(c, "l", lease=timedelta(seconds=20))
         try:
-            written = self.run(self.state.put(c, name, value, expected=expected))
+            lease = self.run(block.__aenter__())
+        except TimeoutError:
+            assert until > self.clock.now, "it waits for nobody"
+        else:
+            assert until <= self.clock.now, "two have the lock"
+            assert all(lease.token > other.token for other in self.leases if other.conversation == c)
+            self.leases.append(lease)
+            self.held[c] = lease, self.clock.now + 20
+            self.blocks[id(lease)] = block
+
+    @precondition(lambda self: self.blocks)
+    @rule(which=st.integers(0, 9))
+    def leave(self, which: int) -> None:
+        lease = [lease for lease in self.leases if id(lease) in self.blocks][which % len(self.blocks)]
+        self.run(self.blocks.pop(id(lease)).__aexit__(None, None, None))
+        assert lease.lost.is_set()
+        # Who lost it before gives back nothing.
+        if self.held.get(lease.conversation, (None, 0.0))[0] is lease:
+            del self.held[lease.conversation]
+
+    @rule(c=conversations, place=places, value=st.integers(), expected=versions, which=st.none() | st.integers(0, 9))
+    def write(self, c: str, place: str, value: int, expected: int | None, which: int | None) -> None:
+        leases = [lease for lease in self.leases if lease.conversation == c]
+        fence = leases[which % len(leases)] if which is not None and leases else None
+        _, version, until = self.values.get((c, place), (0, 0, 0.0))
+        if until <= self.clock.now:
+            version = 0
+        checkpoint = place == "checkpoint"
+        if checkpoint:
+            expected = expected or 0
+        try:
+            if checkpoint:
+                written = self.run(self.state.save(c, value, expected=expected or 0, fence=fence))
+            else:
+                written = self.run(self.state.put(c, place, value, expected=expected, fence=fence))
+        except Fenced:
+            assert fence is not None
+            assert fence is not leases[-1], "the newest holder is refused"
         except Conflict:
             assert expected not in (None, version)
         else:
+            assert fence in (None, leases[-1] if leases else None), "an old holder wrote"
             assert expected in (None, version)
             assert written == version + 1
-            self.values[c, name] = value, written
-        got = self.run(self.state.get(c, name))
-        assert (got and (got.value, got.version)) == self.values.get((c, name))
+            self.values[c, place] = value, written, self.clock.now + (30 if checkpoint else 10)
+        got = self.run(self.state.load(c) if checkpoint else self.state.get(c, place))
+        value, version, until = self.values.get((c, place), (0, 0, 0.0))
+        assert (got and (got.value, got.version)) == ((value, version) if until > self.clock.now else None)
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=50, deadline=None)
+TestMachine.settings = settings(max_examples=50, stateful_step_count=25, deadline=None)
