@@ -10,6 +10,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 Backend = Literal["openai", "azure", "vllm", "ollama", "onnx", "echo"]
+Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+"""What Kafka's clients call `security.protocol`."""
 
 
 class _Frozen(BaseModel):
@@ -34,7 +36,7 @@ class Kafka(_Frozen):
 
     bootstrap_servers: str
     """HOST:PORT, by commas."""
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    security_protocol: Protocol = "PLAINTEXT"
     sasl_mechanism: str | None = None
     username: str | None = None
     password: SecretStr | None = None

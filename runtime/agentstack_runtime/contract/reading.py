@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from .model import Backend, CircuitBreaker, Contract, Inference, Kafka, Redis, Resilience, Retries
-from .variables import VARIABLES
+from .model import Backend, CircuitBreaker, Contract, Inference, Kafka, Protocol, Redis, Resilience, Retries
+from .variables import PREFIXES, VARIABLES
 
 CONFIG: Final = Path("/etc/agent/config")
 """Where variables are files, with `reload: file`."""
@@ -20,7 +21,7 @@ SECRETS: Final = Path("/etc/agent/secrets")
 _AGENT_URL: Final = "AGENT_URL_"
 
 _Port = Annotated[int, Field(ge=1, le=65535)]
-_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=0)]
 _Some = Annotated[int, Field(ge=1)]
 _Text = Annotated[str, Field(min_length=1)]
@@ -46,12 +47,12 @@ class _Variables(BaseModel):
     LONGEST_TASK_SECONDS: _Seconds = 30
     REDIS_URL: SecretStr | None = None
     REDIS_HOST: _Text | None = None
-    REDIS_PORT: _Port = 6379
+    REDIS_PORT: _Port | None = None
     REDIS_CA_FILE: Path | None = None
     CONVERSATION_TTL_SECONDS: _Seconds = 86_400
     CHECKPOINT_TTL_SECONDS: _Seconds = 259_200
     KAFKA_BOOTSTRAP_SERVERS: _Text | None = None
-    KAFKA_SECURITY_PROTOCOL: str = "PLAINTEXT"
+    KAFKA_SECURITY_PROTOCOL: Protocol = "PLAINTEXT"
     KAFKA_SASL_MECHANISM: str | None = None
     KAFKA_USERNAME: str | None = None
     KAFKA_PASSWORD: SecretStr | None = None
@@ -82,99 +83,102 @@ class _Variables(BaseModel):
     DEVICE_ID: str | None = None
 
 
-def load(environ: Mapping[str, str] = os.environ, *, config: Path = CONFIG, secrets: Path = SECRETS) -> Contract:
+def load(environ: Mapping[str, str] = os.environ, config: Path = CONFIG, secrets: Path = SECRETS) -> Contract:
     """Return the contract of this process. What is fixed comes from the environment, of the rest a file wins.
 
     Raises:
-        ContractError: something is missing or wrong; all of it is named.
+        ContractError: something is missing, wrong or unreadable; all of it is named.
     """
-    values = dict(environ) | _files(config) | _files(secrets)
+    problems: list[str] = []
+    values = dict(environ) | _files(config, problems) | _files(secrets, problems)
     values |= {name: environ[name] for name, variable in VARIABLES.items() if variable.fixed and name in environ}
     # A variable of an optional Secret that is not there is absent; an empty one means the same.
     given = {name: value for name, value in values.items() if value != ""}
-    problems: list[str] = []
-    try:
-        variables = _Variables.model_validate(given)
-    except ValidationError as error:
-        raise ContractError(_problems(error)) from None
-    contract: dict[str, Any] = {
-        "agent_name": variables.AGENT_NAME,
-        "pod_name": variables.POD_NAME or variables.AGENT_NAME,
-        "port": variables.PORT,
-        "metrics_port": variables.METRICS_PORT or variables.PORT,
-        "resilience": _resilience(variables, "CONCURRENCY" in given),
-        "agents": _agents(given),
-        "workflows_dir": variables.WORKFLOWS_DIR,
-        "device": variables.DEVICE_ID,
-    }
-    for name, part in (("redis", _redis), ("kafka", _kafka), ("inference", _inference)):
-        contract[name] = _part(part, variables, problems)
+    variables = _checked(given, problems)
+    contract = Contract(
+        agent_name=variables.AGENT_NAME,
+        pod_name=variables.POD_NAME or variables.AGENT_NAME,
+        port=variables.PORT,
+        metrics_port=variables.METRICS_PORT or variables.PORT,
+        redis=_redis(variables, problems),
+        kafka=_kafka(variables, problems),
+        inference=_inference(variables, problems),
+        resilience=_resilience(variables, "CONCURRENCY" in given),
+        agents=_agents(given),
+        workflows_dir=variables.WORKFLOWS_DIR,
+        device=variables.DEVICE_ID,
+    )
     if problems:
         raise ContractError(problems)
-    return Contract(**contract)
+    return contract
 
 
-def _files(folder: Path) -> dict[str, str]:
-    """Return the content of each file by its name. The kubelet's own (`..data`) are no variables."""
-    if not folder.is_dir():
-        return {}
-    return {
-        file.name: file.read_text(encoding="utf-8").rstrip("\n")
-        for file in sorted(folder.iterdir())
-        if not file.name.startswith("..") and file.is_file()
-    }
+def _files(folder: Path, problems: list[str]) -> dict[str, str]:
+    """Return the content of each variable's file. Others are the agent's own, which need not be text."""
+    # The kubelet makes a new folder and then changes the link `..data`: what that names now is of one time, while the
+    # files beside it may be of two.
+    folder = (folder / "..data").resolve() if (folder / "..data").exists() else folder
+    found = {}
+    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if file.name not in VARIABLES and not file.name.startswith(tuple(PREFIXES)):
+            continue
+        try:
+            found[file.name] = file.read_text(encoding="utf-8").rstrip("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+            problems.append(f"{file.name}: its file cannot be read ({reason}); write text that the process may read")
+    return found
 
 
-def _part(
-    make: Callable[[_Variables], BaseModel | str | None], variables: _Variables, problems: list[str]
-) -> BaseModel | None:
+def _checked(given: Mapping[str, str], problems: list[str]) -> _Variables:
+    """Return the variables. Those that are wrong are named in `problems`, and as if they were absent."""
     try:
-        made = make(variables)
+        return _Variables.model_validate(given)
     except ValidationError as error:
-        problems += _problems(error)
-        return None
-    if isinstance(made, str):
-        problems.append(made)
-        return None
-    return made
+        mistakes = {str(mistake["loc"][0]): mistake for mistake in error.errors(include_input=False, include_url=False)}
+    for name, mistake in mistakes.items():
+        wrong = "is missing" if mistake["type"] == "missing" else mistake["msg"][0].lower() + mistake["msg"][1:]
+        problems.append(f"{name}: {wrong}; it is {VARIABLES[name].meaning}")
+    rest = {name: value for name, value in given.items() if name not in mistakes}
+    return _Variables.model_validate({"AGENT_NAME": "unknown", **rest})
 
 
-def _redis(given: _Variables) -> Redis | str | None:
+def _redis(given: _Variables, problems: list[str]) -> Redis | None:
     if given.REDIS_URL is None:
-        return (
-            "REDIS_URL: is missing, though REDIS_HOST is there; give the Secret that has it"
-            if given.REDIS_HOST
-            else None
-        )
-    if not given.REDIS_URL.get_secret_value().startswith(("redis://", "rediss://")):
-        return "REDIS_URL: is no URL of Redis; it begins with redis:// or rediss://"
-    if given.REDIS_CA_FILE is not None and not given.REDIS_CA_FILE.is_file():
-        return "REDIS_CA_FILE: there is no such file; mount the authority's certificate there"
+        if given.REDIS_HOST is not None:
+            problems.append("REDIS_URL: is missing, though REDIS_HOST is there; give the Secret that has it")
+        return None
+    try:
+        url = urlsplit(given.REDIS_URL.get_secret_value())
+        scheme, host, port = url.scheme, url.hostname, url.port
+    except ValueError:  # Its text would show the URL.
+        scheme, host, port = "", None, None
+    if scheme not in ("redis", "rediss") or host is None:
+        problems.append("REDIS_URL: is no URL of Redis; it is redis://USER:PASSWORD@HOST:PORT, or rediss:// with TLS")
+    _needs_file("REDIS_CA_FILE", given.REDIS_CA_FILE, problems)
     return Redis(
         url=given.REDIS_URL,
-        host=given.REDIS_HOST or "localhost",
-        port=given.REDIS_PORT,
+        host=given.REDIS_HOST or host or "",
+        port=given.REDIS_PORT or port or 6379,
         ca_file=given.REDIS_CA_FILE,
         conversation_ttl=timedelta(seconds=given.CONVERSATION_TTL_SECONDS),
         checkpoint_ttl=timedelta(seconds=given.CHECKPOINT_TTL_SECONDS),
     )
 
 
-def _kafka(given: _Variables) -> Kafka | str | None:
+def _kafka(given: _Variables, problems: list[str]) -> Kafka | None:
     if given.KAFKA_BOOTSTRAP_SERVERS is None:
         return None
-    protocol = given.KAFKA_SECURITY_PROTOCOL
-    if protocol not in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"):
-        return "KAFKA_SECURITY_PROTOCOL: is none of PLAINTEXT, SSL, SASL_PLAINTEXT and SASL_SSL; write one of them"
-    if protocol.startswith("SASL_") and (given.KAFKA_USERNAME is None or given.KAFKA_PASSWORD is None):
-        return (
-            f"KAFKA_USERNAME, KAFKA_PASSWORD: missing, though the protocol is {protocol}; give the Secret that has them"
-        )
-    if given.KAFKA_CA_FILE is not None and not given.KAFKA_CA_FILE.is_file():
-        return "KAFKA_CA_FILE: there is no such file; mount the authority's certificate there"
+    if given.KAFKA_SECURITY_PROTOCOL.startswith("SASL_"):
+        problems += [
+            f"{name}: is missing, though KAFKA_SECURITY_PROTOCOL asks for a login; give the Secret that has it"
+            for name in ("KAFKA_USERNAME", "KAFKA_PASSWORD")
+            if getattr(given, name) is None
+        ]
+    _needs_file("KAFKA_CA_FILE", given.KAFKA_CA_FILE, problems)
     return Kafka(
         bootstrap_servers=given.KAFKA_BOOTSTRAP_SERVERS,
-        security_protocol=protocol,
+        security_protocol=given.KAFKA_SECURITY_PROTOCOL,
         sasl_mechanism=given.KAFKA_SASL_MECHANISM,
         username=given.KAFKA_USERNAME,
         password=given.KAFKA_PASSWORD,
@@ -186,15 +190,17 @@ def _kafka(given: _Variables) -> Kafka | str | None:
     )
 
 
-def _inference(given: _Variables) -> Inference | str | None:
+def _inference(given: _Variables, problems: list[str]) -> Inference | None:
     backend = given.INFERENCE_BACKEND
     if backend is None:
         return None
     if given.INFERENCE_MODEL is None:
-        return "INFERENCE_MODEL: is missing, though INFERENCE_BACKEND is there; say `model` in the agent's `inference`"
+        problems.append(
+            "INFERENCE_MODEL: is missing, though INFERENCE_BACKEND is there; say `model` in the agent's `inference`"
+        )
     return Inference(
         backend=backend,
-        model=given.INFERENCE_MODEL,
+        model=given.INFERENCE_MODEL or "",
         endpoint=given.AZURE_OPENAI_ENDPOINT if backend == "azure" else given.INFERENCE_ENDPOINT,
         base_url=given.OPENAI_BASE_URL,
         api_key=given.AZURE_OPENAI_API_KEY if backend == "azure" else given.OPENAI_API_KEY,
@@ -223,6 +229,16 @@ def _resilience(given: _Variables, declared: bool) -> Resilience:
     )
 
 
+def _needs_file(name: str, file: Path | None, problems: list[str]) -> None:
+    if file is None:
+        return
+    try:
+        file.open("rb").close()
+    except (OSError, ValueError) as error:  # ValueError: of a name that holds what no name can.
+        reason = getattr(error, "strerror", None) or "no file's name"
+        problems.append(f"{name}: its file cannot be read ({reason}); mount the authority's certificate there")
+
+
 def _agents(values: Mapping[str, str]) -> dict[str, str]:
     return {
         name.removeprefix(_AGENT_URL).lower().replace("_", "-"): url
@@ -233,17 +249,3 @@ def _agents(values: Mapping[str, str]) -> dict[str, str]:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in (part.strip() for part in text.split(",")) if name)
-
-
-def _problems(error: ValidationError) -> list[str]:
-    """Return one line a mistake: the variable, what is wrong, and what it is for."""
-    lines = []
-    for mistake in error.errors(include_input=False, include_url=False):
-        name = str(mistake["loc"][0])
-        meaning = VARIABLES[name].meaning if name in VARIABLES else "see docs/write-an-agent.md"
-        lines.append(f"{name}: {_wrong(mistake['type'], mistake['msg'])}; it is {meaning}")
-    return lines
-
-
-def _wrong(kind: str, message: str) -> str:
-    return "is missing" if kind == "missing" else message[0].lower() + message[1:]

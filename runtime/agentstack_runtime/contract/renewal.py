@@ -20,6 +20,7 @@ INTERVAL = 10.0
 async def watch(
     on_change: Callable[[Contract], Awaitable[None]],
     *,
+    current: Contract | None = None,
     environ: Mapping[str, str] = os.environ,
     config: Path = CONFIG,
     secrets: Path = SECRETS,
@@ -27,16 +28,17 @@ async def watch(
 ) -> None:
     """Call `on_change` with each new contract, until cancelled. Returns at once where nothing is a file.
 
-    A state that does not add up, such as one half of two volumes, or that `on_change` refuses with a ContractError, is
-    named in the log once; the old one stays.
+    `current` is what the process began with: what was renewed between its start and the first look is told as well.
+    Without it the first look is taken for it. A state that does not add up, such as one half of two volumes, or that
+    `on_change` refuses with a ContractError, is named in the log once; the old one stays. What else `on_change` raises
+    ends the watch.
     """
     if not config.is_dir() and not secrets.is_dir():
         return
-    current: Contract | None = None
     complaint = ""
     while True:
         try:
-            contract = load(environ, config=config, secrets=secrets)
+            contract = load(environ, config, secrets)
             if current is not None and contract != current:
                 await on_change(contract)
         except (ContractError, OSError) as error:

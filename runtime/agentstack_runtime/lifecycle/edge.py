@@ -55,6 +55,20 @@ class Edge:
         self._app, self._ready = app, ready
         self._routes: Sequence[BaseRoute] = getattr(app, "routes", ())
         self._body_bytes, self._body_seconds = body_bytes, body_seconds
+        self._serving = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.ending = False
+        """Whether answers ask the client to come back on another connection, which another pod may have."""
+
+    async def drain(self, seconds: float) -> int:
+        """Wait until no request is under way, or the time is over; return how many still are."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            return self._serving
+        return 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -65,7 +79,14 @@ class Edge:
         elif scope["path"] == "/ready":
             await (await self._readiness())(scope, receive, send)
         else:
-            await self._serve(scope, receive, send)
+            self._serving += 1
+            self._idle.clear()
+            try:
+                await self._serve(scope, receive, send)
+            finally:
+                self._serving -= 1
+                if self._serving == 0:
+                    self._idle.set()
 
     async def _readiness(self) -> Response:
         reasons = await self._ready()
@@ -74,7 +95,7 @@ class Edge:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = _request_id(scope)
         bounded = _Bounded(receive, self._body_bytes, self._body_seconds)
-        answer = _Answer(scope, send, request_id, bounded)
+        answer = _Answer(scope, send, request_id, bounded, self)
         route, start = self._route(scope), time.perf_counter()
         traceparent = Headers(scope=scope).get("traceparent")
         working = WORK_IN_FLIGHT.labels("http").track_inprogress()
@@ -158,8 +179,9 @@ _CLOSE: Final = {"Connection": "close"}
 class _Answer:
     """`send`, which knows the status, adds the request's id, and answers for the bounds of the body."""
 
-    def __init__(self, scope: Scope, send: Send, request_id: str, bounded: _Bounded) -> None:
+    def __init__(self, scope: Scope, send: Send, request_id: str, bounded: _Bounded, edge: Edge) -> None:
         self._scope, self._send, self._request_id, self._bounded = scope, send, request_id, bounded
+        self._edge = edge
         self._replaced = False
         self.status = 0
 
@@ -169,7 +191,11 @@ class _Answer:
             return
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            MutableHeaders(raw=message["headers"])[REQUEST_ID] = self._request_id
+            message = {"headers": [], **message}
+            headers = MutableHeaders(scope=message)
+            headers[REQUEST_ID] = self._request_id
+            if self._edge.ending:
+                headers.update(_CLOSE)
             refused = self._bounded.refused
             if refused is not None:  # Whatever a framework makes of it.
                 self.status = refused.status_code

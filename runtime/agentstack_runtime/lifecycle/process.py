@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
@@ -32,8 +34,10 @@ PROBE_SECONDS: Final = 1.5
 _FRESH: Final = 1.0
 """Seconds for which an answer about readiness holds: probes of many callers ask Redis and Kafka once."""
 _LAST_REQUESTS: Final = 5.0
-"""Seconds that requests still have after the shutdown steps. The stack's grace period has 10 s beyond the longest
-task."""
+"""Seconds that requests have at least after the shutdown steps, however long these took."""
+_MARGIN: Final = 1.0
+"""Seconds beyond their time for each of: steps that hang, connections that do not close, tasks that do not end. With
+the last requests less than the 10 s by which the stack's grace period exceeds the longest task."""
 
 log = get_logger(__name__)
 
@@ -43,7 +47,11 @@ class Process:
 
     `/health` and `/ready` are on the contract's port, before `app`; `/metrics` is on the contract's metrics port, alone
     where that is another port. At SIGTERM or SIGINT: not ready from then on; the shutdown steps, one after the other,
-    within `longest_task`; the last requests; exit 0. A second signal ends the process at once, with 1.
+    and then the requests under way, both within `longest_task`; the tasks are cancelled; exit 0. What the time was too
+    short for is a line in the log. A second signal ends the process at once, with 1.
+
+    Of `app` only requests are served: neither its `lifespan`, for which there are tasks and shutdown steps, nor web
+    sockets.
     """
 
     def __init__(self, contract: Contract, *, app: ASGIApp | None = None) -> None:
@@ -54,6 +62,7 @@ class Process:
         self._ending = asyncio.Event()
         self._failed = False
         self._known: tuple[float, dict[str, str]] = (float("-inf"), {})
+        self._edge = Edge(self._routed(), self.ready)
 
     def check(self, name: str, probe: Probe) -> None:
         """Be ready only while `probe` returns None. One that takes longer than 1.5 s, or raises, is a reason too."""
@@ -69,8 +78,15 @@ class Process:
 
     def main(self) -> NoReturn:
         """Run until the end, and exit."""
-        # Not sys.exit: a thread that a library left behind would keep the pod until it is killed.
-        code = asyncio.run(self.run())
+        asyncio.run(self._run_and_exit())
+
+    async def _run_and_exit(self) -> NoReturn:
+        code = await self.run()
+        # Not sys.exit, nor the end of the event loop: a thread or a task that a library left behind would keep the pod
+        # until it is killed.
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)
 
     async def run(self) -> int:
@@ -79,22 +95,24 @@ class Process:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
         servers = self._servers()
-        serving = [asyncio.create_task(server.serve()) for server in servers]
+        serving = {server: asyncio.create_task(server.serve()) for server in servers}
         working = {asyncio.create_task(self._guard(name, run)) for name, run in self._tasks.items()}
         ended = asyncio.create_task(self._ending.wait())
-        await asyncio.wait([ended, *serving], return_when=asyncio.FIRST_COMPLETED)
-        self._failed |= any(served.done() for served in serving)  # Its port is taken.
+        await asyncio.wait([ended, *serving.values()], return_when=asyncio.FIRST_COMPLETED)
+        self._failed |= any(served.done() for served in serving.values())  # Its port is taken.
+        end = time.monotonic() + self._contract.resilience.longest_task.total_seconds()
         log.info("ending")
         self._ending.set()
-        await self._shut_down()
-        for task in working:
-            task.cancel()
-        await asyncio.gather(*working, return_exceptions=True)
-        for server, served in zip(servers, serving, strict=True):
+        self._edge.ending = True
+        await self._shut_down(end)
+        # The port stays open until then: whoever asks for readiness gets its answer.
+        cut = await self._edge.drain(max(end - time.monotonic(), _LAST_REQUESTS))
+        if cut:
+            log.warning("requests were cut: the time was over", requests=cut)
+        for server in servers:
             server.should_exit = True
-            await asyncio.wait([served], timeout=_LAST_REQUESTS)
-            served.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
+        await asyncio.wait(serving.values(), timeout=_MARGIN)
+        await _cancel(*working, *serving.values(), ended)
         log.info("ended", failed=self._failed)
         return int(self._failed)
 
@@ -119,17 +137,20 @@ class Process:
             log.warning("check failed", error=type(error).__name__)
             return type(error).__name__
 
+    def _routed(self) -> ASGIApp | None:
+        """Return what the contract's port serves beside the probes."""
+        app = self._app
+        if self._contract.metrics_port != self._contract.port:
+            return app
+        routes: list[Route | Mount] = [_METRICS] if app is None else [_METRICS, Mount("/", app)]
+        return Router(routes, redirect_slashes=False)
+
     def _servers(self) -> list[Server]:
-        metrics = Route("/metrics", _metrics)
-        contract, app = self._contract, self._app
+        contract = self._contract
+        servers = [Server(self._edge, contract.port)]
         if contract.metrics_port != contract.port:
-            return [
-                Server(Edge(app, self.ready), contract.port),
-                Server(Router([metrics], redirect_slashes=False), contract.metrics_port),
-            ]
-        routes: list[Route | Mount] = [metrics] if app is None else [metrics, Mount("/", app)]
-        both = Router(routes, redirect_slashes=False)
-        return [Server(Edge(both, self.ready), contract.port)]
+            servers.append(Server(Router([_METRICS], redirect_slashes=False), contract.metrics_port))
+        return servers
 
     def _signalled(self) -> None:
         if self._ending.is_set():
@@ -140,17 +161,19 @@ class Process:
     async def _guard(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         try:
             await run()
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and self._ending.is_set():
+                raise
+            # Cancelled by itself, it would end without a word, and the process would go on for nothing.
             log.exception("task failed", task=name, error=type(error).__name__)
             self._failed = True
             self._ending.set()
 
-    async def _shut_down(self) -> None:
-        end = time.monotonic() + self._contract.resilience.longest_task.total_seconds()
+    async def _shut_down(self, end: float) -> None:
         for step in self._steps:
             left = max(0.0, end - time.monotonic())
             try:
-                async with asyncio.timeout(left + 1):
+                async with asyncio.timeout(max(0.0, end + _MARGIN - time.monotonic())):
                     await step(left)
             except Exception as error:
                 # The next step may still save something.
@@ -160,6 +183,16 @@ class Process:
                 self._failed = True
 
 
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel what is left, and wait a moment for it: a task that holds on to life is left behind."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=_MARGIN)
+
+
 async def _metrics(request: Request) -> Response:
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(REGISTRY), headers={"Content-Type": content_type})
+
+
+_METRICS: Final = Route("/metrics", _metrics)

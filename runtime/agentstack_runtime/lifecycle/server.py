@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
+import socket
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -17,7 +19,9 @@ KEEP_ALIVE_SECONDS: Final = 75
 """Seconds that a connection may be idle between requests. Above what clients and gateways keep theirs for (Go's and
 Envoy's cluster defaults aside, 60 s is usual), so that they close first and no request meets a closed connection."""
 CONNECTIONS: Final = 4_000
-"""Open connections of a process: the next is closed at once. Idle ones cost about 10 KiB each."""
+"""Open connections of a port: for the next one, one that is idle is closed. Each costs about 10 KiB."""
+_OWN_FILES: Final = 256
+"""Of the files that the process may open, those that are not for connections of clients."""
 
 
 class Server(uvicorn.Server):
@@ -36,9 +40,18 @@ class Server(uvicorn.Server):
                 access_log=False,
                 log_level="warning",
                 server_header=False,
+                # Else what one request bound, such as its trace, shows in the next of the same connection.
+                reset_contextvars=True,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
             )
         )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; or return at once, after a line in the log, where the port is taken."""
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # It would leave the event loop without any shutdown.
+            self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -50,17 +63,24 @@ class _Guarded(H11Protocol):
     """A connection that has to say what it wants.
 
     uvicorn bounds the size of a head, and the time between requests; it waits for ever for a first request, and for
-    the end of a head that has begun. Not covered: a client that reads its answer slowly, which holds one request and
-    at most 64 KiB; and addresses, of which a gateway sees the true ones.
+    the end of a head that has begun; and it has no room to keep for newcomers, such as the kubelet with its probe.
+    Bodies are the edge's business. Not covered: a client that reads its answer slowly, which holds one request and at
+    most 64 KiB; and addresses, of which a gateway sees the true ones.
     """
 
     _waiting: asyncio.TimerHandle | None = None
 
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being answered."""
+        return not self.transport.is_closing() and (self.cycle is None or self.cycle.response_complete)
+
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        if len(self.connections) > CONNECTIONS:
-            transport.abort()
-            return
+        if len(self.connections) > _room():
+            others = (other for other in self.connections if other is not self)
+            idle = next((other for other in others if isinstance(other, _Guarded) and other.idle), self)
+            idle.transport.abort()
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
@@ -81,3 +101,9 @@ class _Guarded(H11Protocol):
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
+
+
+def _room() -> int:
+    """Return how many connections may be open: without a free file none can be accepted, and no probe either."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CONNECTIONS if files == resource.RLIM_INFINITY else max(1, min(CONNECTIONS, files - _OWN_FILES))

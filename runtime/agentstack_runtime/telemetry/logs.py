@@ -18,10 +18,15 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 CONTENT: Final = "content"
 """The field for what was asked or answered: it is logged only where the variable LOG_CONTENT is `true`."""
 REDACTED: Final = "[redacted]"
-_SECRET_KEY: Final = re.compile(r"pass(word|wd|phrase)?|secret|token$|api_?key|authorization|cookie|credential", re.I)
-# `input_tokens` is a number of tokens, no secret: hence `token$`.
-_LOGIN: Final = re.compile(r"(?<=://)[^\s/@]+@")
-_SECRET_TEXT: Final = re.compile(r"\b(sk-[\w-]{16,}|eyJ[\w-]+\.[\w-]+\.[\w-]*|Bearer\s+[\w.~+/-]+=*)")
+_NAMES: Final = r"pass(?:word|wd|phrase)?|secret|token|(?:api|access|private)[_-]?key|authorization|cookie|credential"
+# `input_tokens` is a number of tokens, no secret: hence `token` at the end alone.
+_SECRET_KEY: Final = re.compile(_NAMES.replace("token", "token$"), re.I)
+_LOGIN: Final = re.compile(r"(?<=://)[^\s/\"']+@")
+_ASSIGNED: Final = re.compile(rf"((?:{_NAMES})(?:=|[\"']\s*:\s*)[\"']?)[^\s\"'&;,)]+", re.I)
+"""`password=...` in what libraries write, in queries of URLs, in JSON."""
+_SECRET_TEXT: Final = re.compile(
+    r"\b(sk-[\w-]{16,}|eyJ[\w-]+\.[\w-]+\.[\w-]*|Bearer\s+[\w.~+/-]+=*|(?i:authorization):\s*\w+\s+\S+)"
+)
 
 
 def configure_logging(agent: str, *, pod: str | None = None, level: str = "INFO") -> None:
@@ -66,7 +71,7 @@ def configure_logging(agent: str, *, pod: str | None = None, level: str = "INFO"
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 _redact,
-                structlog.processors.JSONRenderer(default=str),
+                structlog.processors.JSONRenderer(),
             ],
         )
     )
@@ -95,12 +100,14 @@ def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _clean(key: str, value: Any) -> Any:
-    if isinstance(value, SecretStr) or (_SECRET_KEY.search(key) and isinstance(value, str | bytes)):
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, SecretStr) or _SECRET_KEY.search(key):
         return REDACTED
-    if isinstance(value, str):
-        return _SECRET_TEXT.sub(REDACTED, _LOGIN.sub(f"{REDACTED}@", value))
     if isinstance(value, Mapping):
         return {str(name): _clean(str(name), part) for name, part in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_clean(key, part) for part in value]
-    return value
+    # Of whatever kind: the text of a URL or an exception is where logins hide.
+    text = _ASSIGNED.sub(rf"\g<1>{REDACTED}", _LOGIN.sub(f"{REDACTED}@", str(value)))
+    return _SECRET_TEXT.sub(REDACTED, text)

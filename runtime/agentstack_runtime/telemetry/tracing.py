@@ -25,7 +25,7 @@ def current_traceparent() -> str | None:
 def continue_trace(traceparent: str | None) -> Iterator[None]:
     """Go on with the trace of a `traceparent` inside the block; one that is malformed, or None, changes nothing."""
     carrier = {"traceparent": traceparent} if traceparent else {}
-    token = context.attach(_PROPAGATOR.extract(carrier))
+    token = context.attach(_PROPAGATOR.extract(carrier, context.get_current()))
     try:
         yield
     finally:

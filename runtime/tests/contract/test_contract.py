@@ -7,6 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agentstack_runtime.contract import PREFIXES, VARIABLES, Contract, ContractError, load, watch
 from agentstack_runtime.contract.reading import _Variables
@@ -74,15 +76,20 @@ def test_every_variable_is_read_and_described() -> None:
 
 
 def test_every_mistake_at_once_and_no_value() -> None:
+    single = {"PORT": "hunter2", "CONCURRENCY": "0", "INFERENCE_BACKEND": "hunter3", "AGENT_NAME": ""}
+    together = {"REDIS_URL": "", "REDIS_CA_FILE": "/nowhere", "KAFKA_USERNAME": "", "KAFKA_PASSWORD": ""}
     with pytest.raises(ContractError) as refused:
-        read(WHOLE | {"PORT": "hunter2", "CONCURRENCY": "0", "INFERENCE_BACKEND": "hunter3", "AGENT_NAME": ""})
-    assert len(refused.value.problems) == 4
-    assert {line.partition(":")[0] for line in refused.value.problems} == {
-        "PORT",
+        read(WHOLE | single | together | {"KAFKA_CA_FILE": "/nowhere"})
+    assert sorted(line.partition(":")[0] for line in refused.value.problems) == [
+        "AGENT_NAME",
         "CONCURRENCY",
         "INFERENCE_BACKEND",
-        "AGENT_NAME",
-    }
+        "KAFKA_CA_FILE",
+        "KAFKA_PASSWORD",
+        "KAFKA_USERNAME",
+        "PORT",
+        "REDIS_URL",
+    ]
     assert "hunter" not in str(refused.value)
 
 
@@ -93,7 +100,9 @@ def test_every_mistake_at_once_and_no_value() -> None:
         ({"REDIS_URL": "http://hunter2"}, "REDIS_URL"),
         ({"REDIS_CA_FILE": "/nowhere/ca.crt"}, "REDIS_CA_FILE"),
         ({"KAFKA_CA_FILE": "/nowhere/ca.crt"}, "KAFKA_CA_FILE"),
-        ({"KAFKA_PASSWORD": ""}, "KAFKA_USERNAME, KAFKA_PASSWORD"),
+        ({"REDIS_URL": "redis://u:hunter2@redis:port"}, "REDIS_URL"),
+        ({"KAFKA_PASSWORD": ""}, "KAFKA_PASSWORD"),
+        ({"CHECKPOINT_TTL_SECONDS": "1e30"}, "CHECKPOINT_TTL_SECONDS"),
         ({"KAFKA_SECURITY_PROTOCOL": "TLS"}, "KAFKA_SECURITY_PROTOCOL"),
         ({"INFERENCE_MODEL": ""}, "INFERENCE_MODEL"),
     ],
@@ -103,6 +112,24 @@ def test_what_does_not_go_together(change: dict[str, str], variable: str) -> Non
         read(WHOLE | change)
     assert [line.partition(":")[0] for line in refused.value.problems] == [variable]
     assert "hunter2" not in str(refused.value)
+
+
+WRONG = st.one_of(
+    st.sampled_from(["", " ", "-1", "0", "1e999", "nan", "9" * 5000, "redis://[::1", "redis://", "\x00", "../..", "²"]),
+    st.text(max_size=20),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.sampled_from([*VARIABLES, "AGENT_URL_", "AGENT_URL_X"]), WRONG, max_size=8))
+def test_whatever_is_given_is_a_contract_or_lines_about_variables(changes: dict[str, str]) -> None:
+    problems: tuple[str, ...] = ()
+    try:
+        assert read(WHOLE | changes).agent_name
+    except ContractError as error:
+        problems = error.problems
+    assert {line.partition(":")[0] for line in problems} <= set(VARIABLES)
+    assert not any("\n" in line for line in problems)
 
 
 def renewed(folder: Path, values: dict[str, str], generation: int) -> None:
@@ -115,6 +142,51 @@ def renewed(folder: Path, values: dict[str, str], generation: int) -> None:
             (folder / name).symlink_to(Path("..data") / name)
     (folder / "..new").symlink_to(data.name)
     (folder / "..new").rename(folder / "..data")
+
+
+def test_where_redis_is_stands_in_its_url_too() -> None:
+    redis = read({"AGENT_NAME": "a", "REDIS_URL": "rediss://u:word@there:7000"}).redis
+    assert redis is not None
+    assert (redis.host, redis.port) == ("there", 7000)
+
+
+def test_what_one_change_over_brought_is_read_together(tmp_path: Path) -> None:
+    """Between two changes a file beside `..data` may be the old one, or dangle."""
+    renewed(tmp_path, {"CONCURRENCY": "4", "QUEUE_BOUND": "8"}, 1)
+    (tmp_path / "CONCURRENCY").unlink()
+    (tmp_path / "CONCURRENCY").write_text("1")
+    (tmp_path / "RETRY_MAX").symlink_to(Path("..data") / "RETRY_MAX")
+    resilience = load({"AGENT_NAME": "a"}, tmp_path, NOWHERE).resilience
+    assert (resilience.concurrency, resilience.queue_bound) == (4, 8)
+
+
+def test_files_of_the_agent_s_own_need_not_be_text(tmp_path: Path) -> None:
+    (tmp_path / "KEYSTORE").write_bytes(b"\xff\xfe")
+    assert load({"AGENT_NAME": "a"}, NOWHERE, tmp_path).agent_name == "a"
+    (tmp_path / "REDIS_URL").write_bytes(b"\xff\xfe")
+    (tmp_path / "CONCURRENCY").write_text("none")
+    with pytest.raises(ContractError) as refused:
+        load({"AGENT_NAME": "a"}, NOWHERE, tmp_path)
+    assert [line.partition(":")[0] for line in refused.value.problems] == ["REDIS_URL", "CONCURRENCY"]
+
+
+async def test_what_was_renewed_before_the_first_look_is_told_once_it_adds_up(tmp_path: Path) -> None:
+    renewed(tmp_path, {"CONCURRENCY": "4"}, 1)
+    began = load({"AGENT_NAME": "a"}, tmp_path, NOWHERE)
+    renewed(tmp_path, {"CONCURRENCY": "none"}, 2)
+    told: asyncio.Queue[int] = asyncio.Queue()
+
+    async def change(contract: Contract) -> None:
+        await told.put(contract.resilience.concurrency)
+
+    watching = asyncio.create_task(
+        watch(change, current=began, environ={"AGENT_NAME": "a"}, config=tmp_path, secrets=NOWHERE, interval=0.02)
+    )
+    await asyncio.sleep(0.1)
+    assert told.empty()
+    renewed(tmp_path, {"CONCURRENCY": "6"}, 3)
+    assert await asyncio.wait_for(told.get(), 5) == 6
+    watching.cancel()
 
 
 async def test_files_are_read_and_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -17,8 +17,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from agentstack_runtime.lifecycle import server
-
 RUNTIME = Path(__file__).parents[2]
 
 
@@ -49,6 +47,9 @@ class Agent:
 
     def get(self, path: str, port: int | None = None) -> httpx.Response:
         return httpx.get(f"http://127.0.0.1:{port or self.port}{path}", timeout=10)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=15)
 
     def stop(self) -> tuple[int, str]:
         out, _ = self.process.communicate(timeout=20)
@@ -95,6 +96,68 @@ def test_sigterm_finishes_what_is_in_flight_and_hands_back_the_rest(start: Calla
     assert "handed back with 3 s left" in out
 
 
+def test_requests_have_the_whole_time_and_readiness_its_answer(start: Callable[..., Agent]) -> None:
+    agent = start(LAST_REQUESTS="0")
+    answers: list[httpx.Response] = []
+    asking = threading.Thread(target=lambda: answers.append(agent.get("/slow")))
+    asking.start()
+    time.sleep(0.5)
+    agent.process.send_signal(signal.SIGTERM)
+    time.sleep(1)
+    ready = agent.get("/ready")
+    assert (ready.status_code, ready.json()["reasons"]) == (503, {"process": "is ending"})
+    asking.join()
+    assert answers[0].json() == {"slow": "but there"}
+    assert answers[0].headers["connection"] == "close", "the client is to come back on another connection"
+    assert agent.stop()[0] == 0
+
+
+def test_a_request_beyond_the_time_is_cut_and_said(start: Callable[..., Agent]) -> None:
+    agent = start(LAST_REQUESTS="0", SLOW="3600")
+    failures: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            agent.get("/slow")
+        except httpx.HTTPError as error:
+            failures.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    time.sleep(0.5)
+    begin = time.monotonic()
+    agent.process.send_signal(signal.SIGTERM)
+    code, out = agent.stop()
+    assert 2.5 < time.monotonic() - begin < 6
+    assert code == 0
+    assert '"requests": 1' in out
+    asking.join()
+    assert failures
+
+
+def test_what_clings_to_life_is_left_behind(start: Callable[..., Agent]) -> None:
+    agent = start(CLINGING="a task and a thread")
+    begin = time.monotonic()
+    agent.process.send_signal(signal.SIGTERM)
+    assert agent.stop()[0] == 0
+    assert time.monotonic() - begin < 4
+
+
+def test_a_port_that_is_taken_is_one_line_and_1(start: Callable[..., Agent]) -> None:
+    with closing(socket.socket()) as other:
+        other.bind(("0.0.0.0", 0))
+        other.listen()
+        taken = str(other.getsockname()[1])
+        command = [sys.executable, str(Path(__file__).with_name("agent.py")), taken, str(free_port())]
+        ended = subprocess.run(
+            command, env=os.environ | {"PYTHONPATH": str(RUNTIME)}, capture_output=True, text=True, timeout=30
+        )
+    assert ended.returncode == 1
+    assert ended.stdout.count("address already in use") == 1
+    assert "handed back" in ended.stdout
+    assert ended.stderr == ""
+
+
 def test_a_step_that_hangs_does_not_keep_the_process(start: Callable[..., Agent]) -> None:
     agent = start(SHUTDOWN_TAKES="3600")
     agent.process.send_signal(signal.SIGTERM)
@@ -103,8 +166,9 @@ def test_a_step_that_hangs_does_not_keep_the_process(start: Callable[..., Agent]
     assert "shutdown step failed" in out
 
 
-def test_a_task_that_crashes_ends_the_process(start: Callable[..., Agent]) -> None:
-    code, out = start(CRASH_AFTER="1").stop()
+@pytest.mark.parametrize("how", ["raising", "cancelling"])
+def test_a_task_that_crashes_ends_the_process(start: Callable[..., Agent], how: str) -> None:
+    code, out = start(CRASH_AFTER="1", CRASH_BY=how).stop()
     assert code == 1
     assert out.count("task failed") == 1
     assert "handed back" in out
@@ -121,16 +185,84 @@ def test_a_second_signal_ends_it_at_once(start: Callable[..., Agent]) -> None:
 
 
 def test_whoever_says_nothing_is_hung_up_on(start: Callable[..., Agent]) -> None:
-    agent = start()
-    agent.get("/health")
-    silent = socket.create_connection(("127.0.0.1", agent.port))
-    half = socket.create_connection(("127.0.0.1", agent.port))
+    agent = start(HEAD_SECONDS="1")
+    silent, half = agent.connect(), agent.connect()
     half.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nX-Never: ")
     for connection in (silent, half):
-        connection.settimeout(server.HEAD_SECONDS + 5)
         with suppress(ConnectionResetError):
             assert connection.recv(1) == b""
     assert agent.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [b"GET /slow HTTP/1.1\r\nHost: x\r\nX-Never: ", b"POST /none HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n"],
+    ids=["a head", "a body that nobody asks for"],
+)
+def test_whoever_dribbles_is_hung_up_on(start: Callable[..., Agent], begun: bytes) -> None:
+    """A byte now and then keeps no connection: neither in a head, nor after an answer that needed no body."""
+    agent = start(HEAD_SECONDS="1")
+    connection = agent.connect()
+    connection.sendall(begun)
+    end = time.monotonic() + 8
+    with suppress(ConnectionResetError, BrokenPipeError):
+        while time.monotonic() < end:
+            connection.sendall(b"x")
+            time.sleep(0.2)
+    assert time.monotonic() < end
+
+
+def test_a_body_that_dribbles_is_408(start: Callable[..., Agent]) -> None:
+    agent = start(BODY_SECONDS="1")
+    connection = agent.connect()
+    connection.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n")
+    for _ in range(4):
+        connection.sendall(b"x")
+        time.sleep(0.2)
+    answer = connection.makefile("rb").read()  # To the end: it is closed.
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"application/problem+json" in answer
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_whoever_sends_too_much_gets_the_answer(start: Callable[..., Agent], chunked: bool) -> None:
+    agent = start()
+    part, parts = b"x" * 65536, 256
+    content = (part for _ in range(parts)) if chunked else part * parts
+    answer = httpx.post(f"http://127.0.0.1:{agent.port}/echo", content=content, timeout=20)
+    assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")
+
+
+def test_the_trace_of_a_request_is_not_that_of_the_next_of_its_connection(start: Callable[..., Agent]) -> None:
+    agent = start()
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    with httpx.Client(base_url=f"http://127.0.0.1:{agent.port}") as client:
+        # So large that the reading of the connection is paused, and resumed from within the request.
+        first = client.post("/echo", content=b"x" * 1_000_000, headers={"traceparent": trace})
+        assert first.json() == {"bytes": 1_000_000, "trace": trace}
+        assert client.post("/echo").json() == {"bytes": 0, "trace": None}
+
+
+def test_beyond_the_bound_of_connections_the_idle_make_room(start: Callable[..., Agent]) -> None:
+    agent = start(CONNECTIONS="20")
+    asking = threading.Thread(target=agent.get, args=("/slow",))
+    asking.start()
+    time.sleep(0.3)
+    idle = [agent.connect() for _ in range(60)]
+    assert [agent.get("/health").status_code for _ in range(5)] == [200] * 5
+    time.sleep(0.2)
+    still = 0
+    for connection in idle:
+        connection.setblocking(False)
+        try:
+            connection.recv(1)
+        except BlockingIOError:
+            still += 1
+        except ConnectionResetError:
+            pass
+        connection.close()
+    assert 10 <= still <= 20
+    asking.join()
 
 
 def test_thousands_of_idle_connections_keep_nobody_out(start: Callable[..., Agent]) -> None:

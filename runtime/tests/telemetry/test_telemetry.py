@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 
+import httpx
 import pytest
 import structlog
 from prometheus_client import REGISTRY
@@ -76,6 +77,44 @@ def test_no_secret_gets_out(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(text.splitlines()) == 4, "a traceback is a field, not lines of its own"
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        ValueError("redis://agent:hunter2@redis:6379"),
+        httpx.URL("https://agent:hunter2@host/path"),
+        b"sasl.password=hunter2",
+        "redis://agent:hunter@hunter2@redis/0",
+        "GET https://host/path?api_key=hunter2&page=1",
+        '{"password": "hunter2"}',
+        "Settings(url='x', secret='hunter2')",
+        "Authorization: Basic hunter2hunter2==",
+        {"authorization": {"scheme": "hunter2"}},
+        {"x-api-key": ["hunter2"]},
+    ],
+    ids=str,
+)
+def test_no_kind_of_value_hides_a_secret(capsys: pytest.CaptureFixture[str], value: object) -> None:
+    configure_logging("executor")
+    get_logger("x").info("it failed", value=value)
+    text = capsys.readouterr().out
+    assert "hunter2" not in text
+    assert "[redacted]" in text
+
+
+def test_what_is_no_secret_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("executor")
+    harmless = {
+        "input_tokens": 12,
+        "path": "/work/a@b",
+        "url": "https://host/path?page=1",
+        "problem": "KAFKA_PASSWORD: is missing",
+    }
+    get_logger("x").info("basic auth is off", **harmless)
+    (line,) = lines(capsys)
+    assert {name: line[name] for name in harmless} == harmless
+    assert line["event"] == "basic auth is off"
+
+
 @pytest.mark.parametrize("switched_on", [True, False])
 def test_content_only_where_it_is_asked_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, switched_on: bool
@@ -91,7 +130,9 @@ def test_a_trace_goes_on() -> None:
     with continue_trace(TRACE):
         assert current_traceparent() == TRACE
         with continue_trace("nonsense"):
-            assert current_traceparent() in (TRACE, None)
+            assert current_traceparent() == TRACE
+        with continue_trace(None):
+            assert current_traceparent() == TRACE
     assert current_traceparent() is None
 
 

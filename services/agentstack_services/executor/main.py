@@ -46,7 +46,7 @@ def build(contract: Contract, service: Service | None = None) -> Process:
             await asks_models.exchange(model(renewed) if settings else None)
 
     async def watching() -> None:
-        await watch(renew)
+        await watch(renew, current=contract)
 
     process.task("settings", watching)
     return process
