@@ -61,7 +61,7 @@ lock: $(VENV)/dev ## Pin the newest allowed versions of all dependencies, with h
 	$(MAKE) --directory=services lock
 
 clean: ## Remove everything that these targets made
-	rm -rf $(VENV) {runtime,services}/.venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) runtime/$(VENV) services/$(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
 $(VENV)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
