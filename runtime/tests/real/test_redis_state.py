@@ -6,12 +6,13 @@ import asyncio
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -502,3 +503,61 @@ async def test_tls_is_checked_with_the_given_authority(tmp_path: Path) -> None:
         with pytest.raises(Unavailable):
             await state.append("c", "a", 1)
         await state.close()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl not on PATH: install it")
+async def test_redirections_over_tls_lead_to_the_names_in_the_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The certificate has no address: whoever is led to 127.0.0.1 refuses it. A name of our own, since redis-py makes an
+    # address of `localhost`.
+    name, resolve = "node.redis.test", socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *rest, **more: resolve("127.0.0.1" if host == name else host, *rest, **more)
+    )
+    making = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out crt -subj /CN=redis"
+    making += f" -addext subjectAltName=DNS:{name}"
+    subprocess.run(making.split(), cwd=tmp_path, check=True, capture_output=True)
+    flags = "--port 0 --tls-auth-clients no --tls-cluster yes --cluster-enabled yes"
+    flags += f" --cluster-announce-hostname {name} --cluster-preferred-endpoint-type hostname"
+    flags += f" --tls-ca-cert-file {tmp_path}/crt --tls-cert-file {tmp_path}/crt --tls-key-file {tmp_path}/key"
+    ports = free_ports(2)
+
+    def cli(port: int, *words: object) -> str:
+        command = ["redis-cli", "-p", str(port), "--tls", "--cacert", str(tmp_path / "crt")]
+        return subprocess.run(
+            [*command, *map(str, words)], capture_output=True, text=True, timeout=10, check=False
+        ).stdout.strip()
+
+    async def eventually(condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not condition():
+                await asyncio.sleep(0.1)
+
+    with ExitStack() as servers:
+        for port in ports:
+            folder = tmp_path / str(port)
+            folder.mkdir()
+            servers.enter_context(server(folder, *flags.split(), ca_file=tmp_path / "crt", port=port))
+        await eventually(lambda: all(cli(port, "ping") == "PONG" for port in ports))
+        for port, slots in zip(ports, ((0, 8000), (8001, 16383)), strict=True):
+            assert cli(port, "cluster", "addslotsrange", *slots) == "OK"
+        assert cli(ports[1], "cluster", "set-config-epoch", 2) == "OK"
+        assert cli(ports[0], "cluster", "meet", "127.0.0.1", ports[1]) == "OK"
+        await eventually(lambda: all("cluster_state:ok" in cli(port, "cluster", "info") for port in ports))
+        await eventually(lambda: cli(ports[0], "cluster", "slots").count(name) == 2)
+        url = SecretStr(f"rediss://{name}:{ports[0]}")
+        first = RedisState(Redis(url=url, host=name, port=ports[0], ca_file=tmp_path / "crt"))
+        for conversation in ("a", "c"):  # Of slots 15495 and 7365: one on each node.
+            assert await first.put(conversation, "x", conversation) == 1
+        for port in ports:
+            assert cli(port, "dbsize") == "1"
+        moved = cli(ports[0], "cluster", "keyslot", "d")  # After the client learned where the slots are.
+        other = ports[0] if int(moved) > 8000 else ports[1]
+        for port in sorted(ports, key=lambda port: port != other):
+            assert cli(port, "cluster", "setslot", moved, "node", cli(other, "cluster", "myid")) == "OK"
+        assert await first.put("d", "x", "moved") == 1
+        assert cli(other, "dbsize") == "2"
+        async with first.changes("c") as changes:
+            assert await changes.wait(5)
+        await first.close()
