@@ -16,8 +16,8 @@ _AGAIN: Final = 0.5
 """Seconds before another attempt to connect."""
 _QUIET: Final = 5.0
 """Seconds without a word until the node is asked whether it is there, and then until it counts as gone."""
-_FAILED: Final = (RedisError, OSError, IndexError)
-"""The last one comes from redis-py, where no node of the cluster has slots yet."""
+_FAILED: Final = (RedisError, OSError, IndexError, AttributeError)
+"""The last two come from redis-py: no node of the cluster has slots yet; the connection was closed meanwhile."""
 
 
 class Wakeups:
