@@ -547,7 +547,8 @@ async def test_redirections_over_tls_lead_to_the_names_in_the_certificate(
         await eventually(lambda: all("cluster_state:ok" in cli(port, "cluster", "info") for port in ports))
         await eventually(lambda: cli(ports[0], "cluster", "slots").count(name) == 2)
         url = SecretStr(f"rediss://{name}:{ports[0]}")
-        first = RedisState(Redis(url=url, host=name, port=ports[0], ca_file=tmp_path / "crt"))
+        login = Redis(url=url, host=name, port=ports[0], ca_file=tmp_path / "crt")
+        first = RedisState(login, patience=timedelta(seconds=20))
         for conversation in ("a", "c"):  # Of slots 15495 and 7365: one on each node.
             assert await first.put(conversation, "x", conversation) == 1
         for port in ports:
