@@ -45,6 +45,9 @@ SESSION_SECONDS: Final = 10
 """How long a member may be silent before others take its partitions; librdkafka sends its heartbeats, not Python."""
 FETCHED_KIB: Final = 4096
 """What a consumer holds of records fetched ahead, and the most that a broker sends at once: a pod has 256 MiB."""
+TOPICS_SECONDS: Final = 10
+"""After how long a consumer looks whether a topic that it missed is there, or may be read, by now. librdkafka's own five
+minutes are too long for a stack whose pods start before its topics and their users' rights are made."""
 UNSENT_KIB: Final = 8192
 """What the producer holds of records that are not delivered yet; a publish beyond it is `Unavailable`."""
 
@@ -416,6 +419,7 @@ def _consuming(settings: Settings, group: str, rack: str | None) -> Settings:
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": SESSION_SECONDS * 1000,
         "auto.offset.reset": "earliest",
+        "topic.metadata.refresh.interval.ms": TOPICS_SECONDS * 1000,
         "enable.auto.commit": False,
         "queued.max.messages.kbytes": FETCHED_KIB,
         "fetch.max.bytes": FETCHED_KIB * 1024,

@@ -205,6 +205,30 @@ async def test_a_member_that_drains_hands_over_at_once(server: Server, topic: st
     await bus.close()
 
 
+async def test_a_topic_that_is_made_later_is_consumed_soon(server: Server, topic: str) -> None:
+    bus, got = bus_of(server), []
+    later = f"{topic}-later"
+
+    async def handle(message: Message) -> None:
+        got.append(message.id)
+
+    both = Consumer(
+        bus, [topic, later], f"group-of-{topic}", handle,
+        concurrency=4, queue_bound=16, retries=Limits(), dead_letter_topic=None,
+    )  # fmt: skip
+    running = asyncio.create_task(both.run())
+    await bus.publish(topic, *messages(1))
+    await until(lambda: got == ["0"])
+    admin = AdminClient({"bootstrap.servers": server.address})
+    for future in admin.create_topics([NewTopic(later, 1, 1)]).values():
+        future.result(30)
+    await bus.publish(later, Message(type="t", data={}, key="k", id="late"))
+    await until(lambda: "late" in got, 30)
+    await both.drain(10)
+    await running
+    await bus.close()
+
+
 async def test_a_member_without_a_partition_is_ready(server: Server) -> None:
     topic = created(server, 1)
     bus = bus_of(server)
