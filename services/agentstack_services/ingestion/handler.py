@@ -30,7 +30,6 @@ from a2a.types.a2a_pb2 import (
 )
 from a2a.utils.constants import DEFAULT_LIST_TASKS_PAGE_SIZE
 from a2a.utils.errors import (
-    ExtendedAgentCardNotConfiguredError,
     InvalidParamsError,
     PushNotificationNotSupportedError,
     TaskNotCancelableError,
@@ -214,8 +213,8 @@ class Ingestion(RequestHandler):
     async def on_get_extended_agent_card(
         self, params: GetExtendedAgentCardRequest, context: ServerCallContext
     ) -> AgentCard:
-        """Refuse: there is one card, for everybody."""
-        raise ExtendedAgentCardNotConfiguredError
+        """Refuse: there is one card, for everybody, and it says so (A2A, section 3.3.4)."""
+        raise UnsupportedOperationError("there is one card, for everybody: /.well-known/agent-card.json")
 
     async def _submit(self, params: SendMessageRequest) -> TaskView:
         """Take a message in, unless it was before; return its task."""
