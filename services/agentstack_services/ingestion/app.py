@@ -22,6 +22,8 @@ from .edge import Edge
 from .exchange import current
 from .handler import Ingestion
 
+CARD_AGE: Final = 60
+"""Seconds for which a client may keep the card: workflows come and go while the process runs."""
 STREAM_GRACE: Final = 5.0
 """Seconds in which a stream ends by itself at shutdown, before the SDK cuts it: it ends at once."""
 
@@ -56,7 +58,12 @@ def application(
             # Without the SDK's second set of them below /{tenant}: there are no tenants.
             *(route for route in rest if not isinstance(route, Mount)),
             *create_jsonrpc_routes(handler, RPC_PATH, shutdown_grace_period=STREAM_GRACE),
-            *create_agent_card_routes(here(public_url or "http://localhost"), card_modifier=per_request),
+            *create_agent_card_routes(
+                here(public_url or "http://localhost"),
+                card_modifier=per_request,
+                # Private: without a public URL, the card has in it what this client's request said.
+                cache_control=f"private, max-age={CARD_AGE}",
+            ),
         ],
         exception_handlers=dict(HANDLERS),
     )

@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from a2a.utils.constants import VERSION_HEADER
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -50,6 +51,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = _versioned(scope)
         headers = Headers(scope=scope)
         trail = Trail(correlation_id=headers.get("x-request-id", ""), traceparent=current_traceparent() or "")
         exchange = Exchange(origin=_origin(scope, headers), trail=trail)
@@ -210,6 +212,14 @@ def _reason(answer: Mapping[str, Any]) -> str | None:
 
 def _rpc_error(request_id: Any, message: str) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": request_id, "error": {"code": INTERNAL_ERROR, "message": message}}
+
+
+def _versioned(scope: Scope) -> Scope:
+    """Return `scope` with a version that is in the query as a header, where the SDK looks for it (A2A, 3.6.1)."""
+    version = QueryParams(scope["query_string"]).get(VERSION_HEADER, "")
+    if not version or not version.isascii() or VERSION_HEADER in Headers(scope=scope):
+        return scope
+    return {**scope, "headers": [*scope["headers"], (VERSION_HEADER.lower().encode(), version.encode())]}
 
 
 def _origin(scope: Scope, headers: Headers) -> str | None:

@@ -30,7 +30,6 @@ from a2a.types.a2a_pb2 import (
 )
 from a2a.utils.constants import DEFAULT_LIST_TASKS_PAGE_SIZE
 from a2a.utils.errors import (
-    ExtendedAgentCardNotConfiguredError,
     InvalidParamsError,
     PushNotificationNotSupportedError,
     TaskNotCancelableError,
@@ -90,9 +89,10 @@ class Ingestion(RequestHandler):
 
     A message is accepted when the event of it is in the log of all in-sync replicas; what Redis shows of it may follow.
 
-    `message:send` returns the task at once, whatever `returnImmediately` says. A2A would have a call without it wait
-    for the end; a task may take minutes here, longer than gateways hold a request, and a pod that waits with
-    hundreds of them is one that cannot be stopped. Clients poll, subscribe, or use `message:stream`.
+    `message:send` without `returnImmediately` waits for the end of the task, but no longer than `wait` seconds, and by
+    default not at all. A2A (section 3.2.2) would have it wait without a bound; a task may take minutes here, longer
+    than gateways hold a request, and each call that waits takes one of the pod's places. Clients poll, subscribe, or
+    use `message:stream`.
     """
 
     def __init__(
@@ -104,13 +104,14 @@ class Ingestion(RequestHandler):
         default_workflow: str | None = None,
         text_bytes: int = TEXT_BYTES,
         streams: int = STREAMS,
+        wait: float = 0.0,
         request_timeout: float = REQUEST_TIMEOUT,
         clock: Callable[[], datetime] = now,
     ) -> None:
         self._state, self._bus, self._catalogue, self._clock = state, bus, catalogue, clock
         self._tasks = Tasks(state)
         self._default_workflow, self._text_bytes = default_workflow, text_bytes
-        self._free_streams, self._request_timeout = streams, request_timeout
+        self._free_streams, self._wait, self._request_timeout = streams, wait, request_timeout
         self._stopping = asyncio.Event()
 
     async def stop(self, seconds: float) -> None:
@@ -119,7 +120,10 @@ class Ingestion(RequestHandler):
 
     async def on_message_send(self, params: SendMessageRequest, context: ServerCallContext) -> Task:
         """Begin a task, and return it as it stands: see the class."""
-        return await self._answer(await self._submit(params), params.configuration)
+        view = await self._submit(params)
+        if self._wait and not params.configuration.return_immediately:
+            view = await self._after(view, self._wait)
+        return await self._answer(view, params.configuration)
 
     async def on_message_send_stream(
         self, params: SendMessageRequest, context: ServerCallContext
@@ -181,11 +185,7 @@ class Ingestion(RequestHandler):
         if view.ended:
             raise TaskNotCancelableError(f"the task is {view.state} already")
         await self._publish(CancelRequested(conversation=view.conversation, task=view.task))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CANCEL_WAIT), contextlib.aclosing(self._changes(view)) as changes:
-                async for after in changes:
-                    view = after
-        return await self._answer(view, None)
+        return await self._answer(await self._after(view, CANCEL_WAIT), None)
 
     async def on_create_task_push_notification_config(
         self, params: TaskPushNotificationConfig, context: ServerCallContext
@@ -214,8 +214,8 @@ class Ingestion(RequestHandler):
     async def on_get_extended_agent_card(
         self, params: GetExtendedAgentCardRequest, context: ServerCallContext
     ) -> AgentCard:
-        """Refuse: there is one card, for everybody."""
-        raise ExtendedAgentCardNotConfiguredError
+        """Refuse: there is one card, for everybody, and it says so (A2A, section 3.3.4)."""
+        raise UnsupportedOperationError("there is one card, for everybody: /.well-known/agent-card.json")
 
     async def _submit(self, params: SendMessageRequest) -> TaskView:
         """Take a message in, unless it was before; return its task."""
@@ -305,6 +305,14 @@ class Ingestion(RequestHandler):
             return  # Without the end of the task, so that the client asks again.
         for last in words.end(view, output):
             yield last
+
+    async def _after(self, view: TaskView, seconds: float) -> TaskView:
+        """Return the task as it ended, or as it stands after `seconds` or when the process stops."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds), contextlib.aclosing(self._changes(view)) as changes:
+                async for after in changes:
+                    view = after
+        return view
 
     async def _changes(self, view: TaskView) -> AsyncGenerator[TaskView]:
         """Yield the task after each change until it ended, or until this process does."""

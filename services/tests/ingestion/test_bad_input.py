@@ -149,6 +149,16 @@ async def test_another_version(world, version):
     refused(lines)
 
 
+@pytest.mark.parametrize("version", ["", "0.3", "2.0", "%E2%88%9E", "1.0%0D%0AX-Other: 1", SECRET])
+async def test_another_version_in_the_query(world, version):
+    async with http(world.app()) as client:
+        del client.headers["A2A-Version"]
+        response = await client.get(f"/tasks?contextId=c1&A2A-Version={version}")
+        assert response.json()["error"]["details"][0]["reason"] == "VERSION_NOT_SUPPORTED"
+        response = await client.post(f"/rpc?A2A-Version={version}", json=rpc({"contextId": "c1"}, "ListTasks"))
+        assert response.json()["error"]["code"] == -32009
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [
