@@ -46,8 +46,8 @@ SESSION_SECONDS: Final = 10
 FETCHED_KIB: Final = 4096
 """What a consumer holds of records fetched ahead, and the most that a broker sends at once: a pod has 256 MiB."""
 TOPICS_SECONDS: Final = 10
-"""After how long a consumer looks whether a topic that it missed is there, or may be read, by now. librdkafka's own five
-minutes are too long for a stack whose pods start before its topics and their users' rights are made."""
+"""After how long a consumer looks whether a topic that it missed is there, or may be read, by now. The five minutes of
+librdkafka are too long for a stack whose pods start before its topics and their users' rights are made."""
 UNSENT_KIB: Final = 8192
 """What the producer holds of records that are not delivered yet; a publish beyond it is `Unavailable`."""
 

@@ -24,6 +24,8 @@ class Settings(BaseSettings):
     """Where clients find it, for the agent card; without it, the host that each of them asked."""
     default_workflow: str | None = Field(default=None, min_length=1)
     """The workflow of messages that name none; without it, they are refused."""
+    send_wait_seconds: float = Field(default=0.0, ge=0, le=60)
+    """How long `message:send` without `returnImmediately` waits for the end of the task. 0: every task comes at once."""
 
 
 def build(contract: Contract, service: Service | None = None) -> Process:
@@ -44,6 +46,7 @@ def build(contract: Contract, service: Service | None = None) -> Process:
         service.bus,
         catalogue,
         default_workflow=default,
+        wait=settings.send_wait_seconds,
         request_timeout=contract.resilience.request_timeout.total_seconds(),
     )
     app = application(
