@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     default_workflow: str | None = Field(default=None, min_length=1)
     """The workflow of messages that name none; without it, they are refused."""
     send_wait_seconds: float = Field(default=0.0, ge=0, le=60)
-    """How long `message:send` without `returnImmediately` waits for the end of the task. 0: every task comes at once."""
+    """How long `message:send` without `returnImmediately` waits for the end of the task; 0: it never does."""
 
 
 def build(contract: Contract, service: Service | None = None) -> Process:
