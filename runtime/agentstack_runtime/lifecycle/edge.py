@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agentstack_runtime.telemetry import bind, continue_trace, get_logger
 from agentstack_runtime.telemetry.metrics import HTTP_DURATION, HTTP_REQUESTS, WORK_IN_FLIGHT
 
-from .problem import problem
+from .problem import discard, problem
 
 BODY_BYTES: Final = 4 * 1024 * 1024
 """Bytes of a request's body at most."""
@@ -169,6 +169,8 @@ class _Bounded:
             self._whole = not message.get("more_body", False)
             if self._left < 0:
                 self.refused = problem(413, f"the body has more than {self._bytes} bytes", headers=_CLOSE)
+                if not self._whole:
+                    await discard(self._receive)
                 raise _Refused(413)
         return message
 

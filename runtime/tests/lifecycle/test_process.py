@@ -158,6 +158,13 @@ def test_a_port_that_is_taken_is_one_line_and_1(start: Callable[..., Agent]) -> 
     assert ended.stderr == ""
 
 
+def test_who_sends_too_much_reads_why(start: Callable[..., Agent]) -> None:
+    agent = start()
+    for content in (b"x" * 6_000_000, iter([b"x" * 1_000_000] * 6)):
+        answer = httpx.post(f"http://127.0.0.1:{agent.port}/echo", content=content, timeout=20)
+        assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")
+
+
 def test_a_step_that_hangs_does_not_keep_the_process(start: Callable[..., Agent]) -> None:
     agent = start(SHUTDOWN_TAKES="3600")
     agent.process.send_signal(signal.SIGTERM)

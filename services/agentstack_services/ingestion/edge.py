@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from agentstack_runtime.lifecycle import problem
+from agentstack_runtime.lifecycle import discard, problem
 from agentstack_runtime.telemetry import current_traceparent, get_logger
 from agentstack_services.domain.messages import Trail
 from agentstack_services.problems import busy
@@ -83,6 +83,7 @@ class Edge:
         too_long = problem(413, f"the body has more than {self._body_bytes} bytes", headers={"Connection": "close"})
         announced = headers.get("content-length", "0")
         if announced.isdecimal() and int(announced) > self._body_bytes:
+            await discard(receive)
             return too_long
         body, more = bytearray(), True
         while more:
@@ -92,6 +93,8 @@ class Edge:
             body += message.get("body", b"")
             more = message.get("more_body", False)
             if len(body) > self._body_bytes:
+                if more:
+                    await discard(receive)
                 return too_long
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         if body and media_type not in _MEDIA_TYPES:
