@@ -350,7 +350,7 @@ async def test_a_node_that_hangs_holds_nobody_up_for_long(cluster: Cluster) -> N
     begin = time.monotonic()
     with pytest.raises(Unavailable) as refused:
         await state.get(conversation, "x")
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 15
     assert str(refused.value).startswith("Redis: ")
     assert "secret" not in str(refused.value)
     assert "127.0.0.1" not in str(refused.value)
