@@ -39,13 +39,10 @@ class Learner:
         event = payload_of(message)
         if isinstance(event, StepResult) and event.workflow:
             await self._count(event.workflow, event.step, event.id, event.outcome, event.duration_seconds)
-        # Without a duration the projection has not seen the beginning yet: a version that has follows.
-        elif isinstance(event, TaskChanged) and event.workflow and event.duration_seconds is not None:
-            await self._count_end(event, event.duration_seconds)
-
-    async def _count_end(self, event: TaskChanged, seconds: float) -> None:
-        if event.state in ENDED:
-            await self._count(event.workflow, None, event.task, event.state, seconds)
+        elif isinstance(event, TaskChanged) and event.workflow and event.state in ENDED:
+            seconds = event.duration_seconds
+            if seconds is not None:  # Else the projection has not seen the beginning yet: a version that has follows.
+                await self._count(event.workflow, None, event.task, event.state, seconds)
 
     async def rates(self) -> Mapping[str, WorkflowRates]:
         """Return what is known of every workflow, by name.

@@ -73,26 +73,23 @@ class Conversation(BaseModel):
         Returns:
             Whether anything changed: what was seen before changes nothing.
         """
-        before = len(self.outbox)
         if isinstance(event, TaskSubmitted):
             return self._submitted(event, trail, now)
         if isinstance(event, StepResult):
             return self._result(event, now)
         # Where the task is not known, its checkpoint was lost: it ends, since nothing else would end it.
         if isinstance(event, CancelRequested):
-            self._end(event.task, event.conversation, "canceled", "canceled by the client", now, lost=trail)
-        elif isinstance(event, TaskExpired):
-            self._end(event.task, event.conversation, "failed", "the workflow's time is over", now, lost=trail)
-        return len(self.outbox) != before
+            return self._end(event.task, event.conversation, "canceled", "canceled by the client", now, lost=trail)
+        if isinstance(event, TaskExpired):
+            return self._end(event.task, event.conversation, "failed", "the workflow's time is over", now, lost=trail)
+        return False
 
     def fail(self, task: str, conversation: str, reason: str, now: datetime, *, lost: Trail | None = None) -> bool:
         """End a task that cannot go on; return whether there was one.
 
         `lost` is the trail of the message that begins the task, where that is what cannot be handled.
         """
-        before = len(self.outbox)
-        self._end(task, conversation, "failed", reason, now, lost=lost)
-        return len(self.outbox) != before
+        return self._end(task, conversation, "failed", reason, now, lost=lost)
 
     def _submitted(self, event: TaskSubmitted, trail: Trail, now: datetime) -> bool:
         if self._knows(event.task):
@@ -167,12 +164,13 @@ class Conversation(BaseModel):
         now: datetime,
         *,
         lost: Trail | None = None,
-    ) -> None:
+    ) -> bool:
+        """End a task, and begin the next one; return whether there was one to end."""
         running = self.running
         if lost is not None and not self._knows(task):
             end = TaskFinished(conversation=conversation, task=task, workflow="", state=state, reason=reason)
             self._finished(end, lost)
-            return
+            return True
         if running is not None and running.task == task:
             self.running = None
             output = running.workflow.output if state == "completed" else None
@@ -187,13 +185,14 @@ class Conversation(BaseModel):
             )
             self._finished(end, running.trail)
             self._next(conversation, now)
-            return
+            return True
         waiting = next((waiting for waiting in self.waiting if waiting.task == task), None)
         if waiting is not None:
             self.waiting.remove(waiting)
             name = waiting.definition.name
             end = TaskFinished(conversation=conversation, task=task, workflow=name, state=state, reason=reason)
             self._finished(end, waiting.trail)
+        return waiting is not None
 
     def _finished(self, end: TaskFinished, trail: Trail) -> None:
         self.ended = [*self.ended, end.task][-REMEMBERED:]

@@ -14,7 +14,7 @@ from agentstack_services.workflows.model import Workflow
 
 class _Stored(BaseModel):
     # What a checkpoint holds: another replica, of another version, may read it.
-    model_config = ConfigDict(extra="ignore", validate_assignment=False)
+    model_config = ConfigDict(extra="ignore")
 
 
 class StepRun(_Stored):
