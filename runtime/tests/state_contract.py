@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from agentstack_runtime.state import Conflict, Fenced, Lease, State
+from agentstack_runtime.state import JSON, Conflict, Fenced, Lease, State, update
 
 LEASE = timedelta(seconds=2)
 
@@ -191,3 +191,18 @@ class StateContract:
             assert await two.wait(5)
             assert not await two.wait(0.1)
             assert not await other.wait(0.1)
+
+    async def test_an_update_sees_what_others_wrote(self, state: State) -> None:
+        c, seen = fresh(), []
+
+        def more(value: JSON) -> JSON:
+            seen.append(value)
+            return (value if isinstance(value, int) else 0) + 1
+
+        versions = await asyncio.gather(*(update(state, c, "x", more) for _ in range(8)))
+        assert sorted(versions) == list(range(1, 9))
+        got = await state.get(c, "x")
+        assert got is not None
+        assert (got.value, got.version) == (8, 8)
+        assert await update(state, c, "x", lambda value: None) == 8
+        assert await update(state, fresh(), "x", lambda value: value) == 0

@@ -2,6 +2,7 @@
 
 from agentstack_runtime.errors import Unavailable
 
-from .protocol import Changes, Conflict, Fenced, Lease, State, Versioned
+from .protocol import JSON, Changes, Conflict, Fenced, Lease, State, Versioned
+from .update import update
 
-__all__ = ["Changes", "Conflict", "Fenced", "Lease", "State", "Unavailable", "Versioned"]
+__all__ = ["JSON", "Changes", "Conflict", "Fenced", "Lease", "State", "Unavailable", "Versioned", "update"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from agentstack_runtime.bus import Message, Reject
-from agentstack_runtime.state import Conflict, State
+from agentstack_runtime.state import JSON, State, update
 from agentstack_services.domain.messages import StepResult, TaskChanged, payload_of
 from agentstack_services.state_manager.projection import ENDED
 
@@ -51,7 +51,7 @@ class Learner:
             Unavailable: Redis does not answer.
         """
         saved = await self._state.get(*INDEX)
-        names = sorted(map(str, saved.value)) if saved and isinstance(saved.value, list) else []
+        names = _names(saved.value) if saved else []
         records = await asyncio.gather(*(self._state.get(name, RATES) for name in names))
         return {
             name: WorkflowRates.model_validate(record.value)
@@ -60,19 +60,12 @@ class Learner:
         }
 
     async def _count(self, workflow: str, step: str | None, message_id: str, outcome: str, seconds: float) -> None:
+        def counted(saved: JSON) -> JSON:
+            record = WorkflowRates.model_validate(saved) if saved is not None else WorkflowRates()
+            return record.model_dump(mode="json") if record.add(step, message_id, outcome, seconds) else None
+
         try:
-            while True:
-                saved = await self._state.get(workflow, RATES)
-                record = WorkflowRates.model_validate(saved.value) if saved else WorkflowRates()
-                if not record.add(step, message_id, outcome, seconds):
-                    break
-                try:
-                    await self._state.put(
-                        workflow, RATES, record.model_dump(mode="json"), expected=saved.version if saved else 0
-                    )
-                except Conflict:
-                    continue
-                break
+            await update(self._state, workflow, RATES, counted)
         except ValueError as error:  # The state refuses the name: no workflow of the stack has such a one.
             raise Reject("workflow: not the name of a workflow") from error
         await self._list(workflow)
@@ -81,12 +74,9 @@ class Learner:
         """Put `workflow` into the index; its own record is there already, so that nobody looks in vain."""
         if time.monotonic() - self._touched.get(workflow, -TOUCH) < TOUCH:
             return
-        while True:
-            saved = await self._state.get(*INDEX)
-            names = set(map(str, saved.value)) if saved and isinstance(saved.value, list) else set()
-            try:
-                await self._state.put(*INDEX, sorted(names | {workflow}), expected=saved.version if saved else 0)
-            except Conflict:
-                continue
-            self._touched[workflow] = time.monotonic()
-            return
+        await update(self._state, *INDEX, lambda saved: sorted({*_names(saved), workflow}))
+        self._touched[workflow] = time.monotonic()
+
+
+def _names(saved: JSON) -> list[str]:
+    return sorted(map(str, saved)) if isinstance(saved, list) else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from agentstack_runtime.bus import Bus, Message
-from agentstack_runtime.state import Conflict, State
+from agentstack_runtime.state import JSON, State, update
 from agentstack_services.domain.ids import task_name
 from agentstack_services.domain.messages import (
     STATE_CHANGES,
@@ -41,24 +41,15 @@ class StateManager:
         event = payload_of(message)
         if not isinstance(event, _FOLDS):
             return
-        name = task_name(event.task)
-        while True:
-            saved = await self._state.get(event.conversation, name)
-            before = (
-                TaskView.model_validate(saved.value)
-                if saved
-                else TaskView(task=event.task, conversation=event.conversation)
-            )
-            view, version = fold(before, event, message.time), saved.version if saved else 0
-            if view is before and saved:
-                break
-            try:
-                version = await self._state.put(
-                    event.conversation, name, view.model_dump(mode="json"), expected=version, notify=True
-                )
-            except Conflict:
-                continue
-            break
+        view = TaskView(task=event.task, conversation=event.conversation)
+
+        def folded(saved: JSON) -> JSON:
+            nonlocal view
+            before = TaskView.model_validate(saved) if saved is not None else view
+            view = fold(before, event, message.time)
+            return None if view is before and saved is not None else view.model_dump(mode="json")
+
+        version = await update(self._state, event.conversation, task_name(event.task), folded, notify=True)
         # Even where nothing changed: the replica that changed it may have died before it said so.
         changed = TaskChanged(
             conversation=view.conversation,
